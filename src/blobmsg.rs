@@ -1,0 +1,1 @@
+//! blob and blobmsg, the bus's encoding, both ways.

@@ -1,0 +1,1 @@
+//! LAN-only remote desktop: which running flows the mode must cut.

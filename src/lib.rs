@@ -1,0 +1,21 @@
+//! lanward keeps remote access to a home inside the home.
+//!
+//! Everything directly in `src/` is pure, except `main`, [`cli`] and [`daemon`]: it takes values and the time and gives
+//! values back. Everything in [`system`] does I/O and decides nothing.
+
+pub mod blobmsg;
+pub mod check;
+pub mod cli;
+pub mod config;
+pub mod daemon;
+pub mod event;
+pub mod lan_only;
+pub mod network;
+pub mod nft;
+pub mod policy;
+pub mod report;
+pub mod ruleset;
+pub mod schedule;
+pub mod state;
+pub mod system;
+pub mod uci;

@@ -1,0 +1,1 @@
+//! A [`super::Table`] as nfnetlink messages.

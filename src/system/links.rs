@@ -1,0 +1,1 @@
+//! Devices, addresses, routes and neighbours by rtnetlink, and their changes as wake-ups.

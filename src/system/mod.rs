@@ -1,0 +1,10 @@
+//! Input and output. Nothing in here decides anything: each module turns one of the kernel's or the system's interfaces
+//! into values, and values into its requests.
+
+pub mod clock;
+pub mod conntrack;
+pub mod links;
+pub mod logger;
+pub mod nftables;
+pub mod storage;
+pub mod ubus;

@@ -1,0 +1,1 @@
+//! The bus: frames, a client and an object server.

@@ -1,0 +1,1 @@
+//! lanward's test rig.
