@@ -1,5 +1,7 @@
 //! The shipped profile file, and what becomes of a broken one.
 
+#![allow(clippy::unwrap_used)]
+
 use lanward::config::Level;
 use lanward::profiles::{parse, Direction, Profiles, Protocol, Strength, Verified};
 use proptest::prelude::*;
