@@ -228,7 +228,7 @@ impl House {
     }
 
     fn default_routes(&self, name: &str, v4: &str, v6: &str) {
-        self.host(name).namespace.ip(&format!("route add default via {v4}\n-6 route add default via {v6}\n"));
+        self.host(name).namespace.ip(&format!("route add default via {v4}\nroute add default via {v6}\n"));
     }
 
     fn build_internet(&mut self) {
@@ -247,7 +247,7 @@ impl House {
             self.connect("wanb0", 2);
             self.router.ip(
                 "addr add 192.0.2.2/24 dev wanb0\naddr add 2001:db8:2::2/64 dev wanb0\n\
-                 route add 203.0.113.77/32 via 192.0.2.1\n-6 route add 2001:db8:9::77/128 via 2001:db8:2::1\n",
+                 route add 203.0.113.77/32 via 192.0.2.1\nroute add 2001:db8:9::77/128 via 2001:db8:2::1\n",
             );
         }
         if plan.pppoe {
@@ -283,11 +283,11 @@ impl House {
     /// IPv6 over `device`, and the way back.
     fn raise_v6(&self, device: &str, number: u8) {
         self.router.ip(&format!(
-            "addr add 2001:db8:{number}::2/64 dev {device}\n-6 route add default via 2001:db8:{number}::1\n"
+            "addr add 2001:db8:{number}::2/64 dev {device}\nroute add default via 2001:db8:{number}::1\n"
         ));
         let mut back = String::new();
         for inside in ["fd77::/64", "fd08::/64", "fd78::/64"] {
-            let _ = writeln!(back, "-6 route add {inside} via 2001:db8:{number}::2");
+            let _ = writeln!(back, "route add {inside} via 2001:db8:{number}::2");
         }
         self.internet.ip(&back);
     }
@@ -312,7 +312,7 @@ impl House {
             "link set {from} down\nlink set {from} name {to}\nlink set {to} up\nroute add default via 198.51.100.1\n"
         ));
         // IPv6 addresses and routes go with the link.
-        self.router.ip(&format!("addr add 2001:db8:1::2/64 dev {to}\n-6 route add default via 2001:db8:1::1\n"));
+        self.router.ip(&format!("addr add 2001:db8:1::2/64 dev {to}\nroute add default via 2001:db8:1::1\n"));
         self.reload_fw4();
         self.write_settings();
     }
