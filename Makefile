@@ -23,12 +23,12 @@ quick: ## The fast tests only: no root, no network namespaces
 	$(CARGO) test --quiet --lib --test golden --test scenarios
 
 demo: tools ## A house out of network namespaces, and the switch at work in it
-	@$(CARGO) build --quiet --release --bin lanward
-	@$(CARGO) run --quiet --release -p lanward-rig --bin demo
+	@$(CARGO) build --bin lanward -p lanward -p lanward-rig --bin demo
+	@target/debug/demo
 
 bench: tools ## How fast, how much memory, how many packets; `make bench ARGS=--json` for programs
-	@$(CARGO) build --quiet --release --bin lanward
-	@$(CARGO) run --quiet --release -p lanward-rig --bin bench -- $(ARGS)
+	@$(CARGO) build --release --bin lanward -p lanward -p lanward-rig --bin bench
+	@target/release/bench $(ARGS)
 
 lint: ## Format, clippy and shellcheck
 	$(CARGO) fmt --all --check

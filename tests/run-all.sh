@@ -2,7 +2,7 @@
 # Runs every check one after the other, says how long each took, and at the end what was measured, skipped and failed.
 # Called by `make test`.
 set -uo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit
 
 LANWARD_TEST_NOTES=$(mktemp)
 export LANWARD_TEST_NOTES

@@ -48,7 +48,11 @@ impl Way<'_> {
         let shared = Arc::new(Shared::default());
         let of_thread = Arc::clone(&shared);
         let thread = std::thread::spawn(move || of_thread.pump(&socket, rate));
-        Flood { shared, thread: Some(thread), began: Instant::now() }
+        Flood {
+            shared,
+            thread: Some(thread),
+            began: Instant::now(),
+        }
     }
 }
 
@@ -71,7 +75,10 @@ impl Shared {
 /// How many went out. None, where the socket had an error to report first (a refusal from far away): the next batch goes.
 fn send_batch(socket: &UdpSocket) -> u64 {
     let payload = [0x6c_u8; 18];
-    let mut iov = libc::iovec { iov_base: payload.as_ptr().cast_mut().cast(), iov_len: payload.len() };
+    let mut iov = libc::iovec {
+        iov_base: payload.as_ptr().cast_mut().cast(),
+        iov_len: payload.len(),
+    };
     // SAFETY: all fields of mmsghdr are integers and pointers, for which zero is a value.
     let mut messages: [libc::mmsghdr; BATCH as usize] = unsafe { MaybeUninit::zeroed().assume_init() };
     for message in &mut messages {
@@ -146,6 +153,9 @@ impl<'a> Arrivals<'a> {
 
 impl Drop for Arrivals<'_> {
     fn drop(&mut self) {
-        let _ = self.host.namespace.output("nft", &["delete", "table", "inet", "arrivals"], "");
+        let _ = self
+            .host
+            .namespace
+            .output("nft", &["delete", "table", "inet", "arrivals"], "");
     }
 }

@@ -159,8 +159,13 @@ impl House {
         let router = Namespace::new()?;
         let internet = Namespace::new()?;
         let directory = Directory::new()?;
-        let mut house =
-            Self { hosts: BTreeMap::new(), router, internet, interfaces: settings::interfaces(), directory };
+        let mut house = Self {
+            hosts: BTreeMap::new(),
+            router,
+            internet,
+            interfaces: settings::interfaces(),
+            directory,
+        };
         house.router.sysctl("net/ipv4/ip_forward", "1")?;
         house.router.sysctl("net/ipv6/conf/all/forwarding", "1")?;
         house.router.sysctl("net/netfilter/nf_conntrack_max", "262144").ok();
@@ -185,7 +190,12 @@ impl House {
 
     fn add_router_host(&mut self) {
         let namespace = self.router.clone();
-        let router = Host { name: "router", namespace, v4: Ipv4Addr::UNSPECIFIED, v6: Ipv6Addr::UNSPECIFIED };
+        let router = Host {
+            name: "router",
+            namespace,
+            v4: Ipv4Addr::UNSPECIFIED,
+            v6: Ipv6Addr::UNSPECIFIED,
+        };
         self.hosts.insert("router", router);
     }
 
@@ -195,8 +205,14 @@ impl House {
         for (number, name) in [(100, "lan"), (101, "lan2")] {
             let port = format!("port{number}");
             let v6 = format!("fd77::{number}");
-            self.attach(name, &port, (Ipv4Addr::new(192, 168, 77, number), &v6), &format!("02:00:00:00:77:{number:02x}"))?;
-            self.router.ip(&format!("link set {port} master br-lan\nlink set {port} up\n"));
+            self.attach(
+                name,
+                &port,
+                (Ipv4Addr::new(192, 168, 77, number), &v6),
+                &format!("02:00:00:00:77:{number:02x}"),
+            )?;
+            self.router
+                .ip(&format!("link set {port} master br-lan\nlink set {port} up\n"));
             self.default_routes(name, "192.168.77.1", "fd77::1");
         }
         Ok(())
@@ -205,7 +221,11 @@ impl House {
     /// A host on a device of its own, the router at `.1` and `::1`.
     fn build_leaf(&mut self, name: &'static str, device: &str, addresses: (Ipv4Addr, &str)) -> io::Result<()> {
         self.attach(name, device, addresses, "02:00:00:00:00:02")?;
-        let interface = self.interfaces.iter().find(|interface| interface.l3_device == device).expect("it is declared");
+        let interface = self
+            .interfaces
+            .iter()
+            .find(|interface| interface.l3_device == device)
+            .expect("it is declared");
         let (v4, v6) = (interface.v4.expect("declared"), interface.v6.expect("declared"));
         self.router.ip(&format!(
             "addr add {}/{} dev {device}\naddr add {}/{} dev {device}\nlink set {device} up\n",
@@ -217,27 +237,49 @@ impl House {
 
     fn attach(&mut self, name: &'static str, port: &str, addresses: (Ipv4Addr, &str), mac: &str) -> io::Result<()> {
         let namespace = Namespace::new()?;
-        self.router.ip(&format!("link add {port} type veth peer name eth0 address {mac} netns {}\n", namespace.path()));
+        self.router.ip(&format!(
+            "link add {port} type veth peer name eth0 address {mac} netns {}\n",
+            namespace.path()
+        ));
         namespace.ip(&format!(
             "addr add {}/24 dev eth0\naddr add {}/64 dev eth0\nlink set eth0 up\n",
             addresses.0, addresses.1
         ));
         let v6 = addresses.1.parse().expect("a literal address");
-        self.hosts.insert(name, Host { name, namespace, v4: addresses.0, v6 });
+        self.hosts.insert(
+            name,
+            Host {
+                name,
+                namespace,
+                v4: addresses.0,
+                v6,
+            },
+        );
         Ok(())
     }
 
     fn default_routes(&self, name: &str, v4: &str, v6: &str) {
-        self.host(name).namespace.ip(&format!("route add default via {v4}\nroute add default via {v6}\n"));
+        self.host(name)
+            .namespace
+            .ip(&format!("route add default via {v4}\nroute add default via {v6}\n"));
     }
 
     fn build_internet(&mut self) {
-        self.internet.ip("addr add 203.0.113.9/32 dev lo\naddr add 203.0.113.77/32 dev lo\n\
+        self.internet
+            .ip("addr add 203.0.113.9/32 dev lo\naddr add 203.0.113.77/32 dev lo\n\
             addr add 2001:db8:9::9/128 dev lo\naddr add 2001:db8:9::77/128 dev lo\n");
         for (name, last) in [("internet", 9), ("internet2", 0x77)] {
             let v4 = Ipv4Addr::new(203, 0, 113, if last == 9 { 9 } else { 77 });
             let v6 = Ipv6Addr::new(0x2001, 0xdb8, 9, 0, 0, 0, 0, last);
-            self.hosts.insert(name, Host { name, namespace: self.internet.clone(), v4, v6 });
+            self.hosts.insert(
+                name,
+                Host {
+                    name,
+                    namespace: self.internet.clone(),
+                    v4,
+                    v6,
+                },
+            );
         }
     }
 
@@ -245,17 +287,17 @@ impl House {
         if plan.second_wan {
             self.interfaces.push(settings::second_wan());
             self.connect("wanb0", 2);
-            self.router.ip(
-                "addr add 192.0.2.2/24 dev wanb0\naddr add 2001:db8:2::2/64 dev wanb0\n\
-                 route add 203.0.113.77/32 via 192.0.2.1\nroute add 2001:db8:9::77/128 via 2001:db8:2::1\n",
-            );
+            self.router
+                .ip("addr add 192.0.2.2/24 dev wanb0\naddr add 2001:db8:2::2/64 dev wanb0\n\
+                 route add 203.0.113.77/32 via 192.0.2.1\nroute add 2001:db8:9::77/128 via 2001:db8:2::1\n");
         }
         if plan.pppoe {
             self.interfaces[settings::WAN].become_pppoe();
             return;
         }
         self.connect("wan0", 1);
-        self.router.ip("addr add 198.51.100.2/24 dev wan0\nroute add default via 198.51.100.1\n");
+        self.router
+            .ip("addr add 198.51.100.2/24 dev wan0\nroute add default via 198.51.100.1\n");
         if plan.wan6 {
             self.interfaces[settings::WAN].v6 = None;
             self.interfaces.push(settings::wan6());
@@ -277,7 +319,9 @@ impl House {
             6 => String::new(),
             _ => format!("addr add 198.51.100.1/24 dev to-{device}\n"),
         };
-        self.internet.ip(&format!("{v4}addr add 2001:db8:{number}::1/64 dev to-{device}\nlink set to-{device} up\n"));
+        self.internet.ip(&format!(
+            "{v4}addr add 2001:db8:{number}::1/64 dev to-{device}\nlink set to-{device} up\n"
+        ));
     }
 
     /// IPv6 over `device`, and the way back.
@@ -298,7 +342,9 @@ impl House {
         wan.up = true;
         let device = wan.l3_device.clone();
         self.connect(&device, 1);
-        self.router.ip(&format!("addr add 198.51.100.2/24 dev {device}\nroute add default via 198.51.100.1\n"));
+        self.router.ip(&format!(
+            "addr add 198.51.100.2/24 dev {device}\nroute add default via 198.51.100.1\n"
+        ));
         self.raise_v6(&device, 1);
         self.reload_fw4();
     }
@@ -312,7 +358,9 @@ impl House {
             "link set {from} down\nlink set {from} name {to}\nlink set {to} up\nroute add default via 198.51.100.1\n"
         ));
         // IPv6 addresses and routes go with the link.
-        self.router.ip(&format!("addr add 2001:db8:1::2/64 dev {to}\nroute add default via 2001:db8:1::1\n"));
+        self.router.ip(&format!(
+            "addr add 2001:db8:1::2/64 dev {to}\nroute add default via 2001:db8:1::1\n"
+        ));
         self.reload_fw4();
         self.write_settings();
     }
@@ -340,9 +388,10 @@ impl House {
     /// # Panics
     /// If a file cannot be written.
     pub fn write_settings(&self) {
-        for (name, text) in
-            [("firewall", settings::firewall(&self.interfaces)), ("network", settings::network(&self.interfaces))]
-        {
+        for (name, text) in [
+            ("firewall", settings::firewall(&self.interfaces)),
+            ("network", settings::network(&self.interfaces)),
+        ] {
             fs::write(self.config_dir().join(name), text).expect("a file in our own directory");
         }
     }
@@ -359,7 +408,9 @@ impl House {
     /// If the house has none of that name.
     #[must_use]
     pub fn host(&self, name: &str) -> &Host {
-        self.hosts.get(name).unwrap_or_else(|| panic!("no host {name} in this house"))
+        self.hosts
+            .get(name)
+            .unwrap_or_else(|| panic!("no host {name} in this house"))
     }
 
     /// The router's namespace.
@@ -374,7 +425,11 @@ impl House {
     /// If that interface has none.
     #[must_use]
     pub fn router_address(&self, interface: &str, family: Family) -> IpAddr {
-        let found = self.interfaces.iter().find(|candidate| candidate.name == interface).expect("an interface's name");
+        let found = self
+            .interfaces
+            .iter()
+            .find(|candidate| candidate.name == interface)
+            .expect("an interface's name");
         match family {
             Family::V4 => found.v4.map(|(address, _)| address.into()),
             Family::V6 => found.v6.map(|(address, _)| address.into()),
@@ -404,7 +459,11 @@ impl Directory {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         static SWEEP: std::sync::Once = std::sync::Once::new();
         SWEEP.call_once(sweep);
-        let name = format!("{PREFIX}{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        let name = format!(
+            "{PREFIX}{}-{}",
+            std::process::id(),
+            NUMBER.fetch_add(1, Ordering::Relaxed)
+        );
         let path = std::env::temp_dir().join(name);
         fs::create_dir(&path)?;
         Ok(Self(path))
@@ -420,10 +479,17 @@ impl Drop for Directory {
 const PREFIX: &str = "lanward-house-";
 
 fn sweep() {
-    let Ok(entries) = fs::read_dir(std::env::temp_dir()) else { return };
+    let Ok(entries) = fs::read_dir(std::env::temp_dir()) else {
+        return;
+    };
     for entry in entries.flatten() {
         let name = entry.file_name();
-        let Some(owner) = name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.split('-').next()) else { continue };
+        let Some(owner) = name
+            .to_str()
+            .and_then(|name| name.strip_prefix(PREFIX)?.split('-').next())
+        else {
+            continue;
+        };
         if !Path::new("/proc").join(owner).exists() {
             let _ = fs::remove_dir_all(entry.path());
         }

@@ -91,7 +91,8 @@ impl Namespace {
     /// If the address is not to be had.
     #[must_use]
     pub fn udp(&self, address: SocketAddr) -> UdpSocket {
-        self.run(|| UdpSocket::bind(address)).unwrap_or_else(|error| panic!("bind udp {address}: {error}"))
+        self.run(|| UdpSocket::bind(address))
+            .unwrap_or_else(|error| panic!("bind udp {address}: {error}"))
     }
 
     /// A listening TCP socket.
@@ -100,7 +101,8 @@ impl Namespace {
     /// If the address is not to be had.
     #[must_use]
     pub fn tcp_listener(&self, address: SocketAddr) -> TcpListener {
-        self.run(|| TcpListener::bind(address)).unwrap_or_else(|error| panic!("bind tcp {address}: {error}"))
+        self.run(|| TcpListener::bind(address))
+            .unwrap_or_else(|error| panic!("bind tcp {address}: {error}"))
     }
 
     /// Runs a program inside with a text on standard input.
@@ -127,7 +129,9 @@ impl Namespace {
     /// # Panics
     /// Unless it ends well.
     pub fn must(&self, program: &str, arguments: &[&str], input: &str) -> String {
-        let output = self.output(program, arguments, input).unwrap_or_else(|error| panic!("{error}"));
+        let output = self
+            .output(program, arguments, input)
+            .unwrap_or_else(|error| panic!("{error}"));
         assert!(
             output.status.success(),
             "{program} {}: {}\n{}{input}",
@@ -162,6 +166,8 @@ impl Namespace {
     pub fn nft_counter(&self, table: &str, counter: &str) -> u64 {
         let text = self.must("nft", &["list", "counter", "inet", table, counter], "");
         let packets = text.split_whitespace().skip_while(|word| *word != "packets").nth(1);
-        packets.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("no packets in {text}"))
+        packets
+            .and_then(|number| number.parse().ok())
+            .unwrap_or_else(|| panic!("no packets in {text}"))
     }
 }

@@ -44,6 +44,7 @@ pub struct Way<'a> {
     source_port: u16,
     addressed: Option<IpAddr>,
     control: Control,
+    patience: Duration,
 }
 
 /// How the control packet differs from the one in question.
@@ -65,7 +66,15 @@ impl House {
     #[must_use]
     pub fn way(&self, from: &str, to: &str) -> Way<'_> {
         let control = Control::DestPort(CONTROL_PORT);
-        Way { from: self.host(from), to: self.host(to), family: Family::V4, source_port: 0, addressed: None, control }
+        Way {
+            from: self.host(from),
+            to: self.host(to),
+            family: Family::V4,
+            source_port: 0,
+            addressed: None,
+            control,
+            patience: PATIENCE,
+        }
     }
 }
 
@@ -100,12 +109,27 @@ impl<'a> Way<'a> {
         self
     }
 
+    /// Waits no longer than this for the control packet.
+    #[must_use]
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
     /// Sends one UDP packet to `port` and says what became of it.
     ///
     /// # Panics
     /// If the packet is lost and so is the control packet: then the house is broken, and the answer would mean nothing.
     #[must_use]
     pub fn udp(&self, port: u16) -> Fate {
+        self.try_udp(port).unwrap_or_else(|broken| panic!("{broken}"))
+    }
+
+    /// As [`udp`](Self::udp).
+    ///
+    /// # Errors
+    /// That neither packet arrived: what is between these hosts lets nothing through at all.
+    pub fn try_udp(&self, port: u16) -> Result<Fate, String> {
         let listener = self.listen(port);
         let (control_listener, control_port) = match self.control {
             Control::DestPort(control) if control != port => (Some(self.listen(control)), control),
@@ -121,17 +145,18 @@ impl<'a> Way<'a> {
         let _ = sender.send_to(&question, self.target(port));
         let _ = control_sender.send_to(&control, self.target(control_port));
         let sockets: Vec<&UdpSocket> = std::iter::once(&listener).chain(control_listener.as_ref()).collect();
-        let seen = watch(&sockets, &question, &control);
-        assert!(
-            seen.question || seen.control,
-            "the house is broken: neither the packet nor the control packet arrived: {self}, port {port}, control {:?}",
-            self.control
-        );
-        match (seen.question, seen.question && hears(&sender, &question)) {
+        let seen = watch(&sockets, &question, &control, self.patience);
+        if !seen.question && !seen.control {
+            let control = self.control;
+            return Err(format!(
+                "neither the packet nor the control packet arrived: {self}, port {port}, control {control:?}"
+            ));
+        }
+        Ok(match (seen.question, seen.question && hears(&sender, &question)) {
             (false, _) => Fate::Lost,
             (true, false) => Fate::Arrived,
             (true, true) => Fate::Answered,
-        }
+        })
     }
 
     /// Connects to `port`, where the far end listens.
@@ -172,7 +197,10 @@ impl<'a> Way<'a> {
 
     pub(crate) fn target(&self, port: u16) -> SocketAddr {
         let address = self.addressed.unwrap_or_else(|| self.to.address(self.family));
-        assert!(!address.is_unspecified(), "say by `through` which of the router's addresses");
+        assert!(
+            !address.is_unspecified(),
+            "say by `through` which of the router's addresses"
+        );
         SocketAddr::new(address, port)
     }
 }
@@ -193,9 +221,12 @@ struct Seen {
 }
 
 /// Waits for the question; no longer than a moment behind the control.
-fn watch(sockets: &[&UdpSocket], question: &[u8], control: &[u8]) -> Seen {
-    let mut seen = Seen { question: false, control: false };
-    let mut end = Instant::now() + PATIENCE;
+fn watch(sockets: &[&UdpSocket], question: &[u8], control: &[u8], patience: Duration) -> Seen {
+    let mut seen = Seen {
+        question: false,
+        control: false,
+    };
+    let mut end = Instant::now() + patience;
     while !seen.question && wait_readable(sockets, end) {
         for socket in sockets {
             while let Some(datagram) = receive(socket) {
@@ -231,7 +262,10 @@ pub(crate) fn wait_readable(sockets: &[&UdpSocket], end: Instant) -> bool {
     if left.is_zero() {
         return false;
     }
-    let mut polled: Vec<PollFd> = sockets.iter().map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN)).collect();
+    let mut polled: Vec<PollFd> = sockets
+        .iter()
+        .map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN))
+        .collect();
     let timeout = PollTimeout::try_from(left.as_millis().max(1)).unwrap_or(PollTimeout::MAX);
     poll(&mut polled, timeout).is_ok_and(|ready| ready > 0)
 }
@@ -264,7 +298,11 @@ pub(crate) fn receive(socket: &UdpSocket) -> Option<Datagram> {
         (_, Some(v6)) => SocketAddr::new(v6.ip().into(), v6.port()),
         _ => return None,
     };
-    Some(Datagram { payload, from, at: at.map_or_else(now, nanoseconds) })
+    Some(Datagram {
+        payload,
+        from,
+        at: at.map_or_else(now, nanoseconds),
+    })
 }
 
 /// The time on the clock of [`Datagram::at`].

@@ -32,7 +32,12 @@ impl Checklist {
     pub fn finish(&self, took: std::time::Duration) -> bool {
         let all = self.failed == 0 && self.passed > 0;
         let sum = if all { "all" } else { "NOT all" };
-        say(&format!("\n{sum} as promised: {} ✓, {} ✗ in {:.1} s", self.passed, self.failed, took.as_secs_f32()));
+        say(&format!(
+            "\n{sum} as promised: {} ✓, {} ✗ in {:.1} s",
+            self.passed,
+            self.failed,
+            took.as_secs_f32()
+        ));
         all
     }
 }
@@ -48,7 +53,10 @@ fn say(line: &str) {
 /// If `CI` is set.
 pub fn skip(test: &str, why: &str) {
     remember(&format!("SKIPPED {test}: {why}"));
-    assert!(std::env::var_os("CI").is_none_or(|ci| ci.is_empty()), "skipped where nothing may be: {test}: {why}");
+    assert!(
+        std::env::var_os("CI").is_none_or(|ci| ci.is_empty()),
+        "skipped where nothing may be: {test}: {why}"
+    );
 }
 
 /// A figure that a test measured.

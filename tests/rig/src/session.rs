@@ -57,7 +57,9 @@ impl Way<'_> {
         // Enough for what arrives while the echo waits for its turn on a busy machine.
         let _ = nix::sys::socket::setsockopt(&listener, nix::sys::socket::sockopt::RcvBuf, &(4 << 20));
         // A source port of choice is for one flow; several take the system's.
-        let senders: Vec<UdpSocket> = (0..flows).map(|flow| self.sender(if flow == 0 { self.chosen_port() } else { 0 })).collect();
+        let senders: Vec<UdpSocket> = (0..flows)
+            .map(|flow| self.sender(if flow == 0 { self.chosen_port() } else { 0 }))
+            .collect();
         let target = self.target(port);
         let (echo, pump) = (Arc::clone(&seen), Arc::clone(&seen));
         let threads = vec![
@@ -65,7 +67,9 @@ impl Way<'_> {
             std::thread::spawn(move || {
                 let mut turn = 0_usize;
                 while !pump.end.load(Ordering::Relaxed) {
-                    let Some(sender) = senders.get(turn % senders.len()) else { return };
+                    let Some(sender) = senders.get(turn % senders.len()) else {
+                        return;
+                    };
                     turn += 1;
                     if send(sender, b"a live flow", target).is_err() {
                         return;
@@ -80,8 +84,14 @@ impl Way<'_> {
         ];
         let session = Session { seen, threads };
         let wanted = u64::try_from(flows).unwrap_or(u64::MAX);
-        let alive = session.wait_for(Duration::from_secs(20), |tally| tally.arrived >= wanted && tally.answered >= wanted);
-        assert!(alive, "the live flow did not come alive: {self}, port {port}: {:?}", session.tally());
+        let alive = session.wait_for(Duration::from_secs(20), |tally| {
+            tally.arrived >= wanted && tally.answered >= wanted
+        });
+        assert!(
+            alive,
+            "the live flow did not come alive: {self}, port {port}: {:?}",
+            session.tally()
+        );
         session
     }
 }
@@ -106,14 +116,20 @@ impl Session {
     #[must_use]
     pub fn tally(&self) -> Tally {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Tally { sent: read(&self.seen.sent), arrived: read(&self.seen.arrived), answered: read(&self.seen.answered) }
+        Tally {
+            sent: read(&self.seen.sent),
+            arrived: read(&self.seen.arrived),
+            answered: read(&self.seen.answered),
+        }
     }
 
     /// Whether the flow goes on: packets sent from now on arrive, and answers come back.
     #[must_use]
     pub fn goes_on(&self) -> bool {
         let before = self.tally();
-        self.wait_for(Duration::from_millis(500), |tally| tally.arrived > before.arrived + 3 && tally.answered > before.answered + 3)
+        self.wait_for(Duration::from_millis(500), |tally| {
+            tally.arrived > before.arrived + 3 && tally.answered > before.answered + 3
+        })
     }
 
     /// When the last packet arrived, on the clock of [`now`], once the flow has been silent for `silence` while packets were sent; `None` if
@@ -138,7 +154,11 @@ impl Session {
     pub fn stopped_after(&self, call: u64) -> Option<f64> {
         let last = self.stopped(Duration::from_millis(60), Duration::from_secs(2))?;
         #[allow(clippy::cast_precision_loss)]
-        let after = if last >= call { (last - call) as f64 } else { -((call - last) as f64) };
+        let after = if last >= call {
+            (last - call) as f64
+        } else {
+            -((call - last) as f64)
+        };
         Some(after / 1e6)
     }
 

@@ -18,7 +18,16 @@ fn interface(
     v6: Option<(Ipv6Addr, u8)>,
 ) -> Interface {
     let device = device.to_owned();
-    Interface { name, zone, proto: "static", l3_device: device.clone(), device, up: true, v4, v6 }
+    Interface {
+        name,
+        zone,
+        proto: "static",
+        l3_device: device.clone(),
+        device,
+        up: true,
+        v4,
+        v6,
+    }
 }
 
 fn v6(first: u16, second: u16, third: u16, last: u16) -> Option<(Ipv6Addr, u8)> {
@@ -41,13 +50,25 @@ pub fn interfaces() -> Vec<Interface> {
 /// The guest network.
 #[must_use]
 pub fn guest() -> Interface {
-    interface("guest", "guest", "guest0", Some((Ipv4Addr::new(192, 168, 78, 1), 24)), v6(0xfd78, 0, 0, 1))
+    interface(
+        "guest",
+        "guest",
+        "guest0",
+        Some((Ipv4Addr::new(192, 168, 78, 1), 24)),
+        v6(0xfd78, 0, 0, 1),
+    )
 }
 
 /// A second way out.
 #[must_use]
 pub fn second_wan() -> Interface {
-    interface("wanb", "wan", "wanb0", Some((Ipv4Addr::new(192, 0, 2, 2), 24)), v6(0x2001, 0xdb8, 2, 2))
+    interface(
+        "wanb",
+        "wan",
+        "wanb0",
+        Some((Ipv4Addr::new(192, 0, 2, 2), 24)),
+        v6(0x2001, 0xdb8, 2, 2),
+    )
 }
 
 /// IPv6 on a device of its own.
@@ -66,13 +87,26 @@ impl Interface {
 }
 
 /// A zone's name and the zones that it may forward to.
-const ZONES: [(&str, &[&str]); 4] =
-    [("lan", &["lan", "vpn", "wan"]), ("vpn", &["lan", "vpn", "wan"]), ("guest", &["wan"]), ("wan", &[])];
+const ZONES: [(&str, &[&str]); 4] = [
+    ("lan", &["lan", "vpn", "wan"]),
+    ("vpn", &["lan", "vpn", "wan"]),
+    ("guest", &["wan"]),
+    ("wan", &[]),
+];
 
 /// The zones of this house with their interfaces.
 fn zones(interfaces: &[Interface]) -> Vec<(&'static str, &'static [&'static str], Vec<&Interface>)> {
-    let members = |zone: &str| interfaces.iter().filter(|interface| interface.zone == zone).collect::<Vec<_>>();
-    ZONES.iter().map(|(name, to)| (*name, *to, members(name))).filter(|(_, _, members)| !members.is_empty()).collect()
+    let members = |zone: &str| {
+        interfaces
+            .iter()
+            .filter(|interface| interface.zone == zone)
+            .collect::<Vec<_>>()
+    };
+    ZONES
+        .iter()
+        .map(|(name, to)| (*name, *to, members(name)))
+        .filter(|(_, _, members)| !members.is_empty())
+        .collect()
 }
 
 /// `/etc/config/network`
@@ -82,8 +116,19 @@ pub fn network(interfaces: &[Interface]) -> String {
                     config globals 'globals'\n\toption ula_prefix 'fd77::/48'\n\n\
                     config device\n\toption name 'br-lan'\n\toption type 'bridge'\n\tlist ports 'port100'\n\tlist ports 'port101'\n"
         .to_owned();
-    for Interface { name, proto, device, v4, v6, .. } in interfaces {
-        let _ = write!(text, "\nconfig interface '{name}'\n\toption device '{device}'\n\toption proto '{proto}'\n");
+    for Interface {
+        name,
+        proto,
+        device,
+        v4,
+        v6,
+        ..
+    } in interfaces
+    {
+        let _ = write!(
+            text,
+            "\nconfig interface '{name}'\n\toption device '{device}'\n\toption proto '{proto}'\n"
+        );
         if *proto == "pppoe" {
             text.push_str("\toption username 'house@isp.example'\n\toption password 'not a secret'\n");
             continue;
@@ -116,7 +161,10 @@ pub fn firewall(interfaces: &[Interface]) -> String {
     }
     for (zone, to, _) in zones(interfaces) {
         for to in to.iter().filter(|to| **to != zone) {
-            let _ = write!(text, "\nconfig forwarding\n\toption src '{zone}'\n\toption dest '{to}'\n");
+            let _ = write!(
+                text,
+                "\nconfig forwarding\n\toption src '{zone}'\n\toption dest '{to}'\n"
+            );
         }
     }
     let _ = write!(
@@ -165,7 +213,11 @@ config redirect
 #[must_use]
 pub fn interface_dump(interfaces: &[Interface]) -> Value {
     let loopback = interface("loopback", "", "lo", Some((Ipv4Addr::LOCALHOST, 8)), None);
-    let rows: Vec<Value> = interfaces.iter().chain(std::iter::once(&loopback)).map(dump_row).collect();
+    let rows: Vec<Value> = interfaces
+        .iter()
+        .chain(std::iter::once(&loopback))
+        .map(dump_row)
+        .collect();
     json!({ "interface": rows })
 }
 
@@ -226,7 +278,10 @@ table inet miniupnpd {{
 
 /// The set of a zone's devices as a right-hand side.
 fn devices(members: &[&Interface]) -> String {
-    let names: Vec<String> = members.iter().map(|member| format!("\"{}\"", member.l3_device)).collect();
+    let names: Vec<String> = members
+        .iter()
+        .map(|member| format!("\"{}\"", member.l3_device))
+        .collect();
     format!("{{ {} }}", names.join(", "))
 }
 
@@ -245,7 +300,10 @@ pub fn fw4(interfaces: &[Interface]) -> String {
         })
     };
     let known = "ct state vmap { established : accept, related : accept }";
-    let wans = zones.iter().find(|(zone, ..)| *zone == "wan").map_or_else(String::new, |(_, _, members)| devices(members));
+    let wans = zones
+        .iter()
+        .find(|(zone, ..)| *zone == "wan")
+        .map_or_else(String::new, |(_, _, members)| devices(members));
     let _ = write!(
         text,
         "	chain upnp_forward {{

@@ -17,8 +17,17 @@ use std::time::Duration;
 /// # Errors
 /// Those of this end: no socket, no route.
 pub fn connect(source: SocketAddr, target: SocketAddr, wait: Duration) -> io::Result<Connection> {
-    let family = if target.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
-    let fd = socket(family, SockType::Stream, SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC, None)?;
+    let family = if target.is_ipv4() {
+        AddressFamily::Inet
+    } else {
+        AddressFamily::Inet6
+    };
+    let fd = socket(
+        family,
+        SockType::Stream,
+        SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC,
+        None,
+    )?;
     if target.is_ipv4() {
         setsockopt(&fd, sockopt::Ipv4RecvErr, &true)?;
     } else {
