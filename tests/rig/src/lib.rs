@@ -1,1 +1,10 @@
 //! lanward's test rig.
+
+pub mod flood;
+pub mod house;
+pub mod namespace;
+pub mod probe;
+pub mod report_line;
+pub mod session;
+pub mod settings;
+pub mod tcp;
