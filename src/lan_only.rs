@@ -82,7 +82,11 @@ impl Scope {
             except_hosts: addresses_of(terms.except_hosts, terms),
             except_dests: terms.except_dests.to_vec(),
             mirror: terms.mirror,
-            redirects: terms.redirects.iter().map(|redirect| (redirect.dest, redirect.ports)).collect(),
+            redirects: terms
+                .redirects
+                .iter()
+                .map(|redirect| (redirect.dest, redirect.ports))
+                .collect(),
             own,
             sources: indices(terms.sources, links),
             dests: indices(terms.dests, links),
@@ -135,7 +139,11 @@ impl Scope {
             return false;
         }
         let masqueraded_on = self.own.get(&seen_as).map(Vec::as_slice).unwrap_or_default();
-        if !self.any_dest(masqueraded_on) && self.devices_towards(remote).any(|device| masqueraded_on.contains(&device)) {
+        if !self.any_dest(masqueraded_on)
+            && self
+                .devices_towards(remote)
+                .any(|device| masqueraded_on.contains(&device))
+        {
             return false;
         }
         self.devices_towards(remote).any(|device| self.dests.contains(&device))
@@ -153,7 +161,10 @@ impl Scope {
 
     /// The devices of every table's best match.
     fn devices_towards(&self, address: IpAddr) -> impl Iterator<Item = u32> + '_ {
-        self.routes.iter().flat_map(move |table| table.devices(address)).copied()
+        self.routes
+            .iter()
+            .flat_map(move |table| table.devices(address))
+            .copied()
     }
 }
 
@@ -169,16 +180,25 @@ type PrefixMap = BTreeMap<std::cmp::Reverse<u8>, BTreeMap<u128, Vec<u32>>>;
 
 impl RoutingTable {
     fn insert(&mut self, dest: Subnet, device: u32) {
-        let map = if dest.address.is_ipv4() { &mut self.ipv4 } else { &mut self.ipv6 };
+        let map = if dest.address.is_ipv4() {
+            &mut self.ipv4
+        } else {
+            &mut self.ipv6
+        };
         let prefix = map.entry(std::cmp::Reverse(dest.prefix)).or_default();
-        prefix.entry(masked(bits(dest.address), dest.prefix)).or_default().push(device);
+        prefix
+            .entry(masked(bits(dest.address), dest.prefix))
+            .or_default()
+            .push(device);
     }
 
     /// The devices of the longest prefix that holds the address.
     fn devices(&self, address: IpAddr) -> &[u32] {
         let map = if address.is_ipv4() { &self.ipv4 } else { &self.ipv6 };
         let bits = bits(address);
-        let best = map.iter().find_map(|(length, prefixes)| prefixes.get(&masked(bits, length.0)));
+        let best = map
+            .iter()
+            .find_map(|(length, prefixes)| prefixes.get(&masked(bits, length.0)));
         best.map(Vec::as_slice).unwrap_or_default()
     }
 }
@@ -212,7 +232,12 @@ fn indices(devices: &BTreeSet<Device>, links: &Links) -> BTreeSet<u32> {
             Device::BeginsWith(start) => name.starts_with(start.as_str()),
         })
     };
-    links.devices.iter().filter(|(_, name)| named(name)).map(|(index, _)| *index).collect()
+    links
+        .devices
+        .iter()
+        .filter(|(_, name)| named(name))
+        .map(|(index, _)| *index)
+        .collect()
 }
 
 /// The hosts' addresses; a MAC stands for all that are known of it.
