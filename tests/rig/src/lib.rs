@@ -1,6 +1,8 @@
 //! lanward's test rig.
 
+pub mod daemon;
 pub mod flood;
+pub mod home;
 pub mod house;
 pub mod namespace;
 pub mod probe;
