@@ -1,1 +1,5 @@
 //! lanward's test rig.
+
+pub mod broker;
+pub mod libubox_json;
+pub mod wire;
