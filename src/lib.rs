@@ -13,6 +13,7 @@ pub mod lan_only;
 pub mod network;
 pub mod nft;
 pub mod policy;
+pub mod profiles;
 pub mod report;
 pub mod ruleset;
 pub mod schedule;
