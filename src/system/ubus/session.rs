@@ -266,7 +266,7 @@ impl Session {
     fn send(&mut self, message: Result<Vec<u8>, TooLong>) {
         match message {
             Ok(bytes) if self.connection.outbox.len() + bytes.len() <= MAX_OUTBOX => {
-                self.connection.outbox.extend(bytes)
+                self.connection.outbox.extend(bytes);
             }
             Ok(_) => self.fail("ubusd does not take what we send"),
             Err(error) => self.fail(error.to_string()),
@@ -327,7 +327,7 @@ impl Session {
             Purpose::LookUp { ticket, question } => match (status, answer.object) {
                 // No object without a status: there is one, and we may not see it.
                 (Status::Ok, None) | (Status::NotFound, _) => {
-                    self.answered(ticket, Err(CallError::NoObject(question.path)))
+                    self.answered(ticket, Err(CallError::NoObject(question.path)));
                 }
                 (Status::Ok, Some(object)) => self.ask(ticket, object, &question, deadline),
                 (status, _) => self.answered(ticket, Err(CallError::Status(status))),
@@ -562,7 +562,7 @@ impl Session {
     pub(super) fn listen(&mut self, pattern: &str, now: Instant) {
         if self.patterns.insert(pattern.to_owned()) {
             self.catch_up(now, |session, listener| {
-                session.register(listener, pattern.to_owned(), now)
+                session.register(listener, pattern.to_owned(), now);
             });
         }
     }
