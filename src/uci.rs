@@ -66,11 +66,14 @@ impl Section {
     /// The value of an option, or a list's only value.
     #[must_use]
     pub fn option(&self, name: &str) -> Option<&str> {
-        self.options.iter().find(|(key, _)| key == name).and_then(|(_, value)| match value {
-            Value::One(value) => Some(value.as_str()),
-            Value::Many(values) if values.len() == 1 => values.first().map(String::as_str),
-            Value::Many(_) => None,
-        })
+        self.options
+            .iter()
+            .find(|(key, _)| key == name)
+            .and_then(|(_, value)| match value {
+                Value::One(value) => Some(value.as_str()),
+                Value::Many(values) if values.len() == 1 => values.first().map(String::as_str),
+                Value::Many(_) => None,
+            })
     }
 
     /// All values of a list; of an option, its words (fw4 and netifd read `option network 'lan guest'` so).
