@@ -41,7 +41,9 @@ impl Netifd {
         let path = socket.to_owned();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = std::thread::spawn(move || {
-            runtime.block_on(serve(Bus::new(path, OBJECT), dump, from_house, || drop(up.send(()))));
+            runtime.block_on(serve(Bus::new(path, OBJECT), dump, from_house, || {
+                let _ = up.send(());
+            }));
         });
         let netifd = Self {
             socket: socket.to_owned(),
