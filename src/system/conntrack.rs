@@ -1,6 +1,25 @@
-//! conntrack over ctnetlink: dump and delete.
+//! conntrack over ctnetlink (`linux/netfilter/nfnetlink_conntrack.h`): dump and delete.
+//!
+//! netlink's own headers are in the machine's byte order; everything in ctnetlink's attributes is big endian.
+//! The dump is read by a parser of our own: it makes no allocation for an entry that is not kept (a router may hold 100 000), and it knows
+//! `CTA_ID` and `CTA_ZONE`, which `netlink-packet-netfilter` does not. Requests are built with that crate's types.
 
+use netlink_packet_core::{
+    DefaultNla, NetlinkMessage, NetlinkPayload, NlasIterator, NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST,
+};
+use netlink_packet_netfilter::conntrack::{
+    ConntrackAttribute, ConntrackMessage, IPTuple, ProtoTuple, Protocol, Tuple as TupleAttribute,
+};
+use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage, NetfilterProtoFamily};
+use netlink_sys::{protocols::NETLINK_NETFILTER, Socket, SocketAddr};
+use nix::sys::{
+    socket::{setsockopt, sockopt},
+    time::TimeVal,
+};
+use std::fmt;
+use std::io;
 use std::net::IpAddr;
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// One direction of a flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -24,4 +43,644 @@ pub struct Flow {
     pub zone: u16,
     /// The kernel's id of the entry: a deletion that names it cannot hit the flow's successor.
     pub id: u32,
+}
+
+/// Why conntrack could not be read or changed.
+#[derive(Debug)]
+pub enum Error {
+    /// No netlink socket.
+    Open(io::Error),
+    /// A request could not be sent.
+    Send(io::Error),
+    /// No answer, or none within [`PATIENCE`].
+    Receive(io::Error),
+    /// The kernel has no conntrack over netlink (module `nf_conntrack_netlink`).
+    Missing,
+    /// The kernel refused.
+    Refused(io::Error),
+    /// The kernel's answer is no netlink.
+    Malformed,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Open(error) => write!(f, "conntrack: no netlink socket: {error}"),
+            Self::Send(error) => write!(f, "conntrack: request not sent: {error}"),
+            Self::Receive(error) => write!(f, "conntrack: no answer: {error}"),
+            Self::Missing => f.write_str("conntrack: the kernel module nf_conntrack_netlink is missing"),
+            Self::Refused(error) => write!(f, "conntrack: refused: {error}"),
+            Self::Malformed => f.write_str("conntrack: the kernel's answer does not parse"),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Open(error) | Self::Send(error) | Self::Receive(error) | Self::Refused(error) => Some(error),
+            Self::Missing | Self::Malformed => None,
+        }
+    }
+}
+
+/// How long the kernel may take for one answer. It answers within the call; this is for a kernel in trouble.
+pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// The kernel makes a dump's parts no larger than this, if it is read with so much room.
+const PART: usize = 32 * 1024;
+/// Deletions per send: their acknowledgements fit the smallest receive buffer.
+const BATCH: usize = 64;
+/// A dump that the kernel calls inconsistent is asked for again so many times, and then taken as it is: every entry in it is real.
+const DUMPS: u32 = 4;
+
+/// A socket to ctnetlink. One request at a time.
+pub struct Conntrack {
+    socket: Socket,
+    sequence: u32,
+    buffer: Vec<u8>,
+}
+
+impl Conntrack {
+    /// Opens a socket. Needs no right; reading and deleting need `CAP_NET_ADMIN`.
+    ///
+    /// # Errors
+    /// [`Error::Open`].
+    pub fn open() -> Result<Self, Error> {
+        let mut socket = Socket::new(NETLINK_NETFILTER).map_err(Error::Open)?;
+        socket.bind_auto().map_err(Error::Open)?;
+        set_patience(&socket).map_err(Error::Open)?;
+        Ok(Self {
+            socket,
+            sequence: 0,
+            buffer: Vec::with_capacity(PART),
+        })
+    }
+
+    /// The flows of one protocol (UDP is 17) of both families that `keep` takes, sorted. `keep` may see a flow twice, the answer holds it once.
+    ///
+    /// # Errors
+    /// See [`Error`]; [`Error::Refused`] without `CAP_NET_ADMIN`.
+    pub fn flows(&mut self, protocol: u8, keep: &mut dyn FnMut(&Flow) -> bool) -> Result<Vec<Flow>, Error> {
+        let mut flows = Vec::new();
+        for _ in 0..DUMPS {
+            flows.clear();
+            if self.dump(protocol, keep, &mut flows)? == Dump::Consistent {
+                break;
+            }
+        }
+        flows.sort_unstable();
+        flows.dedup();
+        Ok(flows)
+    }
+
+    /// Deletes flows, by zone, original direction and id; answers how many were really deleted. One that is gone already, or has a
+    /// successor with the same addresses and ports, is not counted and not an error.
+    ///
+    /// Only protocols with ports (TCP, UDP, UDP-Lite, SCTP, DCCP).
+    ///
+    /// # Errors
+    /// See [`Error`]. What was deleted before the error stays deleted.
+    pub fn delete(&mut self, flows: &[Flow]) -> Result<u32, Error> {
+        let mut deleted = 0_u32;
+        for batch in flows.chunks(BATCH) {
+            deleted = deleted.saturating_add(self.delete_batch(batch)?);
+        }
+        Ok(deleted)
+    }
+
+    fn delete_batch(&mut self, batch: &[Flow]) -> Result<u32, Error> {
+        let first = self.next_sequence(batch.len());
+        let mut request = Vec::new();
+        for (sequence, flow) in (0..).map(|n| first.wrapping_add(n)).zip(batch) {
+            append(&mut request, deletion(flow), NLM_F_REQUEST | NLM_F_ACK, sequence);
+        }
+        self.send(&request)?;
+        let mut open = batch.len();
+        let mut deleted = 0_u32;
+        let mut refused = None;
+        while open > 0 {
+            self.receive()?;
+            for message in Messages::new(&self.buffer) {
+                let message = message.ok_or(Error::Malformed)?;
+                let ours = usize::try_from(message.sequence.wrapping_sub(first)).is_ok_and(|n| n < batch.len());
+                if !ours || message.kind != libc::NLMSG_ERROR as u16 {
+                    continue;
+                }
+                open = open.saturating_sub(1);
+                match message.status() {
+                    Some(0) => deleted = deleted.saturating_add(1),
+                    Some(libc::ENOENT) => {}
+                    Some(errno) => refused = Some(refusal(errno)),
+                    None => return Err(Error::Malformed),
+                }
+            }
+        }
+        refused.map_or(Ok(deleted), Err)
+    }
+
+    fn dump(
+        &mut self,
+        protocol: u8,
+        keep: &mut dyn FnMut(&Flow) -> bool,
+        flows: &mut Vec<Flow>,
+    ) -> Result<Dump, Error> {
+        let sequence = self.next_sequence(1);
+        let everything = NetfilterMessage::new(
+            NetfilterHeader::new(NetfilterProtoFamily::Unspec, 0, 0),
+            ConntrackMessage::Get(Vec::new()),
+        );
+        let mut request = Vec::new();
+        append(&mut request, everything, NLM_F_REQUEST | NLM_F_DUMP, sequence);
+        self.send(&request)?;
+        let mut verdict = Dump::Consistent;
+        loop {
+            self.receive()?;
+            for message in Messages::new(&self.buffer) {
+                let message = message.ok_or(Error::Malformed)?;
+                if message.sequence != sequence {
+                    continue;
+                }
+                if message.flags & NLM_F_DUMP_INTR != 0 {
+                    verdict = Dump::Interrupted;
+                }
+                match i32::from(message.kind) {
+                    libc::NLMSG_DONE | libc::NLMSG_ERROR => {
+                        return match message.status() {
+                            Some(0) => Ok(verdict),
+                            Some(errno) => Err(refusal(errno)),
+                            None => Err(Error::Malformed),
+                        };
+                    }
+                    CT_NEW => {
+                        let flow = message
+                            .payload
+                            .get(NFGENMSG..)
+                            .and_then(|entry| parse_flow(entry, protocol));
+                        flows.extend(flow.filter(|flow| keep(flow)));
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// As many sequence numbers as there are requests; the first of them.
+    fn next_sequence(&mut self, requests: usize) -> u32 {
+        let first = self.sequence.wrapping_add(1);
+        self.sequence = self.sequence.wrapping_add(u32::try_from(requests).unwrap_or(u32::MAX));
+        first
+    }
+
+    fn send(&self, request: &[u8]) -> Result<(), Error> {
+        let sent = self
+            .socket
+            .send_to(request, &SocketAddr::new(0, 0), 0)
+            .map_err(Error::Send)?;
+        if sent == request.len() {
+            Ok(())
+        } else {
+            Err(Error::Send(io::ErrorKind::WriteZero.into()))
+        }
+    }
+
+    /// The next datagram of the kernel, into the buffer. Anybody may send to a netlink socket: only port 0 is the kernel.
+    fn receive(&mut self) -> Result<(), Error> {
+        loop {
+            self.buffer.clear();
+            match self.socket.recv_from(&mut self.buffer, libc::MSG_TRUNC) {
+                Ok((_, from)) if from.port_number() != 0 => {}
+                Ok((length, _)) if length > self.buffer.len() => return Err(Error::Malformed),
+                Ok(_) => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(Error::Receive(error)),
+            }
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Dump {
+    Consistent,
+    Interrupted,
+}
+
+#[allow(unsafe_code)]
+fn set_patience(socket: &Socket) -> io::Result<()> {
+    // SAFETY: the descriptor is open for as long as `socket` lives, which is longer than this call.
+    let fd = unsafe { BorrowedFd::borrow_raw(socket.as_raw_fd()) };
+    let seconds = libc::time_t::try_from(PATIENCE.as_secs()).unwrap_or(5);
+    setsockopt(&fd, sockopt::ReceiveTimeout, &TimeVal::new(seconds, 0))?;
+    Ok(())
+}
+
+/// nfnetlink answers EINVAL to a subsystem that nobody registered, and our requests are valid otherwise.
+fn refusal(errno: i32) -> Error {
+    match errno {
+        libc::EINVAL | libc::EOPNOTSUPP => Error::Missing,
+        errno => Error::Refused(io::Error::from_raw_os_error(errno)),
+    }
+}
+
+fn append(request: &mut Vec<u8>, message: NetfilterMessage, flags: u16, sequence: u32) {
+    let mut message = NetlinkMessage::from(message);
+    message.header.flags = flags;
+    message.header.sequence_number = sequence;
+    message.finalize();
+    debug_assert!(matches!(message.payload, NetlinkPayload::InnerMessage(_)));
+    let start = request.len();
+    request.resize(start + message.buffer_len(), 0);
+    message.serialize(&mut request[start..]);
+}
+
+fn deletion(flow: &Flow) -> NetfilterMessage {
+    let family = match flow.original.source {
+        IpAddr::V4(_) => NetfilterProtoFamily::IPv4,
+        IpAddr::V6(_) => NetfilterProtoFamily::IPv6,
+    };
+    let addresses = TupleAttribute::Ip(vec![
+        IPTuple::SourceAddress(flow.original.source),
+        IPTuple::DestinationAddress(flow.original.dest),
+    ]);
+    let ports = TupleAttribute::Proto(vec![
+        ProtoTuple::Protocol(Protocol::from(flow.protocol)),
+        ProtoTuple::SourcePort(flow.original.source_port),
+        ProtoTuple::DestinationPort(flow.original.dest_port),
+    ]);
+    let mut attributes = vec![
+        ConntrackAttribute::CtaTupleOrig(vec![addresses, ports]),
+        ConntrackAttribute::Other(DefaultNla::new(CTA_ID, flow.id.to_be_bytes().to_vec())),
+    ];
+    // Kernels without zones refuse the attribute even for zone 0.
+    if flow.zone != 0 {
+        attributes.push(ConntrackAttribute::Other(DefaultNla::new(
+            CTA_ZONE,
+            flow.zone.to_be_bytes().to_vec(),
+        )));
+    }
+    NetfilterMessage::new(NetfilterHeader::new(family, 0, 0), ConntrackMessage::Delete(attributes))
+}
+
+/// `NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_NEW`
+const CT_NEW: i32 = 1 << 8;
+/// `struct nfgenmsg`
+const NFGENMSG: usize = 4;
+/// `struct nlmsghdr`
+const NLMSGHDR: usize = 16;
+
+// enum ctattr_type, ctattr_tuple, ctattr_ip, ctattr_l4proto
+const CTA_TUPLE_ORIG: u16 = 1;
+const CTA_TUPLE_REPLY: u16 = 2;
+const CTA_ID: u16 = 12;
+const CTA_ZONE: u16 = 18;
+const CTA_TUPLE_IP: u16 = 1;
+const CTA_TUPLE_PROTO: u16 = 2;
+const CTA_TUPLE_ZONE: u16 = 3;
+const CTA_IP_V4_SRC: u16 = 1;
+const CTA_IP_V4_DST: u16 = 2;
+const CTA_IP_V6_SRC: u16 = 3;
+const CTA_IP_V6_DST: u16 = 4;
+const CTA_PROTO_NUM: u16 = 1;
+const CTA_PROTO_SRC_PORT: u16 = 2;
+const CTA_PROTO_DST_PORT: u16 = 3;
+
+/// One message of a datagram.
+struct Message<'a> {
+    kind: u16,
+    flags: u16,
+    sequence: u32,
+    payload: &'a [u8],
+}
+
+impl Message<'_> {
+    /// The error number of `NLMSG_ERROR` and `NLMSG_DONE`, 0 for success.
+    fn status(&self) -> Option<i32> {
+        let code = self.payload.first_chunk().map(|bytes| i32::from_ne_bytes(*bytes))?;
+        code.checked_neg()
+    }
+}
+
+/// A datagram's messages; `None` once, at the end, for what is no message.
+struct Messages<'a>(&'a [u8]);
+
+impl<'a> Messages<'a> {
+    fn new(datagram: &'a [u8]) -> Self {
+        Self(datagram)
+    }
+
+    fn split(&self) -> Option<(Message<'a>, &'a [u8])> {
+        let length = usize::try_from(u32::from_ne_bytes(*self.0.first_chunk()?)).ok()?;
+        let header = self.0.get(..NLMSGHDR)?;
+        let message = Message {
+            kind: u16::from_ne_bytes(*header.get(4..)?.first_chunk()?),
+            flags: u16::from_ne_bytes(*header.get(6..)?.first_chunk()?),
+            sequence: u32::from_ne_bytes(*header.get(8..)?.first_chunk()?),
+            payload: self.0.get(NLMSGHDR..length)?,
+        };
+        let padded = length.checked_add(3)? & !3;
+        Some((message, self.0.get(padded..).unwrap_or_default()))
+    }
+}
+
+impl<'a> Iterator for Messages<'a> {
+    type Item = Option<Message<'a>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let split = self.split();
+        self.0 = split.as_ref().map_or(&[][..], |(_, rest)| rest);
+        Some(split.map(|(message, _)| message))
+    }
+}
+
+/// The attributes of `IPCTNL_MSG_CT_NEW`. `None` for another protocol and for what lacks a part of a flow.
+fn parse_flow(entry: &[u8], protocol: u8) -> Option<Flow> {
+    let (mut original, mut reply, mut zone, mut id) = (None, None, 0, None);
+    for attribute in NlasIterator::new(entry) {
+        let attribute = attribute.ok()?;
+        let value = attribute.value();
+        match attribute.kind() {
+            CTA_TUPLE_ORIG => {
+                let tuple = parse_tuple(value, protocol)?;
+                // A zone that holds for this direction only stands in the tuple instead.
+                zone = tuple.zone.unwrap_or(zone);
+                original = Some(tuple.tuple);
+            }
+            CTA_TUPLE_REPLY => reply = Some(parse_tuple(value, protocol)?.tuple),
+            CTA_ZONE => zone = parse_u16(value)?,
+            CTA_ID => id = Some(u32::from_be_bytes(value.try_into().ok()?)),
+            _ => {}
+        }
+    }
+    Some(Flow {
+        protocol,
+        original: original?,
+        reply: reply?,
+        zone,
+        id: id?,
+    })
+}
+
+struct ZonedTuple {
+    tuple: Tuple,
+    zone: Option<u16>,
+}
+
+fn parse_tuple(nested: &[u8], protocol: u8) -> Option<ZonedTuple> {
+    let (mut addresses, mut ports, mut zone) = (None, None, None);
+    for attribute in NlasIterator::new(nested) {
+        let attribute = attribute.ok()?;
+        match attribute.kind() {
+            CTA_TUPLE_IP => addresses = Some(parse_addresses(attribute.value())?),
+            CTA_TUPLE_PROTO => ports = Some(parse_ports(attribute.value(), protocol)?),
+            CTA_TUPLE_ZONE => zone = Some(parse_u16(attribute.value())?),
+            _ => {}
+        }
+    }
+    let ((source, dest), (source_port, dest_port)) = (addresses?, ports?);
+    Some(ZonedTuple {
+        tuple: Tuple {
+            source,
+            dest,
+            source_port,
+            dest_port,
+        },
+        zone,
+    })
+}
+
+fn parse_addresses(nested: &[u8]) -> Option<(IpAddr, IpAddr)> {
+    let (mut source, mut dest) = (None, None);
+    for attribute in NlasIterator::new(nested) {
+        let attribute = attribute.ok()?;
+        let value = attribute.value();
+        match attribute.kind() {
+            CTA_IP_V4_SRC => source = Some(IpAddr::from(<[u8; 4]>::try_from(value).ok()?)),
+            CTA_IP_V4_DST => dest = Some(IpAddr::from(<[u8; 4]>::try_from(value).ok()?)),
+            CTA_IP_V6_SRC => source = Some(IpAddr::from(<[u8; 16]>::try_from(value).ok()?)),
+            CTA_IP_V6_DST => dest = Some(IpAddr::from(<[u8; 16]>::try_from(value).ok()?)),
+            _ => {}
+        }
+    }
+    let (source, dest) = (source?, dest?);
+    (source.is_ipv4() == dest.is_ipv4()).then_some((source, dest))
+}
+
+/// Source and destination port, of the wanted protocol only; 0 for a protocol that has none.
+fn parse_ports(nested: &[u8], protocol: u8) -> Option<(u16, u16)> {
+    let (mut number, mut source, mut dest) = (None, 0, 0);
+    for attribute in NlasIterator::new(nested) {
+        let attribute = attribute.ok()?;
+        match attribute.kind() {
+            CTA_PROTO_NUM => number = attribute.value().first().copied(),
+            CTA_PROTO_SRC_PORT => source = parse_u16(attribute.value())?,
+            CTA_PROTO_DST_PORT => dest = parse_u16(attribute.value())?,
+            _ => {}
+        }
+    }
+    (number == Some(protocol)).then_some((source, dest))
+}
+
+fn parse_u16(value: &[u8]) -> Option<u16> {
+    Some(u16::from_be_bytes(value.try_into().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// An attribute as the kernel writes it: header in the machine's order, value as given, padded.
+    fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
+        let mut bytes = u16::try_from(value.len() + 4).unwrap().to_ne_bytes().to_vec();
+        bytes.extend_from_slice(&kind.to_ne_bytes());
+        bytes.extend_from_slice(value);
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes
+    }
+
+    fn nested(kind: u16, parts: &[Vec<u8>]) -> Vec<u8> {
+        attribute(kind | 0x8000, &parts.concat())
+    }
+
+    fn message(kind: u16, flags: u16, sequence: u32, payload: &[u8]) -> Vec<u8> {
+        let mut bytes = u32::try_from(payload.len() + 16).unwrap().to_ne_bytes().to_vec();
+        bytes.extend_from_slice(&kind.to_ne_bytes());
+        bytes.extend_from_slice(&flags.to_ne_bytes());
+        bytes.extend_from_slice(&sequence.to_ne_bytes());
+        bytes.extend_from_slice(&[0; 4]);
+        bytes.extend_from_slice(payload);
+        bytes
+    }
+
+    fn ports(protocol: u8, source: [u8; 2], dest: [u8; 2]) -> Vec<u8> {
+        nested(
+            2,
+            &[attribute(1, &[protocol]), attribute(2, &source), attribute(3, &dest)],
+        )
+    }
+
+    /// 192.168.1.20:50000 -> 203.0.113.9:40001, masqueraded as 198.51.100.2:50001.
+    fn ipv4_entry() -> Vec<Vec<u8>> {
+        vec![
+            nested(
+                1,
+                &[
+                    nested(1, &[attribute(1, &[192, 168, 1, 20]), attribute(2, &[203, 0, 113, 9])]),
+                    ports(17, [0xc3, 0x50], [0x9c, 0x41]),
+                ],
+            ),
+            nested(
+                2,
+                &[
+                    nested(1, &[attribute(1, &[203, 0, 113, 9]), attribute(2, &[198, 51, 100, 2])]),
+                    ports(17, [0x9c, 0x41], [0xc3, 0x51]),
+                ],
+            ),
+            attribute(3, &[0, 0, 1, 0x8e]),
+            attribute(7, &[0, 0, 0, 29]),
+            attribute(8, &[0; 4]),
+            attribute(12, &[0xde, 0xad, 0xbe, 0xef]),
+            attribute(11, &[0, 0, 0, 1]),
+        ]
+    }
+
+    fn ipv4_flow() -> Flow {
+        Flow {
+            protocol: 17,
+            original: Tuple {
+                source: [192, 168, 1, 20].into(),
+                dest: [203, 0, 113, 9].into(),
+                source_port: 50000,
+                dest_port: 40001,
+            },
+            reply: Tuple {
+                source: [203, 0, 113, 9].into(),
+                dest: [198, 51, 100, 2].into(),
+                source_port: 40001,
+                dest_port: 50001,
+            },
+            zone: 0,
+            id: 0xdead_beef,
+        }
+    }
+
+    #[test]
+    fn an_entry_is_read_from_big_endian_attributes() {
+        assert_eq!(parse_flow(&ipv4_entry().concat(), 17), Some(ipv4_flow()));
+        assert_eq!(parse_flow(&ipv4_entry().concat(), 6), None);
+    }
+
+    #[test]
+    fn an_ipv6_entry_in_a_zone() {
+        let address = |last: u8| [0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, last];
+        let tuple = |kind, source: u8, dest: u8, more: Vec<u8>| {
+            let addresses = nested(1, &[attribute(3, &address(source)), attribute(4, &address(dest))]);
+            nested(kind, &[addresses, ports(17, [1, 2], [3, 4]), more])
+        };
+        let entry = |top: Vec<u8>, original: Vec<u8>, reply: Vec<u8>| {
+            [
+                tuple(1, 5, 6, original),
+                tuple(2, 6, 5, reply),
+                top,
+                attribute(12, &[0, 0, 0, 1]),
+            ]
+            .concat()
+        };
+        let zone = |kind| attribute(kind, &[0x01, 0x02]);
+        let flow = parse_flow(&entry(zone(18), vec![], vec![]), 17).unwrap();
+        assert_eq!(
+            (flow.zone, flow.id, flow.original.source_port, flow.original.dest_port),
+            (258, 1, 258, 772)
+        );
+        assert_eq!(flow.reply.source, IpAddr::from(address(6)));
+        assert_eq!(parse_flow(&entry(vec![], zone(3), vec![]), 17).unwrap().zone, 258);
+        assert_eq!(
+            parse_flow(&entry(vec![], vec![], zone(3)), 17).unwrap().zone,
+            0,
+            "a reply's zone is not the original's"
+        );
+    }
+
+    #[test]
+    fn an_entry_that_lacks_a_part_is_no_flow() {
+        for missing in [0, 1, 5] {
+            let mut entry = ipv4_entry();
+            entry.remove(missing);
+            assert_eq!(parse_flow(&entry.concat(), 17), None, "without attribute {missing}");
+        }
+    }
+
+    #[test]
+    fn a_deletion_names_zone_direction_and_id() {
+        let mut request = Vec::new();
+        append(
+            &mut request,
+            deletion(&Flow {
+                zone: 258,
+                ..ipv4_flow()
+            }),
+            NLM_F_REQUEST | NLM_F_ACK,
+            7,
+        );
+        let expected = [
+            vec![2, 0, 0, 0],
+            ipv4_entry()[0].clone(),
+            attribute(12, &[0xde, 0xad, 0xbe, 0xef]),
+            attribute(18, &[0x01, 0x02]),
+        ]
+        .concat();
+        assert_eq!(request, message(0x0102, 5, 7, &expected));
+        request.clear();
+        append(&mut request, deletion(&ipv4_flow()), 0, 0);
+        assert_eq!(request.len(), 16 + expected.len() - 8, "no zone attribute for zone 0");
+    }
+
+    #[test]
+    fn a_datagram_is_split_into_messages() {
+        let datagram = [
+            message(256, 0x12, 9, &[1, 2, 3, 4, 5]),
+            vec![0; 3],
+            message(3, 2, 9, &[0; 4]),
+        ]
+        .concat();
+        let messages: Vec<_> = Messages::new(&datagram)
+            .map(|m| m.map(|m| (m.kind, m.flags, m.sequence)))
+            .collect();
+        assert_eq!(messages, [Some((256, 0x12, 9)), Some((3, 2, 9))]);
+        for broken in [&datagram[..15], &datagram[..20], &[0; 16][..], &[255; 40][..]] {
+            let messages: Vec<_> = Messages::new(broken).map(|m| m.is_some()).collect();
+            assert_eq!(messages, [false]);
+        }
+    }
+
+    #[test]
+    fn errors_come_as_negative_numbers() {
+        let status = |bytes: &[u8]| {
+            let datagram = message(2, 0, 1, bytes);
+            let status = Messages::new(&datagram).next().flatten().unwrap().status();
+            status
+        };
+        assert_eq!(status(&(-2_i32).to_ne_bytes()), Some(libc::ENOENT));
+        assert_eq!(status(&i32::MIN.to_ne_bytes()), None);
+        assert_eq!(status(&[0]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _ = parse_flow(&bytes, 17);
+            Messages::new(&bytes).for_each(drop);
+        }
+
+        #[test]
+        fn a_changed_byte(at in 0usize..200, value in any::<u8>()) {
+            let mut entry = ipv4_entry().concat();
+            let at = at % entry.len();
+            entry[at] = value;
+            let _ = parse_flow(&entry, 17);
+        }
+    }
 }

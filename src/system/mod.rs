@@ -6,5 +6,6 @@ pub mod conntrack;
 pub mod links;
 pub mod logger;
 pub mod nftables;
+pub mod router;
 pub mod storage;
 pub mod ubus;

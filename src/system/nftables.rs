@@ -35,10 +35,18 @@ pub struct Reading {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Edit {
-    Add { set: String, element: nft::Element },
+    Add {
+        set: String,
+        element: nft::Element,
+    },
     /// An element that is not there is not an error.
-    Delete { set: String, element: nft::Element },
-    Flush { set: String },
+    Delete {
+        set: String,
+        element: nft::Element,
+    },
+    Flush {
+        set: String,
+    },
 }
 
 /// All counters and small lists of a table.
