@@ -345,7 +345,10 @@ fn the_readmes_tables_are_the_files() {
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
         let text = std::fs::read_to_string(&path).expect(name);
         let mut wanted = text.clone();
-        for (table, rows) in [("levels", level_rows(japanese)), ("applications", application_rows(japanese))] {
+        for (table, rows) in [
+            ("levels", level_rows(japanese)),
+            ("applications", application_rows(japanese)),
+        ] {
             let (begin, end) = (format!("<!-- {table}:begin -->\n"), format!("<!-- {table}:end -->"));
             let from = wanted.find(&begin).expect(&begin) + begin.len();
             let to = wanted.find(&end).expect(&end);
@@ -354,7 +357,10 @@ fn the_readmes_tables_are_the_files() {
         if std::env::var_os("UPDATE_GOLDEN").is_some() {
             std::fs::write(&path, &wanted).expect(name);
         } else {
-            assert!(text == wanted, "{name}: its tables are not those of profiles.json; UPDATE_GOLDEN=1 writes them again");
+            assert!(
+                text == wanted,
+                "{name}: its tables are not those of profiles.json; UPDATE_GOLDEN=1 writes them again"
+            );
         }
     }
 }
@@ -378,12 +384,30 @@ fn level_rows(japanese: bool) -> String {
             (None, true) => "未測定".to_owned(),
         };
         let ports = format!("{}–{}", note.ports.0, note.ports.1);
-        vec![format!("`{}`", level_name(note.level)), ports, measured, say(&note.misses), say(&note.breaks)]
+        vec![
+            format!("`{}`", level_name(note.level)),
+            ports,
+            measured,
+            say(&note.misses),
+            say(&note.breaks),
+        ]
     });
     let heading = if japanese {
-        ["レベル", "UDP宛先ポート", "外から接続できた回数", "防げない相手・通信", "使えなくなるもの"]
+        [
+            "レベル",
+            "UDP宛先ポート",
+            "外から接続できた回数",
+            "防げない相手・通信",
+            "使えなくなるもの",
+        ]
     } else {
-        ["level", "UDP destination ports", "outsiders that connected", "misses", "breaks"]
+        [
+            "level",
+            "UDP destination ports",
+            "outsiders that connected",
+            "misses",
+            "breaks",
+        ]
     };
     markdown(&heading, rows)
 }

@@ -338,20 +338,30 @@ pub(super) fn clock(facts: &Facts) -> Vec<Check> {
     checks
 }
 
-pub(super) fn gates(facts: &Facts) -> Vec<Check> {
-    let enabled: Vec<String> = facts
+/// Systems that the configuration switches on and this version does not have. (The ledger is on by default and keeps nobody out.)
+pub(super) fn planned(facts: &Facts) -> Vec<Check> {
+    let gates = facts
         .config
         .gates
         .iter()
         .filter(|gate| gate.enabled)
-        .map(|gate| quoted(&gate.name))
-        .collect();
+        .map(|gate| format!("gate {}", quoted(&gate.name)));
+    let relays = facts
+        .config
+        .relays
+        .iter()
+        .filter(|relay| relay.enabled)
+        .map(|relay| format!("relay {}", quoted(&relay.name)));
+    let enabled: Vec<String> = gates.chain(relays).collect();
     if enabled.is_empty() {
-        return vec![Check::fine("gate", "No gate is switched on.")];
+        return vec![Check::fine(
+            "planned",
+            "Nothing is switched on that this version does not have.",
+        )];
     }
     let message = format!(
-        "Gates are switched on that this version does not enforce: {}. The firewall alone decides who gets in there.",
+        "Switched on, and this version does nothing about it: {}. The firewall alone decides who gets in there.",
         listed(&enabled)
     );
-    vec![Check::warning("gate", message)]
+    vec![Check::warning("planned", message)]
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::{Gate, Host, LanOnly, Level, Schedule, Subnet, System};
+use crate::config::{self, Host, LanOnly, Level, Schedule, Subnet, System};
 use crate::network::{Device, Route, Zone};
 use crate::nft::PortRange;
 use crate::uci::{Section, Value};
@@ -185,7 +185,7 @@ fn a_healthy_router_is_fine_everywhere_and_every_check_speaks() {
             "neighbours",
             "flow-offload",
             "clock",
-            "gate",
+            "planned",
             "ipv6",
             "upnp",
             "redirects",
@@ -387,15 +387,22 @@ fn the_clock_matters_where_there_is_a_schedule() {
 }
 
 #[test]
-fn a_gate_that_nothing_enforces_is_said() {
+fn systems_that_nothing_enforces_are_said() {
     let mut facts = healthy();
-    facts.config.gates = vec![Gate {
-        name: "ssh".to_owned(),
-        enabled: false,
-    }];
-    assert_fine(&facts, "gate");
-    facts.config.gates[0].enabled = true;
-    assert_finding(&facts, "gate", Severity::Warning, &["'ssh'", "not enforce"]);
+    let lan_only = facts.config.lan_only.clone();
+    let mut configured = |text: &str| {
+        let (config, problems) = config::read(&uci::parse(text.as_bytes()).unwrap());
+        assert!(problems.is_empty(), "{problems:?}");
+        facts.config = Config {
+            lan_only: lan_only.clone(),
+            ..config
+        };
+        facts.clone()
+    };
+    let gate = "config gate 'ssh'\n\tlist service 'tcp:22'\n";
+    assert_fine(&configured(gate), "planned");
+    let on = configured(&format!("{gate}\toption enabled '1'\n"));
+    assert_finding(&on, "planned", Severity::Warning, &["gate 'ssh'", "does nothing"]);
 }
 
 #[test]
@@ -418,6 +425,29 @@ fn a_host_named_by_ipv4_alone_is_open_over_ipv6() {
     assert_finding(&facts, "ipv6", Severity::Warning, &["192.168.1.77", "by its MAC"]);
     facts.links.routes.retain(|route| route.dest.address.is_ipv4());
     assert_fine(&facts, "ipv6");
+}
+
+#[test]
+fn links_that_were_not_read_are_not_taken_for_health() {
+    let mut facts = healthy();
+    facts.links = Links::default();
+    assert_finding(&facts, "zones", Severity::Info, &["not read"]);
+    assert_finding(&facts, "ipv6", Severity::Info, &["not read"]);
+    facts.config.lan_only.hosts = vec![host(PC)];
+    assert_finding(&facts, "ipv6", Severity::Warning, &["may be in use", "by its MAC"]);
+    facts.config.lan_only.hosts = vec![Host::Mac(PC_MAC)];
+    facts.firewall = firewall(&[redirect(&[])]);
+    assert_finding(
+        &facts,
+        "redirects",
+        Severity::Warning,
+        &["MAC is not known now", "3389"],
+    );
+    // A known neighbour with another MAC is not the host.
+    facts = healthy();
+    facts.config.lan_only.hosts = vec![Host::Mac([2, 0, 0, 0, 0, 0x21])];
+    facts.firewall = firewall(&[redirect(&[])]);
+    assert_fine(&facts, "redirects");
 }
 
 #[test]
