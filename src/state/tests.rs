@@ -34,7 +34,7 @@ struct Play {
 }
 
 fn caller() -> CallId {
-    CallId { peer: 1, sequence: 1, object: 1 }
+    CallId::for_test()
 }
 
 impl Play {
