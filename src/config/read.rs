@@ -313,7 +313,7 @@ fn gate(place: &Place, problems: &mut Problems) -> Gate {
         prefix6: if prefix6 == "64" { 64 } else { 128 },
     };
     Gate {
-        shut: !options.are_right(),
+        shut: place.misplaced || !options.are_right(),
         ..gate
     }
 }

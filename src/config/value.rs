@@ -322,7 +322,8 @@ impl FromText for String {
             Kind::User => only(text, 32, |byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte)),
             Kind::Path => is_path(text),
             Kind::HostKey => is_host_key(text),
-            _ => true,
+            Kind::Choice(words) => words.contains(&text),
+            _ => false,
         };
         // A name that begins with '-' would be an option to a program that it is given to.
         if fits && !text.starts_with('-') {
