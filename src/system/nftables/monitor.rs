@@ -3,9 +3,10 @@
 use super::Error;
 use crate::nft::netlink::{self, kind, Received};
 use netlink_sys::protocols::NETLINK_NETFILTER;
+use netlink_sys::{AsyncSocket, TokioSocket};
+use std::future::poll_fn;
 use std::io;
 use std::os::fd::AsRawFd;
-use tokio::io::unix::AsyncFd;
 
 /// `NFNLGRP_NFTABLES`
 const GROUP: u32 = 7;
@@ -32,29 +33,26 @@ pub enum Change {
 ///
 /// The kernel sends every single change to the whole group: 200 000 notifications when somebody loads a set of that size. A filter on
 /// the socket lets only the one through that ends each transaction.
-#[derive(Debug)]
 pub struct Monitor {
-    socket: AsyncFd<netlink_sys::Socket>,
+    socket: TokioSocket,
     packet: Vec<u8>,
 }
 
 impl Monitor {
-    /// Must be called within a tokio runtime with I/O enabled.
-    ///
     /// # Errors
     /// [`Error::Io`].
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime with I/O enabled.
     pub fn open() -> Result<Self, Error> {
         let failed = |doing| move |source| Error::Io(doing, source);
-        let mut socket = netlink_sys::Socket::new(NETLINK_NETFILTER).map_err(failed("open a netlink socket"))?;
+        let mut listener = TokioSocket::new(NETLINK_NETFILTER).map_err(failed("open a netlink socket"))?;
+        let socket = listener.socket_mut();
         socket.bind_auto().map_err(failed("bind a netlink socket"))?;
-        attach_filter(&socket).map_err(failed("set a filter on a netlink socket"))?;
+        attach_filter(socket).map_err(failed("set a filter on a netlink socket"))?;
         socket.add_membership(GROUP).map_err(failed("listen to nf_tables"))?;
-        socket
-            .set_non_blocking(true)
-            .map_err(failed("set up a netlink socket"))?;
-        let socket = AsyncFd::register(socket).map_err(failed("wait for a netlink socket"))?;
         Ok(Monitor {
-            socket,
+            socket: listener,
             packet: Vec::with_capacity(PACKET),
         })
     }
@@ -77,16 +75,9 @@ impl Monitor {
     }
 
     async fn receive(&mut self) -> io::Result<Option<Change>> {
-        loop {
-            let mut ready = self.socket.readable().await?;
-            self.packet.clear();
-            match ready.try_io(|socket| socket.get_ref().recv(&mut self.packet, 0)) {
-                Err(_) => {}
-                Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
-                Ok(Err(error)) => return Err(error),
-                Ok(Ok(_)) => return Ok(netlink::messages(&self.packet).find_map(|received| change(&received))),
-            }
-        }
+        self.packet.clear();
+        poll_fn(|context| self.socket.poll_recv(context, &mut self.packet)).await?;
+        Ok(netlink::messages(&self.packet).find_map(|received| change(&received)))
     }
 }
 
