@@ -13,6 +13,9 @@ pub use check::{is_ifname, Fault};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// A table of the `inet` family, with everything in it, in the order it is listed.
+///
+/// Names are made of letters, digits and `_`. nft's text has no way to quote one: a name that is a word of its language (`list`, `limit`,
+/// `counter` ...) is a syntax error there. Give names that come from outside a prefix with `_`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Table {
     /// Its name.
