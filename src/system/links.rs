@@ -7,7 +7,7 @@
 mod parse;
 mod watch;
 
-pub use watch::{Wake, Watcher};
+pub use watch::Watcher;
 
 use crate::network::Links;
 use futures_util::StreamExt;
@@ -66,21 +66,42 @@ impl std::error::Error for Error {
     }
 }
 
-/// Reads everything, in one go, over a connection of its own. Needs no right. Only within a tokio runtime.
-///
-/// # Errors
-/// See [`Error`].
-pub async fn read() -> Result<Links, Error> {
-    let (connection, handle, _unsolicited) = new_connection::<Raw>(NETLINK_ROUTE).map_err(Error::Open)?;
-    let task = Task(tokio::spawn(connection));
-    let links = tokio::time::timeout(PATIENCE, read_all(&handle))
-        .await
-        .map_err(|_| Error::Timeout)??;
-    // A dump that ends because the connection died looks like one that is complete.
-    if task.0.is_finished() {
-        return Err(Error::Lost(io::ErrorKind::ConnectionAborted.into()));
+/// A connection to rtnetlink.
+pub struct Reader {
+    handle: ConnectionHandle<Raw>,
+    task: Task,
+}
+
+impl Reader {
+    /// Opens a connection. Needs no right. Only within a tokio runtime.
+    ///
+    /// # Errors
+    /// [`Error::Open`].
+    pub fn open() -> Result<Self, Error> {
+        let (connection, handle, _unsolicited) = new_connection::<Raw>(NETLINK_ROUTE).map_err(Error::Open)?;
+        Ok(Self {
+            handle,
+            task: Task(tokio::spawn(connection)),
+        })
     }
-    Ok(links)
+
+    /// Reads everything, in one go. A connection that broke earlier is opened anew.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn read(&mut self) -> Result<Links, Error> {
+        if self.task.0.is_finished() {
+            *self = Self::open()?;
+        }
+        let links = tokio::time::timeout(PATIENCE, read_all(&self.handle))
+            .await
+            .map_err(|_| Error::Timeout)??;
+        // A dump that ends because the connection died looks like one that is complete.
+        if self.task.0.is_finished() {
+            return Err(Error::Lost(io::ErrorKind::ConnectionAborted.into()));
+        }
+        Ok(links)
+    }
 }
 
 async fn read_all(handle: &ConnectionHandle<Raw>) -> Result<Links, Error> {
@@ -127,7 +148,7 @@ async fn read_all(handle: &ConnectionHandle<Raw>) -> Result<Links, Error> {
     Ok(links)
 }
 
-/// Ends the connection with the reading.
+/// Ends the connection with the reader.
 struct Task(tokio::task::JoinHandle<()>);
 
 impl Drop for Task {

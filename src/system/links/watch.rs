@@ -4,16 +4,10 @@ use super::parse;
 use super::Error;
 use rtnetlink::sys::{protocols::NETLINK_ROUTE, AsyncSocket, AsyncSocketExt, SocketAddr, TokioSocket};
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::net::IpAddr;
-
-/// Why the kernel's view is to be read again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wake {
-    /// A link or an address came, went or changed.
-    Changed,
-    /// There were more notifications than the socket holds: anything may have changed.
-    Lost,
-}
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// Waits for links and addresses to change.
 ///
@@ -21,13 +15,17 @@ pub enum Wake {
 /// the time. Notifications that say nothing new are passed over: routers advertise every few seconds, and each time the kernel
 /// reports addresses whose lifetime was renewed.
 pub struct Watcher {
-    socket: TokioSocket,
+    /// `None` after it broke, until the time in `retry`.
+    socket: Option<TokioSocket>,
+    retry: Instant,
     known: Known,
     buffer: Vec<u8>,
 }
 
 /// Room for the largest notification: a link with everything it has.
 const ROOM: usize = 32 * 1024;
+/// Between two attempts at a new socket.
+const PAUSE: Duration = Duration::from_secs(1);
 /// `IFF_UP | IFF_RUNNING | IFF_LOWER_UP`
 const STATE: u32 = 0x1 | 0x40 | 0x1_0000;
 
@@ -37,39 +35,54 @@ impl Watcher {
     /// # Errors
     /// [`Error::Open`].
     pub fn open() -> Result<Self, Error> {
-        let mut socket = TokioSocket::new(NETLINK_ROUTE).map_err(Error::Open)?;
-        let groups = libc::RTMGRP_LINK | libc::RTMGRP_IPV4_IFADDR | libc::RTMGRP_IPV6_IFADDR;
-        let address = SocketAddr::new(0, groups.unsigned_abs());
-        socket.socket_mut().bind(&address).map_err(Error::Open)?;
+        let socket = Some(listen().map_err(Error::Open)?);
         Ok(Self {
             socket,
+            retry: Instant::now(),
             known: Known::default(),
             buffer: Vec::with_capacity(ROOM),
         })
     }
 
-    /// The next change. Dropping the future loses nothing.
-    ///
-    /// # Errors
-    /// [`Error::Lost`]: the socket is of no use any more; open another one, not at once.
-    pub async fn next(&mut self) -> Result<Wake, Error> {
+    /// Waits until there is reason to read again: a change, or notifications that were lost (`ENOBUFS`, a broken socket), after which
+    /// anything may have changed. Dropping the future loses nothing.
+    pub async fn next(&mut self) {
         loop {
+            let Some(socket) = &self.socket else {
+                tokio::time::sleep_until(self.retry).await;
+                self.retry = Instant::now() + PAUSE;
+                self.socket = listen().ok();
+                if self.socket.is_some() {
+                    return;
+                }
+                continue;
+            };
             self.buffer.clear();
             self.buffer.reserve(ROOM);
-            match self.socket.recv_from(&mut self.buffer).await {
+            match socket.recv_from(&mut self.buffer).await {
                 // Anybody may send to a netlink socket: only port 0 is the kernel.
                 Ok(sender) if sender.port_number() != 0 => {}
-                Ok(_) if self.known.takes(&self.buffer) => return Ok(Wake::Changed),
+                Ok(_) if self.known.takes(&self.buffer) => return,
                 Ok(_) => {}
-                Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
                     self.known = Known::default();
-                    return Ok(Wake::Lost);
+                    if error.raw_os_error() == Some(libc::ENOBUFS) {
+                        return;
+                    }
+                    self.socket = None;
+                    self.retry = Instant::now() + PAUSE;
                 }
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(Error::Lost(error)),
             }
         }
     }
+}
+
+fn listen() -> io::Result<TokioSocket> {
+    let mut socket = TokioSocket::new(NETLINK_ROUTE)?;
+    let groups = libc::RTMGRP_LINK | libc::RTMGRP_IPV4_IFADDR | libc::RTMGRP_IPV6_IFADDR;
+    socket.socket_mut().bind(&SocketAddr::new(0, groups.unsigned_abs()))?;
+    Ok(socket)
 }
 
 /// What notifications have said so far, to tell news from repetitions.
