@@ -147,6 +147,25 @@ impl Daemon {
         self.must("status", &json!({}))["lan_only"].take()
     }
 
+    /// What `lanward print` prints for the configuration as it is.
+    ///
+    /// # Panics
+    /// If it fails.
+    #[must_use]
+    pub fn print(&self) -> String {
+        let config = self.directory.join("config");
+        let arguments = [
+            "print",
+            "--config-dir",
+            config.to_str().expect("our own directory's name"),
+        ];
+        self.router.must(
+            self.program.to_str().expect("a path that can be printed"),
+            &arguments,
+            "",
+        )
+    }
+
     /// Ends it by SIGKILL and waits until it is gone.
     pub fn kill9(&mut self) {
         self.end(Signal::SIGKILL);

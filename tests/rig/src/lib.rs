@@ -1,5 +1,6 @@
 //! lanward's test rig.
 
+pub mod bench;
 pub mod broker;
 pub mod daemon;
 pub mod flood;
