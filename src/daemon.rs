@@ -11,13 +11,14 @@ use crate::state::State;
 use crate::system::clock::{self, Clock};
 use crate::system::conntrack::Conntrack;
 use crate::system::links;
-use crate::system::nftables::{Change, Edit, Monitor, Nftables, Verdict};
+use crate::nft::netlink::Edit;
+use crate::system::nftables::{self, Change, Monitor, Nftables, Verdict};
 use crate::system::router;
 use crate::system::storage::{self, Durability};
 use crate::system::ubus::{Bus, Incoming, Object, Status, Ticket};
 use crate::uci;
 use serde_json::{Map, Value};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::signal::unix::{signal, SignalKind};
@@ -123,7 +124,6 @@ struct Daemon {
     netifd: Option<(Ticket, bool)>,
     nftables: Nftables,
     monitor: Monitor,
-    links: links::Reader,
     watcher: links::Watcher,
     leaving: bool,
 }
@@ -143,7 +143,6 @@ impl Daemon {
             netifd: None,
             nftables: starting("nftables", Nftables::open())?,
             monitor: starting("nftables notifications", Monitor::open())?,
-            links: starting("rtnetlink", links::Reader::open())?,
             watcher: starting("rtnetlink notifications", links::Watcher::open())?,
             leaving: false,
             paths,
@@ -165,7 +164,7 @@ impl Daemon {
                 change = self.monitor.next() => self.changed(change),
                 () = sleep_until(deadline) => Some(Event::Deadline),
                 _ = hang_up.recv() => Some(Event::Wake(Wake::Config)),
-                () = self.watcher.next() => Some(Event::Wake(Wake::Links)),
+                woken = self.watcher.next() => self.woken(woken).await,
                 incoming = self.bus.next() => self.incoming(incoming).await,
             };
             if let Some(event) = event {
@@ -200,6 +199,18 @@ impl Daemon {
         Some(Event::Wake(Wake::Nftables(program)))
     }
 
+    async fn woken(&mut self, woken: Result<links::Wake, links::Error>) -> Option<Event> {
+        if let Err(error) = woken {
+            log::warn!("{error}; listening anew");
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            match links::Watcher::open() {
+                Ok(watcher) => self.watcher = watcher,
+                Err(error) => log::error!("{error}"),
+            }
+        }
+        Some(Event::Wake(Wake::Links))
+    }
+
     async fn incoming(&mut self, incoming: Incoming) -> Option<Event> {
         match incoming {
             Incoming::Up => {
@@ -217,7 +228,7 @@ impl Daemon {
                 if again {
                     self.ask_netifd();
                 }
-                let links = self.links.read().await.map_err(|error| error.to_string());
+                let links = links::read().await.map_err(|error| error.to_string());
                 Some(Event::Surveyed(Box::new(Survey { netifd: result.ok(), links })))
             }
             Incoming::Notification { .. } | Incoming::Subscribed { .. } => Some(Event::Wake(Wake::Netifd)),
@@ -243,7 +254,7 @@ impl Daemon {
             Action::Survey => {
                 // The kernel answers at once, netifd when it likes: what is new in the kernel does not wait for it.
                 self.ask_netifd();
-                let links = self.links.read().await.map_err(|error| error.to_string());
+                let links = links::read().await.map_err(|error| error.to_string());
                 Some(Event::Surveyed(Box::new(Survey { netifd: None, links })))
             }
             Action::Apply(table) => Some(Event::Applied(self.nftables.apply(&table).map_err(|error| error.to_string()))),
@@ -314,25 +325,21 @@ impl Daemon {
 
     /// What is in the table, in three small questions; all cost the same whatever else is loaded.
     fn reading(&mut self) -> Result<Reading, String> {
-        let text = |error: crate::system::nftables::Error| error.to_string();
-        let counters = match self.nftables.counters(ruleset::TABLE) {
-            Ok(counters) => counters,
-            Err(error) if error.is_absent() => return Ok(Reading::default()),
-            Err(error) => return Err(text(error)),
-        };
+        let text = |error: nftables::Error| error.to_string();
+        let counters = self.nftables.counters(ruleset::TABLE).map_err(text)?;
+        if counters.is_empty() {
+            return Ok(Reading::default());
+        }
         let on = self.nftables.elements(ruleset::TABLE, &ruleset::switch_set()).map_err(text)?;
         let pause = self.nftables.elements(ruleset::TABLE, &ruleset::pause_set()).map_err(text)?;
-        let mut learned = std::collections::BTreeSet::new();
+        let mut learned = BTreeSet::new();
         for set in ruleset::learned_sets() {
-            match self.nftables.elements(ruleset::TABLE, &set) {
-                Ok(elements) => learned.extend(elements.iter().filter_map(|element| ruleset::address_of(&element.key))),
-                // Only there while hosts are named by MAC.
-                Err(error) if error.is_absent() => {}
-                Err(error) => return Err(text(error)),
-            }
+            // Only there while hosts are named by MAC; none otherwise.
+            let elements = self.nftables.elements(ruleset::TABLE, &set).map_err(text)?;
+            learned.extend(elements.iter().filter_map(|element| ruleset::address_of(&element.key)));
         }
         Ok(Reading {
-            present: !counters.is_empty(),
+            present: true,
             on: !on.is_empty(),
             paused: pause.first().and_then(|element| element.expires),
             counters,
@@ -357,13 +364,12 @@ impl Daemon {
     }
 
     fn edit(&mut self, edits: &[Edit]) -> Result<(), String> {
-        let sets = [ruleset::switch_set(), ruleset::pause_set()];
-        self.nftables.edit(ruleset::TABLE, &sets, edits).map_err(|error| error.to_string())
+        self.nftables.edit(&ruleset::switches(), edits).map_err(|error| error.to_string())
     }
 
     async fn cut(&mut self, scope: CutScope) -> Result<u32, String> {
         // Routes and neighbours change without waking anybody: what is cut is decided on fresh ones.
-        let links = self.links.read().await.map_err(|error| error.to_string())?;
+        let links = links::read().await.map_err(|error| error.to_string())?;
         cut_flows(&scope, &links).map_err(|error| error.to_string())
     }
 
@@ -377,15 +383,13 @@ impl Daemon {
                 let section = format!("\nconfig lan_only 'lan_only'\n\toption enabled '{value}'\n");
                 [text.as_slice(), section.as_bytes()].concat()
             }
-            Err(uci::EditError::Syntax(error)) => {
-                return Err(format!("{}: line {}: {}", path.display(), error.line, error.message));
-            }
+            Err(error) => return Err(format!("{}: {error}", path.display())),
         };
         storage::replace(&path, &text, Durability::Flash).map_err(|error| format!("{}: {error}", path.display()))
     }
 
     async fn diagnose(&mut self) -> check::Facts {
-        let links = self.links.read().await.unwrap_or_default();
+        let links = links::read().await.unwrap_or_default();
         let known = self.state.known(self.now());
         router::facts(&self.paths, &mut self.nftables, links, known)
     }

@@ -1,6 +1,6 @@
 //! [`Config`] and [`Network`] resolved into decisions: names become devices, defaults are decided, families are told apart.
 
-use crate::config::{Config, Host, Problem, Subnet, System};
+use crate::config::{ports, Config, Host, Problem, Subnet, System};
 use crate::network::{Device, Network, Redirect};
 use crate::nft::PortRange;
 use crate::schedule::{self, Window};
@@ -292,10 +292,10 @@ fn openings(redirects: &[Redirect], dest_zones: &[String]) -> Vec<(Subnet, PortR
         }
     }
     let mut openings: Vec<(Subnet, PortRange)> = Vec::new();
-    for ((_, network), ports) in by_network {
+    for ((_, network), opened) in by_network {
         let wider: Vec<PortRange> =
             openings.iter().filter(|(other, _)| other.covers(&network)).map(|(_, ports)| *ports).collect();
-        for ports in PortRange::subtract(&PortRange::join(&ports), &wider) {
+        for ports in ports::subtract(&ports::join(&opened), &wider) {
             openings.push((network, ports));
         }
     }

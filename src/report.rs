@@ -1,7 +1,7 @@
 //! What is published: the methods of the bus object and the shapes of their answers. The only file that knows them.
 
 use crate::check::Check;
-use crate::config::{Config, Problem, System};
+use crate::config::{Config, Host, Problem, System};
 use crate::event::{Now, Reading};
 use crate::nft::PortRange;
 use crate::profiles::{level_name, Profiles};
@@ -61,7 +61,7 @@ pub fn lan_only(state: &State, reading: &Reading, now: Now) -> Value {
         "level": level_name(config.level),
         "ports": config.ports.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "profiles": config.profiles,
-        "hosts": config.hosts.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "hosts": config.hosts.iter().map(host_text).collect::<Vec<_>>(),
         "source_devices": sources,
         "dest_devices": dests,
         "dropped_packets": outbound.packets,
@@ -125,6 +125,13 @@ pub fn unknown_profiles(config: &Config, profiles: &Profiles) -> Vec<Problem> {
             restricts: false,
         })
         .collect()
+}
+
+fn host_text(host: &Host) -> String {
+    match host {
+        Host::Address(address) => address.to_string(),
+        Host::Mac(mac) => mac.map(|byte| format!("{byte:02x}")).join(":"),
+    }
 }
 
 impl std::fmt::Display for PortRange {

@@ -72,6 +72,12 @@ pub fn pause_set() -> Set {
     Set { timeout: Some(Timeout::PerElement), contents: Contents::List, ..configured(PAUSE, &[Kind::InetProto], Vec::new()) }
 }
 
+/// As much of the table as is changed while running.
+#[must_use]
+pub fn switches() -> Table {
+    Table { name: TABLE.into(), counters: Vec::new(), sets: vec![switch_set(), pause_set()], chains: Vec::new() }
+}
+
 /// The sets of addresses behind the MACs of `host`, as they are declared while there are such hosts.
 #[must_use]
 pub fn learned_sets() -> [Set; 2] {

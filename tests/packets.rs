@@ -13,20 +13,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// A live flow must be silent this soon after the call, also on a busy machine. The figure itself is printed.
 const AT_ONCE_MS: f64 = 250.0;
 
-/// The house's way out.
-fn out(house: &House, family: Family) -> Way<'_> {
-    house.way("lan", "internet").over(family)
-}
-
-/// From outside to the LAN host: over IPv4 by way of the router's address, over IPv6 to its own.
-fn inbound(house: &House, family: Family) -> Way<'_> {
-    let way = house.way("internet", "lan").over(family);
-    match family {
-        Family::V4 => way.through(house.router_address("wan", family)),
-        Family::V6 => way.same_port_control(),
-    }
-}
-
 fn number(value: &Value, key: &str) -> u64 {
     value[key]
         .as_u64()
@@ -51,7 +37,7 @@ fn udp_above_the_level_does_not_get_out_and_everything_else_does() {
     };
     for family in FAMILIES {
         assert_eq!(
-            out(&home.house, family).udp(40001),
+            home.house.way_out(family).udp(40001),
             Fate::Answered,
             "{family:?}: off is off"
         );
@@ -59,14 +45,18 @@ fn udp_above_the_level_does_not_get_out_and_everything_else_does() {
     home.switch(Switch::On);
     for family in FAMILIES {
         for port in [53, 123, 443, 3478, 40000] {
-            assert_eq!(out(&home.house, family).udp(port), Fate::Answered, "{family:?} {port}");
+            assert_eq!(
+                home.house.way_out(family).udp(port),
+                Fate::Answered,
+                "{family:?} {port}"
+            );
         }
         for port in [40001, 50000, 65535] {
-            assert_eq!(out(&home.house, family).udp(port), Fate::Lost, "{family:?} {port}");
+            assert_eq!(home.house.way_out(family).udp(port), Fate::Lost, "{family:?} {port}");
         }
         for port in [443, 50000] {
             assert_eq!(
-                out(&home.house, family).tcp(port),
+                home.house.way_out(family).tcp(port),
                 Connection::Accepted,
                 "{family:?} {port}"
             );
@@ -79,7 +69,7 @@ fn udp_above_the_level_does_not_get_out_and_everything_else_does() {
     home.switch(Switch::Off);
     for family in FAMILIES {
         assert_eq!(
-            out(&home.house, family).udp(40001),
+            home.house.way_out(family).udp(40001),
             Fate::Answered,
             "{family:?}: off again"
         );
@@ -92,7 +82,11 @@ fn lan_vpn_guests_and_the_routers_own_udp_stay_untouched() {
         return;
     };
     for family in FAMILIES {
-        assert_eq!(out(&home.house, family).udp(50000), Fate::Lost, "{family:?}: it is on");
+        assert_eq!(
+            home.house.way_out(family).udp(50000),
+            Fate::Lost,
+            "{family:?}: it is on"
+        );
         for (from, to) in [
             ("lan", "lan2"),
             ("lan", "vpn"),
@@ -128,7 +122,7 @@ fn a_redirected_servers_answers_get_out_and_its_flows_are_not_cut() {
         return;
     };
     for family in FAMILIES {
-        let way = inbound(&home.house, family);
+        let way = home.house.way_in(family);
         let running = way.source_port(50000).udp_session(REDIRECTED_PORT);
         home.switch(Switch::On);
         assert!(
@@ -151,7 +145,7 @@ fn an_outside_peer_through_a_mapping_is_dropped() {
         return;
     };
     for family in FAMILIES {
-        let way = inbound(&home.house, family);
+        let way = home.house.way_in(family);
         assert_eq!(
             way.source_port(50001).udp(MAPPED_PORT),
             Fate::Answered,
@@ -177,11 +171,11 @@ fn an_outside_peer_through_a_mapping_is_dropped() {
     home.reload(&switched_on("option mirror '0'"));
     for family in FAMILIES {
         assert_eq!(
-            inbound(&home.house, family).source_port(50003).udp(MAPPED_PORT),
+            home.house.way_in(family).source_port(50003).udp(MAPPED_PORT),
             Fate::Answered,
             "{family:?}"
         );
-        assert_eq!(out(&home.house, family).udp(50000), Fate::Lost, "{family:?}");
+        assert_eq!(home.house.way_out(family).udp(50000), Fate::Lost, "{family:?}");
     }
 }
 
@@ -191,11 +185,11 @@ fn live_flows_stop_at_the_call_and_the_others_go_on() {
         return;
     };
     let doomed: Vec<_> = FAMILIES
-        .map(|family| (family, out(&home.house, family).udp_session(50000)))
+        .map(|family| (family, home.house.way_out(family).udp_session(50000)))
         .into();
     let spared = [
-        out(&home.house, Family::V4).udp_session(443),
-        out(&home.house, Family::V6).udp_session(40000),
+        home.house.way_out(Family::V4).udp_session(443),
+        home.house.way_out(Family::V6).udp_session(40000),
         home.house.way("lan", "vpn").udp_session(50000),
         home.house.way("vpn", "internet").udp_session(50001),
     ];
@@ -251,11 +245,11 @@ fn a_host_by_any_of_its_names_is_kept_in_and_the_others_are_not() {
     }
     home.reload(&switched_on("list host '192.168.77.100'\noption level 'seed'"));
     assert_eq!(
-        out(&home.house, Family::V4).udp(40000),
+        home.house.way_out(Family::V4).udp(40000),
         Fate::Answered,
         "a level that is set is the level"
     );
-    assert_eq!(out(&home.house, Family::V4).udp(40001), Fate::Lost);
+    assert_eq!(home.house.way_out(Family::V4).udp(40001), Fate::Lost);
 }
 
 #[test]
@@ -268,7 +262,7 @@ fn exceptions_get_out() {
         for family in FAMILIES {
             let of_this_family = host.contains('.') == (family == Family::V4) || host.starts_with("02");
             let fate = if of_this_family { Fate::Answered } else { Fate::Lost };
-            assert_eq!(out(&home.house, family).udp(50000), fate, "{host} {family:?}");
+            assert_eq!(home.house.way_out(family).udp(50000), fate, "{host} {family:?}");
             assert_eq!(
                 home.house.way("lan2", "internet").over(family).udp(50000),
                 Fate::Lost,
@@ -286,14 +280,14 @@ fn exceptions_get_out() {
             (51010, Fate::Answered),
             (51011, Fate::Lost),
         ] {
-            assert_eq!(out(&home.house, family).udp(port), fate, "{family:?} {port}");
+            assert_eq!(home.house.way_out(family).udp(port), fate, "{family:?} {port}");
         }
     }
     home.reload(&switched_on(
         "list except_dest '203.0.113.0/28'\nlist except_dest '2001:db8:9::9'",
     ));
     for family in FAMILIES {
-        assert_eq!(out(&home.house, family).udp(50000), Fate::Answered, "{family:?}");
+        assert_eq!(home.house.way_out(family).udp(50000), Fate::Answered, "{family:?}");
         assert_eq!(
             home.house.way("lan", "internet2").over(family).udp(50000),
             Fate::Lost,
@@ -316,15 +310,19 @@ fn each_level_begins_at_its_port() {
         home.reload(&switched_on(options));
         for family in FAMILIES {
             assert_eq!(
-                out(&home.house, family).udp(first - 1),
+                home.house.way_out(family).udp(first - 1),
                 Fate::Answered,
                 "{options} {family:?}"
             );
-            assert_eq!(out(&home.house, family).udp(first), Fate::Lost, "{options} {family:?}");
+            assert_eq!(
+                home.house.way_out(family).udp(first),
+                Fate::Lost,
+                "{options} {family:?}"
+            );
         }
     }
-    assert_eq!(out(&home.house, Family::V4).udp(50010), Fate::Lost);
-    assert_eq!(out(&home.house, Family::V4).udp(50011), Fate::Answered);
+    assert_eq!(home.house.way_out(Family::V4).udp(50010), Fate::Lost);
+    assert_eq!(home.house.way_out(Family::V4).udp(50011), Fate::Answered);
 }
 
 #[test]
@@ -332,16 +330,16 @@ fn observing_counts_and_drops_nothing() {
     let Some(home) = Home::start("observe", House::plan(), &switched_off("option observe '1'")) else {
         return;
     };
-    let running = out(&home.house, Family::V4).udp_session(50000);
+    let running = home.house.way_out(Family::V4).udp_session(50000);
     let state = home.switch(Switch::On);
     assert_eq!(number(&state, "flows_cut"), 0);
     assert!(running.goes_on());
     drop(running);
     let before = number(&home.daemon.lan_only(), "dropped_packets");
     for family in FAMILIES {
-        assert_eq!(out(&home.house, family).udp(50001), Fate::Answered);
+        assert_eq!(home.house.way_out(family).udp(50001), Fate::Answered);
         assert_eq!(
-            inbound(&home.house, family).source_port(50000).udp(MAPPED_PORT),
+            home.house.way_in(family).source_port(50000).udp(MAPPED_PORT),
             Fate::Answered
         );
     }
@@ -355,23 +353,23 @@ fn a_pause_ends_by_itself_though_the_daemon_was_killed() {
     let Some(mut home) = Home::start("pause", House::plan(), &switched_on("")) else {
         return;
     };
-    assert_eq!(out(&home.house, Family::V4).udp(50000), Fate::Lost);
+    assert_eq!(home.house.way_out(Family::V4).udp(50000), Fate::Lost);
     home.daemon.must("pause", &json!({ "minutes": 5 }));
-    assert_eq!(out(&home.house, Family::V4).udp(50000), Fate::Answered);
+    assert_eq!(home.house.way_out(Family::V4).udp(50000), Fate::Answered);
     home.daemon.must("resume", &json!({}));
-    assert_eq!(out(&home.house, Family::V4).udp(50000), Fate::Lost, "resumed");
+    assert_eq!(home.house.way_out(Family::V4).udp(50000), Fate::Lost, "resumed");
 
     let began = Instant::now();
     let state = home.daemon.must("pause", &json!({ "minutes": 1 }));
     assert!((55..=60).contains(&number(&state, "paused_seconds")), "{state}");
     home.daemon.kill9();
     for family in FAMILIES {
-        assert_eq!(out(&home.house, family).udp(50000), Fate::Answered, "{family:?}");
+        assert_eq!(home.house.way_out(family).udp(50000), Fate::Answered, "{family:?}");
     }
     std::thread::sleep(Duration::from_secs(58).saturating_sub(began.elapsed()));
-    assert_eq!(out(&home.house, Family::V4).udp(50000), Fate::Answered, "after 58 s");
+    assert_eq!(home.house.way_out(Family::V4).udp(50000), Fate::Answered, "after 58 s");
     within(Duration::from_secs(4), || {
-        out(&home.house, Family::V4).udp(50000) == Fate::Lost
+        home.house.way_out(Family::V4).udp(50000) == Fate::Lost
     })
     .expect("it ends by itself");
     assert!(
@@ -379,7 +377,7 @@ fn a_pause_ends_by_itself_though_the_daemon_was_killed() {
         "not before its time: {:?}",
         began.elapsed()
     );
-    assert_eq!(out(&home.house, Family::V6).udp(50000), Fate::Lost);
+    assert_eq!(home.house.way_out(Family::V6).udp(50000), Fate::Lost);
 }
 
 #[test]
@@ -393,8 +391,8 @@ fn a_pause_keeps_its_time_through_reload_and_restart_and_cuts_flows_at_its_end_b
     home.daemon.kill9();
     home.daemon.start_again().unwrap_or_else(|why| panic!("{why}"));
     assert!((280..=300).contains(&number(&home.daemon.lan_only(), "paused_seconds")));
-    assert_eq!(out(&home.house, Family::V4).udp(1024), Fate::Answered);
-    let running = out(&home.house, Family::V4).udp_session(50000);
+    assert_eq!(home.house.way_out(Family::V4).udp(1024), Fate::Answered);
+    let running = home.house.way_out(Family::V4).udp_session(50000);
     let call = now();
     home.daemon.must("resume", &json!({}));
     let after = running.stopped_after(call).expect("a flow that the pause let out");
@@ -434,7 +432,7 @@ fn outside_its_schedule_everything_gets_out() {
     ] {
         home.reload(&switched_on(&options));
         for family in FAMILIES {
-            assert_eq!(out(&home.house, family).udp(50000), fate, "{options} {family:?}");
+            assert_eq!(home.house.way_out(family).udp(50000), fate, "{options} {family:?}");
         }
     }
 }
@@ -444,19 +442,19 @@ fn the_daemon_killed_the_drop_holds_and_it_takes_up_where_it_was() {
     let Some(mut home) = Home::start("killed", House::plan(), &switched_on("")) else {
         return;
     };
-    assert_eq!(out(&home.house, Family::V4).udp(50000), Fate::Lost);
+    assert_eq!(home.house.way_out(Family::V4).udp(50000), Fate::Lost);
     let dropped = number(&home.daemon.lan_only(), "dropped_packets");
     home.daemon.kill9();
     for family in FAMILIES {
         assert_eq!(
-            out(&home.house, family).udp(50000),
+            home.house.way_out(family).udp(50000),
             Fate::Lost,
             "{family:?}: nobody is there"
         );
-        assert_eq!(out(&home.house, family).udp(443), Fate::Answered, "{family:?}");
+        assert_eq!(home.house.way_out(family).udp(443), Fate::Answered, "{family:?}");
     }
     let arrivals = Arrivals::at(home.house.host("internet"), "50000");
-    let flood = out(&home.house, Family::V4).flood(50000, Rate::Paced(20_000));
+    let flood = home.house.way_out(Family::V4).flood(50000, Rate::Paced(20_000));
     home.daemon.start_again().unwrap_or_else(|why| panic!("{why}"));
     let (sent, _) = flood.stop();
     assert_eq!(arrivals.count(), 0, "of {sent} packets while it started");
@@ -473,7 +471,7 @@ fn stopping_the_daemon_keeps_the_drop() {
     };
     let status = home.daemon.terminate().expect("it ends when procd says so");
     assert!(status.success(), "{status}: {}", home.daemon.log());
-    assert_eq!(out(&home.house, Family::V4).udp(50000), Fate::Lost);
+    assert_eq!(home.house.way_out(Family::V4).udp(50000), Fate::Lost);
 }
 
 #[test]
@@ -487,7 +485,7 @@ fn a_flushed_ruleset_is_put_back_within_a_second() {
         let lost = || {
             FAMILIES
                 .iter()
-                .all(|family| out(&home.house, *family).udp(50000) == Fate::Lost)
+                .all(|family| home.house.way_out(*family).udp(50000) == Fate::Lost)
         };
         within(Duration::from_secs(3), lost).expect("the table comes back");
         let took = flushed.elapsed();
@@ -498,15 +496,15 @@ fn a_flushed_ruleset_is_put_back_within_a_second() {
         assert!(took < Duration::from_secs(1), "{took:?}");
         home.house.reload_fw4();
         assert_eq!(
-            out(&home.house, Family::V4).udp(50000),
+            home.house.way_out(Family::V4).udp(50000),
             Fate::Lost,
             "fw4 reload leaves it alone"
         );
-        assert_eq!(out(&home.house, Family::V4).udp(443), Fate::Answered);
+        assert_eq!(home.house.way_out(Family::V4).udp(443), Fate::Answered);
     }
     home.house.router().nft("delete table inet lanward\n");
     within(Duration::from_secs(1), || {
-        out(&home.house, Family::V6).udp(50000) == Fate::Lost
+        home.house.way_out(Family::V6).udp(50000) == Fate::Lost
     })
     .expect("and when deleted alone");
 }
@@ -520,8 +518,8 @@ fn a_wan_device_is_covered_the_moment_it_comes() {
     let arrivals = Arrivals::at(home.house.host("internet"), "50000");
     home.house.raise_pppoe();
     for family in FAMILIES {
-        assert_eq!(out(&home.house, family).udp(50000), Fate::Lost, "{family:?}");
-        assert_eq!(out(&home.house, family).udp(443), Fate::Answered, "{family:?}");
+        assert_eq!(home.house.way_out(family).udp(50000), Fate::Lost, "{family:?}");
+        assert_eq!(home.house.way_out(family).udp(443), Fate::Answered, "{family:?}");
     }
     assert_eq!(arrivals.count(), 0);
 }
@@ -531,11 +529,11 @@ fn a_renamed_wan_device_is_covered_at_once() {
     let Some(mut home) = Home::start("renamed", House::plan(), &switched_on("")) else {
         return;
     };
-    assert_eq!(out(&home.house, Family::V4).udp(50000), Fate::Lost);
+    assert_eq!(home.house.way_out(Family::V4).udp(50000), Fate::Lost);
     home.house.rename_wan("wan9");
     home.announce();
     for family in FAMILIES {
-        let covered = || out(&home.house, family).udp(50000) == Fate::Lost;
+        let covered = || home.house.way_out(family).udp(50000) == Fate::Lost;
         let took =
             within(Duration::from_secs(2), covered).unwrap_or_else(|| panic!("{family:?}: {}", home.daemon.lan_only()));
         figure(
@@ -599,7 +597,7 @@ fn no_packet_escapes_while_it_reloads() {
         return;
     };
     let arrivals = Arrivals::at(home.house.host("internet"), "1024-65535");
-    let floods = FAMILIES.map(|family| out(&home.house, family).flood(50000, Rate::Paced(20_000)));
+    let floods = FAMILIES.map(|family| home.house.way_out(family).flood(50000, Rate::Paced(20_000)));
     // Each of them changes rules, sets or both, and none of them lets port 50000 out.
     let variants = [
         switched_on(""),
@@ -656,12 +654,16 @@ fn a_wrong_configuration_keeps_what_was_applied() {
         });
         assert!(named, "{line} must be named: {reply}");
         for family in FAMILIES {
-            assert_eq!(out(&home.house, family).udp(50000), Fate::Lost, "{line} {family:?}");
-            assert_eq!(out(&home.house, family).udp(40000), Fate::Answered, "{line} {family:?}");
+            assert_eq!(home.house.way_out(family).udp(50000), Fate::Lost, "{line} {family:?}");
+            assert_eq!(
+                home.house.way_out(family).udp(40000),
+                Fate::Answered,
+                "{line} {family:?}"
+            );
         }
     }
     assert_eq!(home.reload(&switched_off(""))["applied"], json!(true));
-    assert_eq!(out(&home.house, Family::V4).udp(50000), Fate::Answered);
+    assert_eq!(home.house.way_out(Family::V4).udp(50000), Fate::Answered);
 }
 
 #[test]
@@ -671,8 +673,8 @@ fn a_wrong_configuration_at_the_first_start_is_closed() {
         return;
     };
     for family in FAMILIES {
-        assert_eq!(out(&home.house, family).udp(50000), Fate::Lost, "{family:?}");
-        assert_eq!(out(&home.house, family).udp(443), Fate::Answered, "{family:?}");
+        assert_eq!(home.house.way_out(family).udp(50000), Fate::Lost, "{family:?}");
+        assert_eq!(home.house.way_out(family).udp(443), Fate::Answered, "{family:?}");
     }
     let problems = home.daemon.must("status", &json!({}))["problems"].take();
     assert_eq!(problems.as_array().map(Vec::len), Some(2), "{problems}");
@@ -691,7 +693,7 @@ fn the_switch_is_written_down_only_when_asked_and_nothing_else_changes() {
         text,
         "not asked to persist"
     );
-    assert_eq!(out(&home.house, Family::V4).udp(50000), Fate::Lost);
+    assert_eq!(home.house.way_out(Family::V4).udp(50000), Fate::Lost);
     home.daemon.must("lan_only", &json!({ "enabled": true }));
     let written = fs::read_to_string(&path).expect("it is there");
     let changed: Vec<_> = text
@@ -705,6 +707,6 @@ fn the_switch_is_written_down_only_when_asked_and_nothing_else_changes() {
         "{written}"
     );
     home.daemon.must("reload", &json!({}));
-    assert_eq!(out(&home.house, Family::V4).udp(50000), Fate::Lost);
-    assert_eq!(out(&home.house, Family::V4).udp(50005), Fate::Answered);
+    assert_eq!(home.house.way_out(Family::V4).udp(50000), Fate::Lost);
+    assert_eq!(home.house.way_out(Family::V4).udp(50005), Fate::Answered);
 }

@@ -1,17 +1,29 @@
 //! A house with everything running in it: the broker, netifd's facts and the daemon.
 
+use crate::broker::Broker;
 use crate::daemon::{self, Caller, Daemon};
 use crate::house::{House, Plan};
 use crate::namespace::Namespace;
+use crate::netifd::Netifd;
 use crate::report_line::skip;
-use serde_json::{json, Value};
+use lanward::system::ubus::client::call_once;
+use lanward::system::ubus::{CallError, Status};
+use serde_json::{json, Map, Value};
 use std::path::Path;
+use std::time::Duration;
+
+/// How long a call may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The house and the daemon in its router. Dropped in this order: the daemon, then what it talks to, then the house.
 pub struct Home {
     /// The daemon.
     pub daemon: Daemon,
-    /// Where it runs.
+    /// netifd's stand-in.
+    pub netifd: Netifd,
+    /// The bus.
+    pub broker: Broker,
+    /// Where all that runs.
     pub house: House,
 }
 
@@ -49,9 +61,16 @@ impl Home {
         }
         let house = plan.build().unwrap_or_else(|error| panic!("no house: {error}"));
         house.configure(config);
-        let caller = caller(&house.directory().join("ubus.sock"));
-        let daemon = Daemon::start(&house, &daemon::program(), caller).unwrap_or_else(|why| panic!("{why}"));
-        Some(Self { daemon, house })
+        let socket = house.directory().join("ubus.sock");
+        let broker = Broker::start(&socket).unwrap_or_else(|error| panic!("no bus: {error}"));
+        let netifd = Netifd::start(&socket, house.interface_dump()).unwrap_or_else(|error| panic!("{error}"));
+        let daemon = Daemon::start(&house, &daemon::program(), caller(&socket)).unwrap_or_else(|why| panic!("{why}"));
+        Some(Self {
+            daemon,
+            netifd,
+            broker,
+            house,
+        })
     }
 
     /// Switches `lan_only` over the bus, without touching the file.
@@ -62,8 +81,10 @@ impl Home {
         )
     }
 
-    /// Has netifd tell its subscribers that an interface changed.
-    pub fn announce(&self) {}
+    /// netifd learns what the house has become, and says so.
+    pub fn announce(&self) {
+        self.netifd.change(self.house.interface_dump());
+    }
 
     /// Writes `/etc/config/lanward` and has it read.
     pub fn reload(&self, config: &str) -> Value {
@@ -80,16 +101,17 @@ pub enum Switch {
     Off,
 }
 
+/// One connection for each call, as `ubus call` does it.
 fn caller(socket: &Path) -> Caller {
     let socket = socket.to_owned();
     Box::new(move |object, method, arguments| {
-        use std::io::{Read, Write};
-        let mut stream = std::os::unix::net::UnixStream::connect(&socket).map_err(|_| 4_u32)?;
-        let request = json!([object, method, arguments]).to_string();
-        stream.write_all(request.as_bytes()).map_err(|_| 4_u32)?;
-        stream.shutdown(std::net::Shutdown::Write).map_err(|_| 4_u32)?;
-        let mut reply = String::new();
-        stream.read_to_string(&mut reply).map_err(|_| 4_u32)?;
-        serde_json::from_str(&reply).map_err(|_| 4)
+        let nothing = Map::new();
+        let arguments = arguments.as_object().unwrap_or(&nothing);
+        call_once(&socket, object, method, arguments, PATIENCE).map_err(|error| match error {
+            CallError::Status(status) => status.code(),
+            CallError::NoObject(_) => Status::NotFound.code(),
+            CallError::Timeout => Status::Timeout.code(),
+            CallError::NoBus(_) | CallError::Protocol(_) => Status::ConnectionFailed.code(),
+        })
     })
 }

@@ -7,6 +7,7 @@ pub mod home;
 pub mod house;
 pub mod libubox_json;
 pub mod namespace;
+pub mod netifd;
 pub mod probe;
 pub mod report_line;
 pub mod session;
