@@ -338,7 +338,7 @@ fn size_and_depth_are_bounded() {
     assert!(parse(&[0xff, 0xfe, 0x00]).is_err());
 }
 
-/// The tables of both READMEs are made of the file. `UPDATE_GOLDEN=1` writes them again.
+/// The tables of both READMEs are made of the file. `LANWARD_GOLDEN=rewrite` writes them again.
 #[test]
 fn the_readmes_tables_are_the_files() {
     for (name, japanese) in [("README.md", false), ("README.ja.md", true)] {
@@ -354,12 +354,12 @@ fn the_readmes_tables_are_the_files() {
             let to = wanted.find(&end).expect(&end);
             wanted.replace_range(from..to, &rows);
         }
-        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        if std::env::var_os("LANWARD_GOLDEN").is_some_and(|value| value == "rewrite") {
             std::fs::write(&path, &wanted).expect(name);
         } else {
             assert!(
                 text == wanted,
-                "{name}: its tables are not those of profiles.json; UPDATE_GOLDEN=1 writes them again"
+                "{name}: its tables are not those of profiles.json; LANWARD_GOLDEN=rewrite writes them again"
             );
         }
     }

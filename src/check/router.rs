@@ -133,6 +133,12 @@ pub(super) fn zones(facts: &Facts) -> Vec<Check> {
         .filter_map(|(option, zone)| zone_finding(facts, option, zone))
         .collect();
     checks.extend(default_routes_elsewhere(facts));
+    if !facts.links_were_read() {
+        checks.push(Check::note(
+            "zones",
+            "Devices and routes were not read, so it is not known whether a default route leads past the destination zones.",
+        ));
+    }
     checks.extend(
         facts
             .network

@@ -94,10 +94,8 @@ fn healthy() -> Facts {
     let shipped = crate::profiles::parse(include_bytes!("../../files/usr/share/lanward/profiles.json")).unwrap();
     Facts {
         config: Config {
-            mark: 0x1000_0000,
-            log_level: log::LevelFilter::Info,
             lan_only,
-            gates: Vec::new(),
+            ..Config::default()
         },
         problems: Vec::new(),
         network: Network {
@@ -686,10 +684,6 @@ fn nothing_that_came_from_outside_reaches_a_terminal_raw() {
     facts.timezone = Err(evil.to_owned());
     facts.profiles = Err(evil.to_owned());
     facts.config.lan_only.source_zones = vec![evil.to_owned()];
-    facts.config.gates = vec![Gate {
-        name: evil.to_owned(),
-        enabled: true,
-    }];
     facts.chains.push(chain("inet", evil, "forward", -300));
     facts.links.devices.insert(9, evil.to_owned());
     facts.links.routes.push(default_route("0.0.0.0", 9));
