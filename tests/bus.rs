@@ -993,9 +993,8 @@ fn bytes_one_by_one_and_an_oversize_message_between_calls() {
                 () = tokio::time::sleep(Duration::from_millis(5)) => {}
             }
         }
-        let outcomes: Vec<(u16, Status)> = writer
-            .join()
-            .unwrap()
+        let (outcomes, _ubusd) = writer.join().unwrap();
+        let outcomes: Vec<(u16, Status)> = outcomes
             .into_iter()
             .map(|(sequence, status, _)| (sequence, status))
             .collect();
