@@ -6,9 +6,11 @@
 use super::frame::Decoder;
 use super::session::Session;
 use super::{Call, CallError, CallId, Object, Status, Ticket};
+use nix::sys::socket::{connect, socket, AddressFamily, SockFlag, SockType, UnixAddr};
 use serde_json::{Map, Value};
 use std::io;
-use std::path::PathBuf;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::io::Interest;
 use tokio::net::UnixStream;
@@ -180,14 +182,14 @@ impl Bus {
         match &self.link {
             Link::Down { retry } => {
                 sleep_until(*retry).await;
-                self.connect().await;
+                self.connect();
             }
             Link::Up { .. } => self.exchange().await,
         }
     }
 
-    async fn connect(&mut self) {
-        match UnixStream::connect(&self.path).await {
+    fn connect(&mut self) {
+        match open(&self.path) {
             Ok(stream) => {
                 self.link = Link::Up {
                     stream,
@@ -270,6 +272,15 @@ impl Bus {
         }
         self.said = Some(reason);
     }
+}
+
+/// Connects without waiting, so that there is no point at which a half made connection could be dropped: on a Unix socket the kernel says at once
+/// whether it worked.
+fn open(path: &Path) -> io::Result<UnixStream> {
+    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+    let socket = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    connect(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
+    UnixStream::from_std(socket.into())
 }
 
 fn is_transient(error: &io::Error) -> bool {

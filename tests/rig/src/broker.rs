@@ -15,7 +15,9 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 /// A broker that runs in a thread until it is dropped.
 #[derive(Debug)]
@@ -136,6 +138,55 @@ fn receive(rules: &mut Rules, id: u32) {
             Ok(Some(message)) => rules.receive(id, message),
             Ok(None) => return,
             Err(_) => return rules.disconnect(id),
+        }
+    }
+}
+
+/// The broker that tests run against: the stand-in, or the ubusd that `LANWARD_UBUSD` names.
+#[derive(Debug)]
+pub enum Tested {
+    /// The stand-in.
+    Broker(Broker),
+    /// A real one.
+    Ubusd(Child),
+}
+
+impl Tested {
+    /// Starts it and waits until it listens.
+    ///
+    /// # Panics
+    /// If it does not.
+    pub fn start(path: &Path, access: Option<&Path>) -> Self {
+        let Some(program) = std::env::var_os("LANWARD_UBUSD") else {
+            return Self::Broker(Broker::start_with_access(path, access).expect("the broker starts"));
+        };
+        let access = access.unwrap_or(Path::new("/nonexistent"));
+        let child = Command::new(program)
+            .arg("-s")
+            .arg(path)
+            .arg("-A")
+            .arg(access)
+            .spawn()
+            .expect("ubusd starts");
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while UnixStream::connect(path).is_err() {
+            assert!(Instant::now() < deadline, "ubusd does not listen");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Self::Ubusd(child)
+    }
+
+    /// Whether it is a real one.
+    pub fn is_real(&self) -> bool {
+        matches!(self, Self::Ubusd(_))
+    }
+}
+
+impl Drop for Tested {
+    fn drop(&mut self) {
+        if let Self::Ubusd(child) = self {
+            let _ = child.kill();
+            let _ = child.wait();
         }
     }
 }
