@@ -124,6 +124,7 @@ struct Daemon {
     netifd: Option<(Ticket, bool)>,
     nftables: Nftables,
     monitor: Monitor,
+    links: links::Reader,
     watcher: links::Watcher,
     leaving: bool,
 }
@@ -143,6 +144,7 @@ impl Daemon {
             netifd: None,
             nftables: starting("nftables", Nftables::open())?,
             monitor: starting("nftables notifications", Monitor::open())?,
+            links: starting("rtnetlink", links::Reader::open())?,
             watcher: starting("rtnetlink notifications", links::Watcher::open())?,
             leaving: false,
             paths,
@@ -164,7 +166,7 @@ impl Daemon {
                 change = self.monitor.next() => self.changed(change),
                 () = sleep_until(deadline) => Some(Event::Deadline),
                 _ = hang_up.recv() => Some(Event::Wake(Wake::Config)),
-                woken = self.watcher.next() => self.woken(woken).await,
+                () = self.watcher.next() => Some(Event::Wake(Wake::Links)),
                 incoming = self.bus.next() => self.incoming(incoming).await,
             };
             if let Some(event) = event {
@@ -199,18 +201,6 @@ impl Daemon {
         Some(Event::Wake(Wake::Nftables(program)))
     }
 
-    async fn woken(&mut self, woken: Result<links::Wake, links::Error>) -> Option<Event> {
-        if let Err(error) = woken {
-            log::warn!("{error}; listening anew");
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            match links::Watcher::open() {
-                Ok(watcher) => self.watcher = watcher,
-                Err(error) => log::error!("{error}"),
-            }
-        }
-        Some(Event::Wake(Wake::Links))
-    }
-
     async fn incoming(&mut self, incoming: Incoming) -> Option<Event> {
         match incoming {
             Incoming::Up => {
@@ -228,7 +218,7 @@ impl Daemon {
                 if again {
                     self.ask_netifd();
                 }
-                let links = links::read().await.map_err(|error| error.to_string());
+                let links = self.links.read().await.map_err(|error| error.to_string());
                 Some(Event::Surveyed(Box::new(Survey { netifd: result.ok(), links })))
             }
             Incoming::Notification { .. } | Incoming::Subscribed { .. } => Some(Event::Wake(Wake::Netifd)),
@@ -254,7 +244,7 @@ impl Daemon {
             Action::Survey => {
                 // The kernel answers at once, netifd when it likes: what is new in the kernel does not wait for it.
                 self.ask_netifd();
-                let links = links::read().await.map_err(|error| error.to_string());
+                let links = self.links.read().await.map_err(|error| error.to_string());
                 Some(Event::Surveyed(Box::new(Survey { netifd: None, links })))
             }
             Action::Apply(table) => Some(Event::Applied(self.nftables.apply(&table).map_err(|error| error.to_string()))),
@@ -369,7 +359,7 @@ impl Daemon {
 
     async fn cut(&mut self, scope: CutScope) -> Result<u32, String> {
         // Routes and neighbours change without waking anybody: what is cut is decided on fresh ones.
-        let links = links::read().await.map_err(|error| error.to_string())?;
+        let links = self.links.read().await.map_err(|error| error.to_string())?;
         cut_flows(&scope, &links).map_err(|error| error.to_string())
     }
 
@@ -389,7 +379,7 @@ impl Daemon {
     }
 
     async fn diagnose(&mut self) -> check::Facts {
-        let links = links::read().await.unwrap_or_default();
+        let links = self.links.read().await.unwrap_or_default();
         let known = self.state.known(self.now());
         router::facts(&self.paths, &mut self.nftables, links, known)
     }
