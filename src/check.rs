@@ -45,7 +45,7 @@ pub struct Facts {
     pub upnp: Upnp,
     /// Seconds since 1970-01-01 00:00:00 UTC, by this router's clock.
     pub clock: u64,
-    /// When this program was built, likewise: no right clock shows less.
+    /// When this program was built, likewise; 0: not known. No right clock shows less.
     pub build: u64,
     /// The time zone as configured, or why it could not be read.
     pub timezone: Result<String, String>,

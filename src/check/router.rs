@@ -6,6 +6,9 @@ use crate::network::Device;
 /// Linux's main routing table (`RT_TABLE_MAIN`).
 const MAIN_TABLE: u32 = 254;
 
+/// 2024-01-01: a clock that says less has not been set, whenever the program was built. The schedule holds to the same.
+const CLOCK_IS_SET: u64 = 1_704_067_200;
+
 /// Tables whose forward chain may stand before lanward's: they only drop.
 const HARMLESS_TABLES: &[&str] = &["banIP"];
 
@@ -314,8 +317,8 @@ pub(super) fn flow_offload(facts: &Facts) -> Vec<Check> {
 pub(super) fn clock(facts: &Facts) -> Vec<Check> {
     let scheduled = facts.config.lan_only.schedule.is_some();
     let mut checks = Vec::new();
-    if facts.clock < facts.build {
-        let message = "The router's clock shows a time before this program was built, so it has not been set yet.";
+    if facts.clock < facts.build.max(CLOCK_IS_SET) {
+        let message = "The router's clock shows a time before this program was made, so it has not been set yet.";
         let check = if scheduled {
             Check::warning("clock", format!("{message} Until it is, lan_only holds at all hours, whatever weekdays, start and stop say. See to NTP (system.ntp)."))
         } else {

@@ -5,7 +5,7 @@ use crate::nft::PortRange;
 use crate::uci::{Section, Value};
 use std::net::IpAddr;
 
-const BUILD: u64 = 1_700_000_000;
+const BUILD: u64 = 1_750_000_000;
 const PC: &str = "192.168.1.20";
 const PC6: &str = "2001:db8:1::20";
 const PC_MAC: [u8; 6] = [2, 0, 0, 0, 0, 0x20];
@@ -380,6 +380,10 @@ fn the_clock_matters_where_there_is_a_schedule() {
     assert_finding(&facts, "clock", Severity::Warning, &["holds at all hours", "NTP"]);
     facts.clock = BUILD;
     assert_fine(&facts, "clock");
+    // A build that does not know its date still tells 1970 from today.
+    (facts.build, facts.clock) = (0, 86_400);
+    assert_finding(&facts, "clock", Severity::Warning, &["not been set"]);
+    facts.clock = BUILD;
     facts.timezone = Err("empty".to_owned());
     assert_finding(&facts, "clock", Severity::Warning, &["timezone", "UTC"]);
 }
