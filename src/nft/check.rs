@@ -15,6 +15,24 @@ const KEY_SIZE: usize = 64;
 /// `NFT_REG32_COUNT` bounds the parts of a concatenation that holds ranges.
 const KEY_PARTS: usize = 16;
 
+/// The words that nft 1.1.3 does not take as a name; 1.0.6 has fewer. Found by asking it. In order.
+#[rustfmt::skip]
+const KEYWORDS: &[&str] = &[
+    "accept", "add", "ah", "all", "and", "arp", "bridge", "bytes", "cgroup", "chain", "comment", "comp", "constant",
+    "continue", "counter", "cpu", "create", "ct", "day", "dccp", "define", "delete", "describe", "destroy", "device",
+    "devices", "dnat", "drop", "dst", "dup", "dynamic", "ecn", "element", "elements", "eq", "esp", "ether", "exists",
+    "expires", "export", "exthdr", "fib", "flags", "flow", "flowtable", "flush", "frag", "fwd", "ge", "geneve", "get",
+    "goto", "gre", "gretap", "gt", "handle", "hbh", "hook", "hour", "ibriport", "ibrname", "icmp", "icmpv6", "igmp",
+    "iif", "iifgroup", "iifname", "iiftype", "import", "include", "index", "inet", "insert", "interval", "ip", "ip6",
+    "ipsec", "jhash", "jump", "le", "limit", "list", "log", "lt", "map", "mark", "masquerade", "meta", "meter", "mh",
+    "missing", "monitor", "name", "ne", "netdev", "nftrace", "not", "notrack", "numgen", "obriport", "obrname",
+    "offload", "oif", "oifgroup", "oifname", "oiftype", "or", "osf", "packets", "pkttype", "policy", "position",
+    "priority", "queue", "quota", "random", "redefine", "redirect", "reject", "rename", "replace", "reset", "return",
+    "rt", "rt0", "rt2", "rtclassid", "rule", "ruleset", "sctp", "secmark", "set", "size", "skgid", "skuid", "snat",
+    "socket", "srh", "symhash", "synproxy", "table", "tcp", "th", "time", "timeout", "tproxy", "type", "typeof",
+    "udp", "udplite", "undefine", "update", "vlan", "vmap", "vni", "vxlan", "xt",
+];
+
 /// Something that cannot be rendered: a mistake in whoever made the table, or in what they let through.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
@@ -52,6 +70,7 @@ fn is_name(name: &str) -> bool {
     bytes.next().is_some_and(|first| first.is_ascii_alphabetic())
         && name.len() <= NAME
         && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        && KEYWORDS.binary_search(&name).is_err()
 }
 
 fn fault(at: impl Into<String>, problem: impl Into<String>) -> Fault {
@@ -99,6 +118,7 @@ impl Table {
                 rule.statements.len()
             ));
         }
+        check_order(rule)?;
         check_protocols(rule)?;
         rule.statements
             .iter()
@@ -154,6 +174,25 @@ impl Table {
     }
 }
 
+/// nft before 1.0.7 may pull a match over the counter or update that stands before a later match, which then counts what it should not.
+fn check_order(rule: &Rule) -> Result<(), String> {
+    let is_match = |statement: &Statement| matches!(statement, Statement::Match(_));
+    match rule
+        .statements
+        .iter()
+        .skip_while(|statement| is_match(statement))
+        .any(is_match)
+    {
+        true => Err("a match stands behind something that is none".into()),
+        false => Ok(()),
+    }
+}
+
+/// nft from 1.1 on refuses to look into a packet's ports in a rule that asks for its protocol by a set.
+fn asks_set_for_protocol(statement: &Statement) -> bool {
+    matches!(statement, Statement::Match(Match::In(fields, _) | Match::NotIn(fields, _)) if *fields == [Field::L4Proto])
+}
+
 /// A rule that asks for two families or two protocols never matches, and nft refuses to read it.
 fn check_protocols(rule: &Rule) -> Result<(), String> {
     let mut families = BTreeSet::new();
@@ -170,6 +209,9 @@ fn check_protocols(rule: &Rule) -> Result<(), String> {
     if families.len() > 1 || protocols.len() > 1 {
         return Err("asks for two protocols at once".into());
     }
+    if !protocols.is_empty() && rule.statements.iter().any(asks_set_for_protocol) {
+        return Err("asks for a protocol and for one of a set".into());
+    }
     Ok(())
 }
 
@@ -179,7 +221,7 @@ fn check_names<'a>(what: &str, names: impl Iterator<Item = &'a str>) -> Result<(
         if !is_name(name) {
             return Err(fault(
                 format!("{what} {name:?}"),
-                "not a name (letters, digits and '_', beginning with a letter)",
+                "not a name (letters, digits and '_', beginning with a letter, and no word of nft's own)",
             ));
         }
         if !seen.insert(name) {

@@ -14,8 +14,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// A table of the `inet` family, with everything in it, in the order it is listed.
 ///
-/// Names are made of letters, digits and `_`. nft's text has no way to quote one: a name that is a word of its language (`list`, `limit`,
-/// `counter` ...) is a syntax error there. Give names that come from outside a prefix with `_`.
+/// Names are made of letters, digits and `_`. nft's text has no way to quote one, so that a word of its language (`list`, `limit`, `devices` ...) is
+/// none: give names that come from outside a prefix with `_`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Table {
     /// Its name.
@@ -156,7 +156,7 @@ pub enum Hook {
 /// A rule: all statements up to the first that does not match.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
-    /// In order; matches first.
+    /// In order; matches first, and at least one statement.
     pub statements: Vec<Statement>,
     /// `comment "…"`: at most 127 bytes, no quotes.
     pub comment: String,

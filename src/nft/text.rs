@@ -12,7 +12,8 @@ use std::fmt::Write;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// The table as `nft list table inet NAME` prints it, but for line breaks between elements, readings of counters, elements of lists, and
-/// times, which nft prints as local dates: here they are seconds since 1970.
+/// times, which nft prints as local dates: here they are seconds since 1970. Where nft merges two comparisons of neighbouring bytes, it lists
+/// them side by side, wherever they stood.
 #[must_use]
 pub fn list(table: &Table) -> String {
     let mut out = format!("table inet {} {{\n", table.name);
@@ -27,7 +28,7 @@ pub fn list(table: &Table) -> String {
         table
             .sets
             .iter()
-            .map(|set| set_block(set, &element_lines(set, Style::List))),
+            .map(|set| set_block(set, &element_lines(set), Style::List)),
     );
     blocks.extend(table.chains.iter().map(|chain| {
         let rules: String = chain
@@ -56,7 +57,7 @@ pub fn script(table: &Table) -> String {
         let _ = writeln!(out, "\tcounter {counter} {{\n\t}}");
     }
     for set in &table.sets {
-        out.push_str(&set_block(set, ""));
+        out.push_str(&set_block(set, "", Style::Script));
     }
     for chain in &table.chains {
         out.push_str(&chain_block(chain, &base_line(chain, Style::Script), ""));
@@ -93,7 +94,7 @@ enum Style {
     Script,
 }
 
-fn set_block(set: &Set, elements: &str) -> String {
+fn set_block(set: &Set, elements: &str, style: Style) -> String {
     let mut out = format!("\tset {} {{\n", set.name);
     let kinds: Vec<&str> = set.key.iter().map(|kind| kind_name(*kind)).collect();
     let how = if set.key.contains(&Kind::Time) {
@@ -115,7 +116,9 @@ fn set_block(set: &Set, elements: &str) -> String {
         .into_iter()
         .filter_map(|(name, is_set)| is_set.then_some(name))
         .collect();
-    if !flags.is_empty() {
+    // nft does not list a flag that the default timeout implies.
+    let is_implied = flags == ["timeout"] && matches!(set.timeout, Some(Timeout::Seconds(_))) && style == Style::List;
+    if !flags.is_empty() && !is_implied {
         let _ = writeln!(out, "\t\tflags {}", flags.join(","));
     }
     if let Some(Timeout::Seconds(seconds)) = set.timeout {
@@ -126,11 +129,11 @@ fn set_block(set: &Set, elements: &str) -> String {
     out
 }
 
-fn element_lines(set: &Set, style: Style) -> String {
+fn element_lines(set: &Set) -> String {
     let elements: Vec<String> = set
         .elements()
         .iter()
-        .map(|element| element_text(element, style))
+        .map(|element| element_text(element, Style::List))
         .collect();
     if elements.is_empty() {
         return String::new();
@@ -335,10 +338,11 @@ fn range_text(range: &Range, style: Style) -> String {
     if range.is_single() {
         return value_text(&range.from, style);
     }
-    let from = value_text(&range.from, style);
+    // In a range nft prints protocols as numbers too.
+    let from = value_text(&range.from, Style::Script);
     match prefix_length(range) {
         Some(length) => format!("{from}/{length}"),
-        None => format!("{from}-{}", value_text(&range.to, style)),
+        None => format!("{from}-{}", value_text(&range.to, Style::Script)),
     }
 }
 

@@ -227,11 +227,8 @@ impl Encoder<'_> {
                 _ => REGISTER32_0 + words,
             };
             list.push(load(*field, register));
-            match field.kind() {
-                Kind::Time if is_interval => list.push(byteorder(register, 8, 8)),
-                // Does nothing (no whole pair of bytes in one), but nft sends it.
-                Kind::InetProto if is_interval && fields.len() > 1 => list.push(byteorder(register, 2, 1)),
-                _ => {}
+            if field.kind() == Kind::Time && is_interval {
+                list.push(byteorder(register, 8, 8));
             }
             words += words_of(field.kind());
         }
