@@ -4,7 +4,7 @@
 use lanward_rig::flood::{Arrivals, Rate};
 use lanward_rig::home::{switched_off, switched_on, Home, Switch};
 use lanward_rig::house::{Family, House, FAMILIES, MAPPED_PORT, REDIRECTED_PORT, ROUTER_PORT};
-use lanward_rig::probe::{now, Connection, Fate, Way};
+use lanward_rig::probe::{now, Connection, Fate};
 use lanward_rig::report_line::figure;
 use serde_json::{json, Value};
 use std::fs;
