@@ -92,7 +92,7 @@ impl Namespace {
     /// If the address is not to be had.
     #[must_use]
     pub fn udp(&self, address: SocketAddr) -> UdpSocket {
-        self.run(|| UdpSocket::bind(address))
+        self.run(|| bind(|| UdpSocket::bind(address)))
             .unwrap_or_else(|error| panic!("bind udp {address}: {error}"))
     }
 

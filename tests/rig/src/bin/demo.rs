@@ -207,7 +207,7 @@ impl Demo {
         self.seen.line(
             dropped > 0,
             "what was dropped was counted",
-            &format!("{dropped} packets since the flush"),
+            &format!("{dropped} packets"),
         );
         self.home.daemon.must("lan_only", &json!({ "enabled": false }));
         self.both("UDP to port 50000 gets out", Fate::Answered, 50000, House::way_out);
