@@ -1,1 +1,245 @@
-//! (to come)
+//! The router's diagnosis: what was found on this router, judged against what the configuration promises.
+//!
+//! [`Facts`] are plain values that others collect; [`diagnose`] only judges. What was not asked (no right to, no bus) is
+//! `None` or `NotAsked` and is reported as such: silence must not look like health.
+
+mod exposure;
+mod router;
+mod ways_in;
+
+use crate::config::{Config, Problem};
+use crate::network::{Links, Network};
+use crate::profiles::Profiles;
+use crate::uci;
+
+/// The priority of lanward's forward chain: `filter - 5`, before fw4's forward chain and its flow offload.
+pub const FORWARD_PRIORITY: i32 = -5;
+
+/// How many of a kind are named in one message before "and N more".
+const NAMED: usize = 8;
+
+/// Everything the diagnosis looks at.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// The configuration, always complete.
+    pub config: Config,
+    /// What is wrong with it.
+    pub problems: Vec<Problem>,
+    /// The router's zones and redirects, resolved.
+    pub network: Network,
+    /// Devices, addresses, routes and neighbours; without any device: they were not read.
+    pub links: Links,
+    /// `/etc/config/firewall`; `None`: not there or not UCI.
+    pub firewall: Option<uci::Package>,
+    /// Whether firewall4 is installed (`/sbin/fw4`).
+    pub fw4_installed: bool,
+    /// All tables in the kernel; `None`: the kernel was not asked or refused.
+    pub tables: Option<Vec<Table>>,
+    /// All base chains in the kernel, of every owner; empty where `tables` is `None`.
+    pub chains: Vec<BaseChain>,
+    /// lanward's own table.
+    pub table: TableState,
+    /// Kernel features that were looked for and not found, by name: `nf_conntrack_netlink`.
+    pub missing: Vec<String>,
+    /// UPnP and PCP.
+    pub upnp: Upnp,
+    /// Seconds since 1970-01-01 00:00:00 UTC, by this router's clock.
+    pub clock: u64,
+    /// When this program was built, likewise; 0: not known. No right clock shows less.
+    pub build: u64,
+    /// The time zone as configured, or why it could not be read.
+    pub timezone: Result<String, String>,
+    /// The daemon on the bus.
+    pub daemon: Daemon,
+    /// The profile file, or why it could not be read.
+    pub profiles: Result<Profiles, String>,
+}
+
+/// A table in the kernel.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Table {
+    /// As nft writes it: `inet`, `ip`, `ip6`, `bridge`, `netdev`, `arp`.
+    pub family: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// A chain that a hook calls.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct BaseChain {
+    /// As [`Table::family`].
+    pub family: String,
+    /// The table's name.
+    pub table: String,
+    /// The chain's name.
+    pub chain: String,
+    /// As nft writes it: `forward`, `prerouting`, `ingress`.
+    pub hook: String,
+    /// The lower, the earlier.
+    pub priority: i32,
+}
+
+/// lanward's table in the kernel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TableState {
+    /// The kernel was not asked or refused.
+    NotAsked,
+    /// There is no such table.
+    Missing,
+    /// It is as it is meant.
+    Same,
+    /// It differs: what differs, for people.
+    Differs(Vec<String>),
+}
+
+/// The daemon, seen over the bus.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Daemon {
+    /// The daemon itself asks.
+    Asking,
+    /// It answers.
+    Reachable,
+    /// The bus is there and the daemon is not.
+    NotOnBus,
+    /// No bus: why.
+    NoBus(String),
+}
+
+/// UPnP IGD, NAT-PMP and PCP on this router.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Upnp {
+    /// `upnpd.config.enabled`.
+    pub enabled: bool,
+    /// A miniupnpd process, its socket, or a table of its own was seen.
+    pub running: bool,
+    /// The lease file's text (`/var/run/miniupnpd.leases`): `UDP:3389:192.168.1.20:3389:0:name` a line. Empty: none.
+    pub leases: String,
+}
+
+/// How urgent a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// Good to know.
+    Info,
+    /// Something contradicts the mode, or may.
+    Warning,
+    /// A promise does not hold.
+    Error,
+}
+
+/// One finding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    /// A stable id: `fw4`, `ipv6`, `flow-offload`. One check may have several findings.
+    pub name: &'static str,
+    /// Nothing needs doing.
+    pub ok: bool,
+    /// How urgent it is; [`Severity::Info`] where `ok`.
+    pub severity: Severity,
+    /// What it means and what to do.
+    pub message: String,
+}
+
+impl Facts {
+    /// A router has at least its loopback device: no device at all means that nobody looked.
+    fn links_were_read(&self) -> bool {
+        !self.links.devices.is_empty()
+    }
+}
+
+impl Severity {
+    /// The word for it in reports.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
+}
+
+impl Check {
+    fn fine(name: &'static str, message: impl Into<String>) -> Self {
+        Check {
+            name,
+            ok: true,
+            severity: Severity::Info,
+            message: message.into(),
+        }
+    }
+
+    fn note(name: &'static str, message: impl Into<String>) -> Self {
+        Check {
+            name,
+            ok: false,
+            severity: Severity::Info,
+            message: message.into(),
+        }
+    }
+
+    fn warning(name: &'static str, message: impl Into<String>) -> Self {
+        Check {
+            name,
+            ok: false,
+            severity: Severity::Warning,
+            message: message.into(),
+        }
+    }
+
+    fn error(name: &'static str, message: impl Into<String>) -> Self {
+        Check {
+            name,
+            ok: false,
+            severity: Severity::Error,
+            message: message.into(),
+        }
+    }
+}
+
+/// Every check, in a fixed order, each with at least one finding.
+#[must_use]
+pub fn diagnose(facts: &Facts) -> Vec<Check> {
+    let checks: [fn(&Facts) -> Vec<Check>; 16] = [
+        router::configuration,
+        router::daemon,
+        router::table,
+        router::kernel,
+        router::fw4,
+        router::zones,
+        router::neighbours,
+        router::flow_offload,
+        router::clock,
+        router::planned,
+        exposure::ipv6,
+        ways_in::upnp,
+        ways_in::redirects,
+        ways_in::pinholes,
+        exposure::full_cone,
+        exposure::profiles,
+    ];
+    checks.iter().flat_map(|check| check(facts)).collect()
+}
+
+/// Up to [`NAMED`] of them, then how many more there are.
+fn listed(names: &[String]) -> String {
+    let shown = names.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(NAMED) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
+/// A text from outside, short and without anything that a terminal would obey.
+fn quoted(text: &str) -> String {
+    let short: String = text.chars().take(64).collect();
+    format!("'{}'", short.escape_debug())
+}
+
+/// fw4's idea of a true boolean (`parse_bool` of fw4.uc).
+fn is_on(value: Option<&str>) -> bool {
+    value.is_some_and(|value| ["1", "on", "true", "yes"].contains(&value))
+}
+
+#[cfg(test)]
+mod tests;

@@ -95,6 +95,35 @@ impl Scope {
         }
     }
 
+    /// The scope of a policy on this router. `learned` are addresses behind the MACs of the policy's hosts.
+    #[must_use]
+    pub fn of(policy: &crate::policy::LanOnly, learned: &BTreeSet<IpAddr>, links: &Links) -> Self {
+        let hosts = |hosts: &crate::policy::Hosts| -> Vec<Host> {
+            let v4 = hosts.v4.iter().map(|address| Host::Address((*address).into()));
+            let v6 = hosts.v6.iter().map(|address| Host::Address((*address).into()));
+            v4.chain(v6).chain(hosts.macs.iter().map(|mac| Host::Mac(*mac))).collect()
+        };
+        let opened = |(network, ports): &(Subnet, PortRange)| Redirect {
+            dest: Some(*network),
+            ports: *ports,
+            source_zone: String::new(),
+            label: String::new(),
+        };
+        let named = policy.hosts.macs.first().map(|mac| learned.iter().map(|address| (*address, *mac)).collect());
+        Self::new(&Terms {
+            sources: &present(&policy.sources, links),
+            dests: &present(&policy.dests, links),
+            ports: &policy.ports,
+            hosts: &hosts(&policy.hosts),
+            except_hosts: &hosts(&policy.except_hosts),
+            except_dests: &policy.except_dests,
+            mirror: policy.mirror,
+            redirects: &policy.openings.iter().map(opened).collect::<Vec<_>>(),
+            links,
+            learned: &named.unwrap_or_else(Vec::new),
+        })
+    }
+
     /// Whether the mode must cut a flow.
     #[must_use]
     pub fn cuts(&self, flow: &Flow) -> bool {
@@ -222,6 +251,17 @@ fn contains_address(subnet: &Subnet, address: IpAddr) -> bool {
 
 fn contains_port(ports: &[PortRange], port: u16) -> bool {
     ports.iter().any(|range| range.from <= port && port <= range.to)
+}
+
+/// A zone's devices as names: of "all but", those that are there now.
+fn present(devices: &crate::policy::Devices, links: &Links) -> BTreeSet<Device> {
+    match devices {
+        crate::policy::Devices::Only(devices) => devices.clone(),
+        all_but @ crate::policy::Devices::AllBut(_) => {
+            let names = links.devices.values().filter(|name| all_but.contains(name));
+            names.map(|name| Device::Named(name.clone())).collect()
+        }
+    }
 }
 
 /// The links that the devices of a zone name.

@@ -7,5 +7,6 @@ pub mod links;
 pub mod logger;
 mod netlink;
 pub mod nftables;
+pub mod router;
 pub mod storage;
 pub mod ubus;

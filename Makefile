@@ -1,0 +1,39 @@
+# `make` says what there is. Everything runs from a fresh clone on Debian or Ubuntu with Rust, as root.
+
+CARGO ?= cargo
+# rustup's cargo is not in everybody's PATH, and neither is /usr/sbin.
+export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
+
+.DEFAULT_GOAL := help
+.PHONY: help tools build test quick demo bench lint clean
+
+help: ## This list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+tools: ## Install what the tests, the demo and the bench need
+	@tests/install-tools.sh
+
+build: ## The daemon, for this machine
+	$(CARGO) build --release --bin lanward
+
+test: tools ## Everything that can be checked here: lint and every test
+	@tests/run-all.sh
+
+quick: ## The fast tests only: no root, no network namespaces
+	$(CARGO) test --quiet --lib --test golden --test scenarios
+
+demo: tools ## A house out of network namespaces, and the switch at work in it
+	@$(CARGO) build --bin lanward -p lanward -p lanward-rig --bin demo
+	@target/debug/demo
+
+bench: tools ## How fast, how much memory, how many packets; `make bench ARGS=--json` for programs
+	@$(CARGO) build --release --bin lanward -p lanward -p lanward-rig --bin bench
+	@target/release/bench $(ARGS)
+
+lint: ## Format, clippy and shellcheck
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --quiet -- -D warnings
+	git ls-files -z '*.sh' '.ci/run' | xargs -0 -r shellcheck
+
+clean: ## Remove what was built
+	$(CARGO) clean

@@ -1,0 +1,704 @@
+use super::*;
+use crate::config::{self, Host, LanOnly, Level, Schedule, Subnet, System};
+use crate::network::{Device, Route, Zone};
+use crate::nft::PortRange;
+use crate::uci::{Section, Value};
+use std::net::IpAddr;
+
+const BUILD: u64 = 1_750_000_000;
+const PC: &str = "192.168.1.20";
+const PC6: &str = "2001:db8:1::20";
+const PC_MAC: [u8; 6] = [2, 0, 0, 0, 0, 0x20];
+
+fn address(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+fn host(text: &str) -> Host {
+    Host::Address(address(text))
+}
+
+fn zone(name: &str, device: &str) -> (String, Zone) {
+    (
+        name.to_owned(),
+        Zone {
+            name: name.to_owned(),
+            devices: [Device::Named(device.to_owned())].into(),
+        },
+    )
+}
+
+fn default_route(dest: &str, device: u32) -> Route {
+    Route {
+        table: 254,
+        dest: Subnet {
+            address: address(dest),
+            prefix: 0,
+        },
+        device,
+    }
+}
+
+/// `config KIND` with these options; `list` where a value holds a `|`.
+fn section(kind: &str, options: &[(&str, &str)]) -> Section {
+    let value = |text: &str| match text.split_once('|') {
+        Some(_) => Value::Many(text.split('|').map(str::to_owned).collect()),
+        None => Value::One(text.to_owned()),
+    };
+    let options = options
+        .iter()
+        .map(|(name, text)| ((*name).to_owned(), value(text)))
+        .collect();
+    Section {
+        kind: kind.to_owned(),
+        name: None,
+        index: 0,
+        options,
+        line: 1,
+    }
+}
+
+fn firewall(sections: &[Section]) -> Option<uci::Package> {
+    let mut all = vec![section("defaults", &[("input", "REJECT")])];
+    all.extend_from_slice(sections);
+    Some(uci::Package { sections: all })
+}
+
+fn chain(family: &str, table: &str, hook: &str, priority: i32) -> BaseChain {
+    let text = |text: &str| text.to_owned();
+    BaseChain {
+        family: text(family),
+        table: text(table),
+        chain: text(hook),
+        hook: text(hook),
+        priority,
+    }
+}
+
+/// A router on which nothing is wrong: stock OpenWrt, one WAN for both families, the switch on.
+fn healthy() -> Facts {
+    let lan_only = LanOnly {
+        enabled: true,
+        ports: vec![PortRange { from: 1024, to: 65535 }],
+        level: Level::Strict,
+        profiles: Vec::new(),
+        hosts: Vec::new(),
+        except_hosts: Vec::new(),
+        except_dests: Vec::new(),
+        source_zones: vec!["lan".to_owned()],
+        dest_zones: vec!["wan".to_owned()],
+        observe: false,
+        mirror: true,
+        schedule: None,
+    };
+    let shipped = crate::profiles::parse(include_bytes!("../../files/usr/share/lanward/profiles.json")).unwrap();
+    Facts {
+        config: Config {
+            lan_only,
+            ..Config::default()
+        },
+        problems: Vec::new(),
+        network: Network {
+            zones: [zone("lan", "br-lan"), zone("wan", "wan0")].into(),
+            ..Network::default()
+        },
+        links: Links {
+            devices: [(2, "br-lan".to_owned()), (3, "wan0".to_owned()), (4, "wg0".to_owned())].into(),
+            routes: vec![default_route("0.0.0.0", 3), default_route("::", 3)],
+            neighbours: vec![
+                (address(PC), PC_MAC),
+                (address(PC6), PC_MAC),
+                (address("fe80::20"), PC_MAC),
+            ],
+            ..Links::default()
+        },
+        firewall: firewall(&[]),
+        fw4_installed: true,
+        tables: Some(vec![Table {
+            family: "inet".to_owned(),
+            name: "fw4".to_owned(),
+        }]),
+        chains: vec![
+            chain("inet", "fw4", "forward", 0),
+            chain("inet", "fw4", "forward", -150),
+            chain("inet", "lanward", "forward", -5),
+        ],
+        table: TableState::Same,
+        missing: Vec::new(),
+        upnp: Upnp::default(),
+        clock: BUILD + 1,
+        build: BUILD,
+        timezone: Ok("JST-9".to_owned()),
+        daemon: Daemon::Reachable,
+        profiles: Ok(shipped),
+    }
+}
+
+/// The findings of one check.
+fn findings(facts: &Facts, name: &str) -> Vec<Check> {
+    diagnose(facts).into_iter().filter(|check| check.name == name).collect()
+}
+
+/// The only finding of one check that is not fine: severity and message.
+fn finding(facts: &Facts, name: &str) -> (Severity, String) {
+    let bad: Vec<Check> = findings(facts, name).into_iter().filter(|check| !check.ok).collect();
+    assert_eq!(bad.len(), 1, "{name}: {bad:?}");
+    (bad[0].severity, bad[0].message.clone())
+}
+
+fn assert_fine(facts: &Facts, name: &str) {
+    let found = findings(facts, name);
+    assert!(
+        !found.is_empty() && found.iter().all(|check| check.ok),
+        "{name}: {found:?}"
+    );
+}
+
+fn assert_finding(facts: &Facts, name: &str, severity: Severity, parts: &[&str]) {
+    let (found, message) = finding(facts, name);
+    assert_eq!(found, severity, "{message}");
+    for part in parts {
+        assert!(message.contains(part), "'{part}' is not in: {message}");
+    }
+}
+
+#[test]
+fn a_healthy_router_is_fine_everywhere_and_every_check_speaks() {
+    let checks = diagnose(&healthy());
+    assert!(
+        checks.iter().all(|check| check.ok && check.severity == Severity::Info),
+        "{checks:?}"
+    );
+    let mut names: Vec<&str> = checks.iter().map(|check| check.name).collect();
+    names.dedup();
+    assert_eq!(
+        names,
+        [
+            "configuration",
+            "daemon",
+            "table",
+            "kernel",
+            "fw4",
+            "zones",
+            "neighbours",
+            "flow-offload",
+            "clock",
+            "planned",
+            "ipv6",
+            "upnp",
+            "redirects",
+            "pinholes",
+            "full-cone",
+            "level"
+        ]
+    );
+}
+
+#[test]
+fn configuration_problems_are_findings_by_name() {
+    let mut facts = healthy();
+    facts.problems = vec![Problem {
+        system: System::LanOnly,
+        option: "lanward.lan_only.level".to_owned(),
+        message: "'sed' is none of seed, recommended, strict, custom".to_owned(),
+        restricts: true,
+    }];
+    assert_finding(
+        &facts,
+        "configuration",
+        Severity::Error,
+        &["lanward.lan_only.level: 'sed' is none of", "refused"],
+    );
+    facts.problems[0].restricts = false;
+    assert_finding(&facts, "configuration", Severity::Warning, &["lanward.lan_only.level"]);
+}
+
+#[test]
+fn a_daemon_that_is_away_is_told_from_a_bus_that_is_away() {
+    let mut facts = healthy();
+    facts.daemon = Daemon::NotOnBus;
+    assert_finding(&facts, "daemon", Severity::Error, &["keeps dropping", "Start it"]);
+    facts.daemon = Daemon::NoBus("no such file".to_owned());
+    assert_finding(&facts, "daemon", Severity::Warning, &["no such file", "not known"]);
+    facts.daemon = Daemon::Asking;
+    assert_fine(&facts, "daemon");
+}
+
+#[test]
+fn a_missing_table_matters_more_when_the_switch_is_on() {
+    let mut facts = healthy();
+    facts.table = TableState::Missing;
+    assert_finding(&facts, "table", Severity::Error, &["'inet lanward'", "drops nothing"]);
+    facts.config.lan_only.enabled = false;
+    assert_finding(&facts, "table", Severity::Warning, &["off"]);
+    facts.table = TableState::Differs(vec!["chain forward: rule 3".to_owned()]);
+    assert_finding(&facts, "table", Severity::Error, &["chain forward: rule 3"]);
+    facts.table = TableState::NotAsked;
+    assert_finding(&facts, "table", Severity::Info, &["root"]);
+}
+
+#[test]
+fn missing_kernel_features_name_their_package() {
+    let mut facts = healthy();
+    facts.missing = vec!["nf_conntrack_netlink".to_owned(), "xyz".to_owned()];
+    let found = findings(&facts, "kernel");
+    assert_eq!(found.len(), 2);
+    assert!(found[0].message.contains("install kmod-nf-conntrack-netlink") && found[0].severity == Severity::Error);
+    assert!(found[1].message.contains("'xyz'"));
+}
+
+#[test]
+fn fw4_stopped_absent_and_not_asked_are_three_things() {
+    let mut facts = healthy();
+    facts.tables = Some(vec![Table {
+        family: "ip".to_owned(),
+        name: "fw4".to_owned(),
+    }]);
+    assert_finding(&facts, "fw4", Severity::Error, &["/etc/init.d/firewall start"]);
+    facts.fw4_installed = false;
+    assert_finding(&facts, "fw4", Severity::Error, &["22.03"]);
+    facts.tables = None;
+    assert_finding(&facts, "fw4", Severity::Info, &["root"]);
+    assert_finding(&facts, "neighbours", Severity::Info, &["root"]);
+}
+
+#[test]
+fn zones_that_are_not_there_or_empty() {
+    let mut facts = healthy();
+    facts.config.lan_only.source_zones.push("gast".to_owned());
+    assert_finding(
+        &facts,
+        "zones",
+        Severity::Error,
+        &["lanward.lan_only.source_zone: 'gast'", "'lan', 'wan'"],
+    );
+    facts.network.zones.insert(
+        "gast".to_owned(),
+        Zone {
+            name: "gast".to_owned(),
+            ..Zone::default()
+        },
+    );
+    assert_finding(&facts, "zones", Severity::Warning, &["'gast' has no device"]);
+    facts = healthy();
+    facts.network.warnings = vec!["netifd does not answer".to_owned()];
+    assert_finding(&facts, "zones", Severity::Warning, &["netifd does not answer"]);
+}
+
+#[test]
+fn a_default_route_past_the_destination_zones() {
+    let mut facts = healthy();
+    facts.links.routes.push(default_route("::", 4));
+    assert_finding(
+        &facts,
+        "zones",
+        Severity::Warning,
+        &["IPv6 leaves through 'wg0'", "in no zone"],
+    );
+    facts.network.zones.insert("vpn".to_owned(), zone("vpn", "x").1);
+    facts.network.zones.get_mut("vpn").unwrap().devices = [Device::BeginsWith("wg".to_owned())].into();
+    facts.network.zones.get_mut("vpn").unwrap().name = "vpn".to_owned();
+    assert_finding(&facts, "zones", Severity::Warning, &["list dest_zone 'vpn'"]);
+    facts.config.lan_only.dest_zones.push("vpn".to_owned());
+    assert_fine(&facts, "zones");
+    // Another table's route is some policy's affair (mwan3, pbr), an unknown device nobody's.
+    facts = healthy();
+    facts.links.routes.push(Route {
+        table: 100,
+        ..default_route("::", 4)
+    });
+    facts.links.routes.push(default_route("::", 99));
+    assert_fine(&facts, "zones");
+}
+
+#[test]
+fn neighbours_before_our_chain() {
+    let mut facts = healthy();
+    facts.chains.push(chain("inet", "banIP", "forward", -100));
+    facts.chains.push(chain("inet", "late", "forward", -4));
+    facts.chains.push(chain("bridge", "early", "forward", -200));
+    assert_fine(&facts, "neighbours");
+    facts.chains.push(chain("ip", "custom", "forward", -5));
+    assert_finding(
+        &facts,
+        "neighbours",
+        Severity::Warning,
+        &["'ip custom forward' at 'forward' -5", "offload"],
+    );
+    facts.chains.pop();
+    facts.chains.push(chain("inet", "PassWall", "prerouting", -149));
+    assert_finding(
+        &facts,
+        "neighbours",
+        Severity::Warning,
+        &["PassWall", "transparent proxy"],
+    );
+}
+
+#[test]
+fn flow_offload_is_a_risk_only_without_the_daemon() {
+    let mut facts = healthy();
+    // fw4 takes no notice of the hardware option alone.
+    facts.firewall = firewall(&[section("defaults", &[("flow_offloading_hw", "1")])]);
+    assert!(findings(&facts, "flow-offload")[0].message.contains("off"));
+    facts.firewall = firewall(&[section("defaults", &[("flow_offloading", "1")])]);
+    assert_fine(&facts, "flow-offload");
+    assert!(findings(&facts, "flow-offload")[0]
+        .message
+        .starts_with("Flow offload is on"));
+    facts.daemon = Daemon::NotOnBus;
+    assert_finding(
+        &facts,
+        "flow-offload",
+        Severity::Warning,
+        &["firewall.defaults.flow_offloading", "until it falls silent"],
+    );
+    facts.firewall = firewall(&[section(
+        "defaults",
+        &[("flow_offloading", "yes"), ("flow_offloading_hw", "on")],
+    )]);
+    assert_finding(
+        &facts,
+        "flow-offload",
+        Severity::Warning,
+        &["Hardware flow offload is on"],
+    );
+    facts.firewall = None;
+    assert_finding(&facts, "flow-offload", Severity::Info, &["cannot be read"]);
+}
+
+#[test]
+fn the_clock_matters_where_there_is_a_schedule() {
+    let mut facts = healthy();
+    facts.clock = BUILD - 1;
+    assert_finding(&facts, "clock", Severity::Info, &["not been set"]);
+    facts.config.lan_only.schedule = Some(Schedule {
+        weekdays: [true; 7],
+        start: 0,
+        stop: 0,
+    });
+    assert_finding(&facts, "clock", Severity::Warning, &["holds at all hours", "NTP"]);
+    facts.clock = BUILD;
+    assert_fine(&facts, "clock");
+    // A build that does not know its date still tells 1970 from today.
+    (facts.build, facts.clock) = (0, 86_400);
+    assert_finding(&facts, "clock", Severity::Warning, &["not been set"]);
+    facts.clock = BUILD;
+    facts.timezone = Err("empty".to_owned());
+    assert_finding(&facts, "clock", Severity::Warning, &["timezone", "UTC"]);
+}
+
+#[test]
+fn systems_that_nothing_enforces_are_said() {
+    let mut facts = healthy();
+    let lan_only = facts.config.lan_only.clone();
+    let mut configured = |text: &str| {
+        let (config, problems) = config::read(&uci::parse(text.as_bytes()).unwrap());
+        assert!(problems.is_empty(), "{problems:?}");
+        facts.config = Config {
+            lan_only: lan_only.clone(),
+            ..config
+        };
+        facts.clone()
+    };
+    let gate = "config gate 'ssh'\n\tlist service 'tcp:22'\n";
+    assert_fine(&configured(gate), "planned");
+    let on = configured(&format!("{gate}\toption enabled '1'\n"));
+    assert_finding(&on, "planned", Severity::Warning, &["gate 'ssh'", "does nothing"]);
+}
+
+#[test]
+fn a_host_named_by_ipv4_alone_is_open_over_ipv6() {
+    let mut facts = healthy();
+    facts.config.lan_only.hosts = vec![host(PC)];
+    assert_finding(
+        &facts,
+        "ipv6",
+        Severity::Warning,
+        &[PC, PC6, "list host '02:00:00:00:00:20'"],
+    );
+    assert!(!finding(&facts, "ipv6").1.contains("fe80"));
+    facts.config.lan_only.hosts.push(host(PC6));
+    assert_fine(&facts, "ipv6");
+    facts.config.lan_only.hosts = vec![host(PC), Host::Mac(PC_MAC)];
+    assert_fine(&facts, "ipv6");
+    // Nobody knows its MAC: it may have IPv6 all the same.
+    facts.config.lan_only.hosts = vec![host("192.168.1.77")];
+    assert_finding(&facts, "ipv6", Severity::Warning, &["192.168.1.77", "by its MAC"]);
+    facts.links.routes.retain(|route| route.dest.address.is_ipv4());
+    assert_fine(&facts, "ipv6");
+}
+
+#[test]
+fn links_that_were_not_read_are_not_taken_for_health() {
+    let mut facts = healthy();
+    facts.links = Links::default();
+    assert_finding(&facts, "zones", Severity::Info, &["not read"]);
+    assert_finding(&facts, "ipv6", Severity::Info, &["not read"]);
+    facts.config.lan_only.hosts = vec![host(PC)];
+    assert_finding(&facts, "ipv6", Severity::Warning, &["may be in use", "by its MAC"]);
+    facts.config.lan_only.hosts = vec![Host::Mac(PC_MAC)];
+    facts.firewall = firewall(&[redirect(&[])]);
+    assert_finding(
+        &facts,
+        "redirects",
+        Severity::Warning,
+        &["MAC is not known now", "3389"],
+    );
+    // A known neighbour with another MAC is not the host.
+    facts = healthy();
+    facts.config.lan_only.hosts = vec![Host::Mac([2, 0, 0, 0, 0, 0x21])];
+    facts.firewall = firewall(&[redirect(&[])]);
+    assert_fine(&facts, "redirects");
+}
+
+#[test]
+fn upnp_contradicts_the_mode_more_without_mirror() {
+    let mut facts = healthy();
+    facts.upnp.enabled = true;
+    assert_finding(
+        &facts,
+        "upnp",
+        Severity::Warning,
+        &["upnpd.config.enabled", "mirror still drops"],
+    );
+    facts.upnp.running = true;
+    facts.config.lan_only.mirror = false;
+    assert_finding(&facts, "upnp", Severity::Warning, &["miniupnpd runs", "mirror is off"]);
+}
+
+#[test]
+fn leases_to_covered_hosts_are_named() {
+    let mut facts = healthy();
+    facts.config.lan_only.hosts = vec![host(PC)];
+    facts.upnp.leases = format!("UDP:40000:{PC}:3389:0:a:b\u{1b}[2J\nTCP:22:192.168.1.99:22:0:other\n\n");
+    assert_finding(
+        &facts,
+        "upnp",
+        Severity::Warning,
+        &["UDP 40000 to 192.168.1.20 port 3389 'a:b\\u{1b}[2J' (Microsoft Remote Desktop (RDP)'s port)."],
+    );
+    assert!(!finding(&facts, "upnp").1.contains("192.168.1.99"));
+    // The same host, named by its MAC; then an exception.
+    facts.config.lan_only.hosts = vec![Host::Mac(PC_MAC)];
+    assert_finding(&facts, "upnp", Severity::Warning, &["3389"]);
+    facts.config.lan_only.hosts = Vec::new();
+    facts.config.lan_only.except_hosts = vec![host(PC), host("192.168.1.99")];
+    assert_fine(&facts, "upnp");
+}
+
+#[test]
+fn a_lease_file_of_rubbish_is_counted_and_bounded() {
+    let mut facts = healthy();
+    facts.upnp.leases = "SCTP:1:192.168.1.20:1:0:x\nUDP:99999:192.168.1.20:1:0:x\nUDP\n".to_owned();
+    assert_finding(&facts, "upnp", Severity::Info, &["3 lines"]);
+    facts.upnp.leases = "TCP:1:192.168.1.9:1:0:x\n".repeat(5000);
+    assert_finding(&facts, "upnp", Severity::Warning, &["and 1016 more"]);
+    assert!(finding(&facts, "upnp").1.len() < 1000);
+}
+
+fn redirect(changes: &[(&str, &str)]) -> Section {
+    let mut options = vec![
+        ("name", "desk"),
+        ("src", "wan"),
+        ("src_dport", "40000"),
+        ("dest_ip", PC),
+        ("dest_port", "3389"),
+    ];
+    options.retain(|(name, _)| !changes.iter().any(|(other, _)| other == name));
+    options.extend_from_slice(changes);
+    section("redirect", &options)
+}
+
+#[test]
+fn a_port_forward_to_remote_desktop_is_named() {
+    let mut facts = healthy();
+    facts.firewall = firewall(&[redirect(&[])]);
+    let parts = [
+        "firewall.@redirect[0] 'desk' forwards TCP/UDP from zone 'wan' to 192.168.1.20, port 3389 (Microsoft",
+        "disable",
+    ];
+    assert_finding(&facts, "redirects", Severity::Warning, &parts);
+    // Some game: the owner's own wish, as long as no host is named.
+    facts.firewall = firewall(&[redirect(&[("dest_port", "25565"), ("proto", "tcp")])]);
+    assert_fine(&facts, "redirects");
+    facts.config.lan_only.hosts = vec![host(PC)];
+    assert_finding(
+        &facts,
+        "redirects",
+        Severity::Warning,
+        &["forwards TCP from", "port 25565"],
+    );
+    facts.config.lan_only.hosts = vec![host("192.168.1.21")];
+    assert_fine(&facts, "redirects");
+}
+
+#[test]
+fn what_is_no_port_forward_from_outside_is_left_alone() {
+    let mut facts = healthy();
+    facts.config.lan_only.hosts = vec![host(PC)];
+    for change in [
+        ("enabled", "0"),
+        ("target", "SNAT"),
+        ("src", "vpn"),
+        ("proto", "icmp"),
+        ("dest_ip", "192.168.1.21"),
+        ("dest_ip", ""),
+    ] {
+        facts.firewall = firewall(&[redirect(&[change])]);
+        assert_fine(&facts, "redirects");
+    }
+    for change in [
+        ("enabled", "1"),
+        ("target", "DNAT"),
+        ("src", "*"),
+        ("proto", "tcp|udp"),
+        ("dest_ip", "192.168.1.20/32"),
+        ("proto", "all"),
+    ] {
+        facts.firewall = firewall(&[redirect(&[change])]);
+        assert_finding(&facts, "redirects", Severity::Warning, &["3389"]);
+    }
+    // No destination port: the outer one is kept.
+    let mut kept = redirect(&[("src_dport", "5900-5902")]);
+    kept.options.retain(|(name, _)| name != "dest_port");
+    facts.firewall = firewall(&[kept]);
+    assert_finding(
+        &facts,
+        "redirects",
+        Severity::Warning,
+        &["ports 5900-5902 (VNC's port)"],
+    );
+    facts.firewall = None;
+    assert_finding(&facts, "redirects", Severity::Info, &["cannot be read"]);
+}
+
+#[test]
+fn a_forward_of_every_port_leads_to_remote_desktop_too() {
+    let mut facts = healthy();
+    let dmz = section("redirect", &[("src", "wan"), ("dest_ip", PC), ("proto", "all")]);
+    facts.firewall = firewall(&[dmz]);
+    assert_finding(&facts, "redirects", Severity::Warning, &["any port"]);
+}
+
+#[test]
+fn an_accepting_rule_for_ipv6_is_a_way_in() {
+    let rule = |changes: &[(&str, &str)]| {
+        let mut options = vec![
+            ("name", "hole"),
+            ("src", "wan"),
+            ("dest", "lan"),
+            ("target", "ACCEPT"),
+            ("proto", "tcp"),
+            ("dest_port", "22|3389"),
+        ];
+        options.retain(|(name, _)| !changes.iter().any(|(other, _)| other == name));
+        options.extend_from_slice(changes);
+        firewall(&[section("rule", &options)])
+    };
+    let mut facts = healthy();
+    facts.firewall = rule(&[("dest_ip", PC6)]);
+    assert_finding(
+        &facts,
+        "pinholes",
+        Severity::Warning,
+        &["firewall.@rule[0] 'hole' accepts TCP", PC6, "port 3389"],
+    );
+    facts.firewall = rule(&[]);
+    assert_finding(&facts, "pinholes", Severity::Warning, &["any host, port 3389"]);
+    for change in [
+        ("target", "REJECT"),
+        ("dest", "dmz"),
+        ("src", "lan"),
+        ("enabled", "0"),
+        ("proto", "esp"),
+        ("dest_port", "500"),
+    ] {
+        facts.firewall = rule(&[change]);
+        assert_fine(&facts, "pinholes");
+    }
+    // A rule for the router itself has no destination zone.
+    let own = section("rule", &[("src", "wan"), ("target", "ACCEPT"), ("dest_port", "3389")]);
+    facts.firewall = firewall(&[own]);
+    assert_fine(&facts, "pinholes");
+    facts.config.lan_only.hosts = vec![host(PC6)];
+    facts.firewall = rule(&[("dest_ip", PC6), ("dest_port", "22")]);
+    assert_finding(&facts, "pinholes", Severity::Warning, &["port 22"]);
+}
+
+#[test]
+fn full_cone_options_of_forks_are_found() {
+    let mut facts = healthy();
+    facts.firewall = firewall(&[section(
+        "zone",
+        &[("name", "wan"), ("fullcone4", "1"), ("fullcone6", "0")],
+    )]);
+    assert_finding(
+        &facts,
+        "full-cone",
+        Severity::Warning,
+        &["firewall.@zone[0].fullcone4)", "mirror drops"],
+    );
+    facts.config.lan_only.mirror = false;
+    assert_finding(&facts, "full-cone", Severity::Error, &["mirror is off"]);
+    facts.firewall = firewall(&[section("defaults", &[("fullcone", "2")])]);
+    assert_finding(
+        &facts,
+        "full-cone",
+        Severity::Error,
+        &["firewall.@defaults[0].fullcone"],
+    );
+    facts.firewall = firewall(&[section("defaults", &[("fullcone", "0")])]);
+    assert_fine(&facts, "full-cone");
+}
+
+#[test]
+fn profiles_and_the_level_speak_their_limits() {
+    let mut facts = healthy();
+    facts.config.lan_only.profiles = vec!["microsoft-rdp".to_owned()];
+    assert_finding(
+        &facts,
+        "profiles",
+        Severity::Warning,
+        &["no level stops anything", "3389"],
+    );
+    facts.config.lan_only.level = Level::Seed;
+    assert!(findings(&facts, "level")[0]
+        .message
+        .contains("3 of 12 outsiders connected"));
+    facts.config.lan_only.level = Level::Recommended;
+    assert!(findings(&facts, "level")[0].message.contains("not measured"));
+    facts.profiles = Err("schema: this program reads schema 1".to_owned());
+    assert_finding(
+        &facts,
+        "profiles",
+        Severity::Warning,
+        &["schema 1", "lanward.lan_only.profile"],
+    );
+    facts.config.lan_only.profiles.clear();
+    assert_finding(&facts, "profiles", Severity::Info, &["schema 1"]);
+}
+
+#[test]
+fn nothing_that_came_from_outside_reaches_a_terminal_raw() {
+    let mut facts = healthy();
+    let evil = "x\u{1b}[2J\n";
+    facts.missing = vec![evil.to_owned()];
+    facts.daemon = Daemon::NoBus(evil.to_owned());
+    facts.timezone = Err(evil.to_owned());
+    facts.profiles = Err(evil.to_owned());
+    facts.config.lan_only.source_zones = vec![evil.to_owned()];
+    facts.chains.push(chain("inet", evil, "forward", -300));
+    facts.links.devices.insert(9, evil.to_owned());
+    facts.links.routes.push(default_route("0.0.0.0", 9));
+    facts.upnp.leases = format!("TCP:1:{PC}:1:0:{evil}");
+    facts.firewall = firewall(&[redirect(&[("name", evil)])]);
+    for check in diagnose(&facts) {
+        assert!(
+            !check.message.chars().any(char::is_control),
+            "{}: {:?}",
+            check.name,
+            check.message
+        );
+    }
+}

@@ -1,1 +1,0 @@
-//! The bus: frames, a client and an object server.
