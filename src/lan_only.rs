@@ -109,7 +109,9 @@ impl Scope {
             source_zone: String::new(),
             label: String::new(),
         };
-        let named = policy.hosts.macs.first().map(|mac| learned.iter().map(|address| (*address, *mac)).collect());
+        // Which of the hosts' MACs an address belongs to makes no difference.
+        let owner = policy.hosts.macs.first();
+        let named: Vec<_> = owner.into_iter().flat_map(|mac| learned.iter().map(|address| (*address, *mac))).collect();
         Self::new(&Terms {
             sources: &present(&policy.sources, links),
             dests: &present(&policy.dests, links),
@@ -120,7 +122,7 @@ impl Scope {
             mirror: policy.mirror,
             redirects: &policy.openings.iter().map(opened).collect::<Vec<_>>(),
             links,
-            learned: &named.unwrap_or_else(Vec::new),
+            learned: &named,
         })
     }
 
