@@ -101,7 +101,9 @@ impl Scope {
         let hosts = |hosts: &crate::policy::Hosts| -> Vec<Host> {
             let v4 = hosts.v4.iter().map(|address| Host::Address((*address).into()));
             let v6 = hosts.v6.iter().map(|address| Host::Address((*address).into()));
-            v4.chain(v6).chain(hosts.macs.iter().map(|mac| Host::Mac(*mac))).collect()
+            v4.chain(v6)
+                .chain(hosts.macs.iter().map(|mac| Host::Mac(*mac)))
+                .collect()
         };
         let opened = |(network, ports): &(Subnet, PortRange)| Redirect {
             dest: Some(*network),
@@ -111,7 +113,10 @@ impl Scope {
         };
         // Which of the hosts' MACs an address belongs to makes no difference.
         let owner = policy.hosts.macs.first();
-        let named: Vec<_> = owner.into_iter().flat_map(|mac| learned.iter().map(|address| (*address, *mac))).collect();
+        let named: Vec<_> = owner
+            .into_iter()
+            .flat_map(|mac| learned.iter().map(|address| (*address, *mac)))
+            .collect();
         Self::new(&Terms {
             sources: &present(&policy.sources, links),
             dests: &present(&policy.dests, links),
