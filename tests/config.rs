@@ -703,7 +703,7 @@ fn any_package() -> impl Strategy<Value = Package> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(500))]
+    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_package_reads_to_something_that_can_be_applied(package in any_package()) {
@@ -714,7 +714,7 @@ proptest! {
         prop_assert!(ports.iter().all(|range| range.from <= range.to && range.from > 0));
         prop_assert!(ports.windows(2).all(|pair| pair[0].to < pair[1].from));
         prop_assert!(!config.lan_only.source_zones.is_empty() && !config.lan_only.dest_zones.is_empty());
-        for schedule in config.lan_only.schedule.iter() {
+        if let Some(schedule) = &config.lan_only.schedule {
             prop_assert!(schedule.start < 1440 && schedule.stop < 1440 && schedule.weekdays.contains(&true));
         }
         let gates: Vec<&str> = config.gates.iter().map(|gate| gate.name.as_str()).collect();

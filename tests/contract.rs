@@ -14,7 +14,7 @@ fn both_readmes_name_every_option_and_every_method() {
     for readme in ["README.md", "README.ja.md"] {
         let text = file(readme);
         for option in config::OPTIONS {
-            assert!(text.contains(&format!("`{}`", option.name)), "{readme} does not name {}.{}", option.section, option.name);
+            assert!(text.contains(&format!("`{}`", option.name)), "{readme} does not name {}.{}", option.system.word(), option.name);
         }
         for method in METHODS {
             assert!(text.contains(&format!("`{}`", method.name)), "{readme} does not name the method {}", method.name);

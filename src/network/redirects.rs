@@ -52,8 +52,12 @@ enum Skip {
 fn read_redirect(section: &Section, zones: &Zones, links: &Links) -> Result<Vec<Redirect>, Skip> {
     check_enabled(section)?;
     let target = section.option("target").unwrap_or("dnat");
-    if matches_choice(target, "snat") && !matches_choice(target, "drop") || section.words("dest_ip").is_empty() {
-        return Err(Skip::Irrelevant);
+    match TARGETS.iter().find(|choice| matches_choice(target, choice)) {
+        None => return Err(Skip::Unclear("target", format!("{} is no target", quoted(target)))),
+        // fw4 makes a DNAT of every other target.
+        Some(&"snat") => return Err(Skip::Irrelevant),
+        Some(_) if section.words("dest_ip").is_empty() => return Err(Skip::Irrelevant),
+        Some(_) => {}
     }
     let protocols = udp_of(section)?;
     let source_zone = match section.option("src") {
@@ -151,6 +155,20 @@ fn check_enabled(section: &Section) -> Result<(), Skip> {
         Err(value) => Err(Skip::Unclear("enabled", format!("{value} is neither 0 nor 1"))),
     }
 }
+
+/// fw4's targets, in its order.
+const TARGETS: [&str; 10] = [
+    "accept",
+    "reject",
+    "drop",
+    "notrack",
+    "helper",
+    "mark",
+    "dscp",
+    "dnat",
+    "snat",
+    "masquerade",
+];
 
 /// fw4 takes the beginning of a choice for the choice, in either case.
 fn matches_choice(value: &str, choice: &str) -> bool {

@@ -88,3 +88,6 @@ pub mod kind {
     pub const GETOBJ: u8 = 19;
     pub const DELOBJ: u8 = 20;
 }
+
+#[cfg(test)]
+mod tests;

@@ -255,7 +255,7 @@ impl Nftables {
         };
         let mut id = None;
         self.socket.query(&message, |received| {
-            id = netlink::generation(received).map(|generation| generation.id).or(id)
+            id = netlink::generation(received).map(|generation| generation.id).or(id);
         })?;
         Ok(id)
     }
