@@ -147,12 +147,12 @@ proptest! {
 
     #[test]
     fn damaged_bytes_are_refused_by_both_or_read_the_same(
-        map in tables(),
+        mut map in tables(),
         damage in prop::collection::vec((any::<prop::sample::Index>(), prop_oneof![any::<u8>(), 0..16_u8]), 1..5),
         cut in 0..3_usize,
     ) {
+        map.insert("always".to_owned(), Value::from("there"));
         let mut list = encode(&map).unwrap();
-        prop_assume!(!list.is_empty());
         for (index, byte) in damage {
             let index = index.index(list.len());
             list[index] = byte;
