@@ -27,7 +27,7 @@ pub struct Facts {
     pub problems: Vec<Problem>,
     /// The router's zones and redirects, resolved.
     pub network: Network,
-    /// Devices, addresses, routes and neighbours.
+    /// Devices, addresses, routes and neighbours; without any device: they were not read.
     pub links: Links,
     /// `/etc/config/firewall`; `None`: not there or not UCI.
     pub firewall: Option<uci::Package>,
@@ -45,7 +45,7 @@ pub struct Facts {
     pub upnp: Upnp,
     /// Seconds since 1970-01-01 00:00:00 UTC, by this router's clock.
     pub clock: u64,
-    /// When this program was built, likewise: no right clock shows less.
+    /// When this program was built, likewise; 0: not known. No right clock shows less.
     pub build: u64,
     /// The time zone as configured, or why it could not be read.
     pub timezone: Result<String, String>,
@@ -140,6 +140,13 @@ pub struct Check {
     pub message: String,
 }
 
+impl Facts {
+    /// A router has at least its loopback device: no device at all means that nobody looked.
+    fn links_were_read(&self) -> bool {
+        !self.links.devices.is_empty()
+    }
+}
+
 impl Severity {
     /// The word for it in reports.
     #[must_use]
@@ -203,7 +210,7 @@ pub fn diagnose(facts: &Facts) -> Vec<Check> {
         router::neighbours,
         router::flow_offload,
         router::clock,
-        router::gates,
+        router::planned,
         exposure::ipv6,
         ways_in::upnp,
         ways_in::redirects,

@@ -1,1 +1,406 @@
-//! (to come)
+//! The loop: wait, handle, perform. The only place that waits.
+
+use crate::check;
+use crate::event::{Action, CutScope, Event, Now, Reading, Survey, Texts, Verified, Wake};
+use crate::lan_only::Scope;
+use crate::network::Links;
+use crate::nft::{self, text};
+use crate::report;
+use crate::ruleset;
+use crate::state::State;
+use crate::system::clock::{self, Clock};
+use crate::system::conntrack::Conntrack;
+use crate::system::links;
+use crate::nft::netlink::Edit;
+use crate::system::nftables::{self, Change, Monitor, Nftables, Verdict};
+use crate::system::router;
+use crate::system::storage::{self, Durability};
+use crate::system::ubus::{Bus, Incoming, Object, Status, Ticket};
+use crate::uci;
+use serde_json::{Map, Value};
+use std::collections::{BTreeSet, VecDeque};
+use std::path::PathBuf;
+use std::time::Duration;
+use tokio::signal::unix::{signal, SignalKind};
+
+/// Where things are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Paths {
+    /// UCI files.
+    pub config_dir: PathBuf,
+    /// The bus.
+    pub ubus_socket: PathBuf,
+    /// Outlives a reboot.
+    pub state_dir: PathBuf,
+    /// In RAM: outlives the daemon only.
+    pub run_dir: PathBuf,
+    /// What came with the package.
+    pub share_dir: PathBuf,
+}
+
+impl Default for Paths {
+    fn default() -> Self {
+        Self {
+            config_dir: "/etc/config".into(),
+            ubus_socket: "/var/run/ubus/ubus.sock".into(),
+            state_dir: "/etc/lanward".into(),
+            run_dir: "/var/run/lanward".into(),
+            share_dir: "/usr/share/lanward".into(),
+        }
+    }
+}
+
+impl Paths {
+    /// The applied table as nft script; fw4's include takes `ruleset*.nft` from here.
+    #[must_use]
+    pub fn script(&self) -> PathBuf {
+        self.run_dir.join("ruleset.nft")
+    }
+
+    fn run_state(&self) -> PathBuf {
+        self.run_dir.join("switch.json")
+    }
+
+    fn config(&self) -> PathBuf {
+        self.config_dir.join("lanward")
+    }
+
+    /// Reads everything that the configuration is made of.
+    #[must_use]
+    pub fn texts(&self) -> Texts {
+        let read = |name: &str| storage::read(&self.config_dir.join(name)).map_err(|error| error.to_string());
+        Texts {
+            lanward: read("lanward"),
+            firewall: read("firewall"),
+            network: read("network"),
+            time_zone: clock::time_zone(),
+            run_state: storage::read(&self.run_state()).ok().flatten(),
+            profiles: storage::read(&self.share_dir.join("profiles.json")).ok().flatten(),
+        }
+    }
+}
+
+/// Why the daemon could not start. Once it has started, nothing but a signal ends it.
+#[derive(Debug)]
+pub struct StartError {
+    what: &'static str,
+    why: String,
+}
+
+impl std::fmt::Display for StartError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.what, self.why)
+    }
+}
+
+impl std::error::Error for StartError {}
+
+fn starting<T, E: std::fmt::Display>(what: &'static str, result: Result<T, E>) -> Result<T, StartError> {
+    result.map_err(|error| StartError { what, why: error.to_string() })
+}
+
+/// Runs until SIGTERM or SIGINT.
+///
+/// # Errors
+/// See [`StartError`].
+pub fn run(paths: Paths) -> Result<(), StartError> {
+    let runtime = starting("runtime", tokio::runtime::Builder::new_current_thread().enable_all().build())?;
+    runtime.block_on(async {
+        let mut daemon = Daemon::start(paths)?;
+        daemon.serve().await?;
+        // Last words get lost if the connection is closed under them.
+        daemon.bus.close().await;
+        Ok(())
+    })
+}
+
+struct Daemon {
+    paths: Paths,
+    clock: Clock,
+    state: State,
+    bus: Bus,
+    bus_is_up: bool,
+    /// The question to netifd that is not answered yet, and whether to ask again then.
+    netifd: Option<(Ticket, bool)>,
+    nftables: Nftables,
+    monitor: Monitor,
+    links: links::Reader,
+    watcher: links::Watcher,
+    leaving: bool,
+}
+
+const NETIFD: &str = "network.interface";
+
+impl Daemon {
+    fn start(paths: Paths) -> Result<Self, StartError> {
+        starting("run directory", std::fs::create_dir_all(&paths.run_dir))?;
+        let mut bus = Bus::new(&paths.ubus_socket, Object { name: report::OBJECT, methods: report::METHODS });
+        bus.subscribe(NETIFD);
+        Ok(Self {
+            clock: Clock::start(),
+            state: State::default(),
+            bus,
+            bus_is_up: false,
+            netifd: None,
+            nftables: starting("nftables", Nftables::open())?,
+            monitor: starting("nftables notifications", Monitor::open())?,
+            links: starting("rtnetlink", links::Reader::open())?,
+            watcher: starting("rtnetlink notifications", links::Watcher::open())?,
+            leaving: false,
+            paths,
+        })
+    }
+
+    async fn serve(&mut self) -> Result<(), StartError> {
+        let mut terminate = starting("signals", signal(SignalKind::terminate()))?;
+        let mut interrupt = starting("signals", signal(SignalKind::interrupt()))?;
+        let mut hang_up = starting("signals", signal(SignalKind::hangup()))?;
+        self.step(Event::Started).await;
+        while !self.leaving {
+            let deadline = self.state.next_deadline().map(|deadline| self.clock.instant(deadline));
+            // In this order: what protects comes before what asks, so that a caller that never stops cannot hold it up.
+            let event = tokio::select! {
+                biased;
+                _ = terminate.recv() => Some(Event::Terminate),
+                _ = interrupt.recv() => Some(Event::Terminate),
+                change = self.monitor.next() => self.changed(change),
+                () = sleep_until(deadline) => Some(Event::Deadline),
+                _ = hang_up.recv() => Some(Event::Wake(Wake::Config)),
+                () = self.watcher.next() => Some(Event::Wake(Wake::Links)),
+                incoming = self.bus.next() => self.incoming(incoming).await,
+            };
+            if let Some(event) = event {
+                self.step(event).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Handles one event and everything that follows from it, depth first: a chain of steps ends before the next one begins.
+    async fn step(&mut self, event: Event) {
+        let mut queue: VecDeque<Action> = self.state.handle(event, self.now()).into();
+        while let Some(action) = queue.pop_front() {
+            let Some(event) = self.perform(action).await else { continue };
+            for action in self.state.handle(event, self.now()).into_iter().rev() {
+                queue.push_front(action);
+            }
+        }
+    }
+
+    fn now(&self) -> Now {
+        self.clock.now()
+    }
+
+    /// Our own transactions wake us, too; they are told by the port of the socket that made them.
+    fn changed(&self, change: Change) -> Option<Event> {
+        let program = match change {
+            Change::Generation { port_id, .. } if port_id == self.nftables.port_id() => return None,
+            Change::Generation { process, .. } => Some(process),
+            Change::Lost => None,
+        };
+        Some(Event::Wake(Wake::Nftables(program)))
+    }
+
+    async fn incoming(&mut self, incoming: Incoming) -> Option<Event> {
+        match incoming {
+            Incoming::Up => {
+                self.bus_is_up = true;
+                Some(Event::Wake(Wake::BusUp))
+            }
+            Incoming::Down(reason) => {
+                self.bus_is_up = false;
+                self.netifd = None;
+                Some(Event::Wake(Wake::BusDown(reason)))
+            }
+            Incoming::Call(call) => Some(Event::Call { id: call.id, method: call.method.to_string(), arguments: call.arguments }),
+            Incoming::Answer { ticket, result } => {
+                let (_, again) = self.netifd.take_if(|(asked, _)| *asked == ticket)?;
+                if again {
+                    self.ask_netifd();
+                }
+                let links = self.links.read().await.map_err(|error| error.to_string());
+                Some(Event::Surveyed(Box::new(Survey { netifd: result.ok(), links })))
+            }
+            Incoming::Notification { .. } | Incoming::Subscribed { .. } => Some(Event::Wake(Wake::Netifd)),
+            Incoming::Refused { what, status } => {
+                log::warn!("ubusd does not let us listen to {what} ({status}): the acl.d file is missing");
+                None
+            }
+            Incoming::Subscribers(_) | Incoming::Event { .. } => None,
+        }
+    }
+
+    fn ask_netifd(&mut self) {
+        self.netifd = match self.netifd.take() {
+            _ if !self.bus_is_up => None,
+            Some((ticket, _)) => Some((ticket, true)),
+            None => Some((self.bus.call(NETIFD, "dump", Map::new()), false)),
+        };
+    }
+
+    async fn perform(&mut self, action: Action) -> Option<Event> {
+        match action {
+            Action::ReadConfig(call) => Some(Event::Configured(Box::new(self.paths.texts()), call)),
+            Action::Survey => {
+                // The kernel answers at once, netifd when it likes: what is new in the kernel does not wait for it.
+                self.ask_netifd();
+                let links = self.links.read().await.map_err(|error| error.to_string());
+                Some(Event::Surveyed(Box::new(Survey { netifd: None, links })))
+            }
+            Action::Apply(table) => Some(Event::Applied(self.nftables.apply(&table).map_err(|error| error.to_string()))),
+            Action::Verify(table) => Some(Event::Verified(self.verify(&table))),
+            Action::Switch { element, then } => Some(Event::Switched { result: self.switch(element), then }),
+            Action::Cut { scope, then } => Some(Event::Cut { result: self.cut(*scope).await, then }),
+            Action::Save { enabled, then } => Some(Event::Saved { result: self.save(enabled), then }),
+            Action::Pause { seconds, call } => Some(Event::Paused { seconds, result: self.pause(seconds), call }),
+            Action::Read { call, reply } => Some(Event::Read { result: self.reading(), call, reply }),
+            Action::Diagnose { call } => Some(Event::Diagnosed { facts: Box::new(self.diagnose().await), call }),
+            Action::WriteScript(table) => {
+                self.note("script for the firewall's include", storage::replace(
+                    &self.paths.script(),
+                    text::script(&table).as_bytes(),
+                    Durability::Memory,
+                ))
+            }
+            Action::WriteRunState(Some(state)) => {
+                let written = storage::replace(&self.paths.run_state(), state.as_bytes(), Durability::Memory);
+                self.note("note about the switch", written)
+            }
+            Action::WriteRunState(None) => self.note("note about the switch", storage::remove(&self.paths.run_state())),
+            Action::Answer(call, result) => {
+                match result {
+                    Ok(Value::Object(fields)) => self.bus.answer(call, Ok(&fields)),
+                    Ok(_) => self.bus.answer(call, Err(Status::UnknownError)),
+                    Err(status) => self.bus.answer(call, Err(status)),
+                }
+                None
+            }
+            Action::Notify(name, data) => {
+                if let Value::Object(fields) = data {
+                    self.bus.notify(name, &fields);
+                }
+                None
+            }
+            Action::Log(level, line) => {
+                log::log!(level, "{line}");
+                None
+            }
+            Action::LogLevel(level) => {
+                log::set_max_level(level);
+                None
+            }
+            Action::Exit => {
+                self.leaving = true;
+                None
+            }
+        }
+    }
+
+    /// A file in the run directory that could not be written changes nothing that is enforced now.
+    fn note(&self, what: &str, result: std::io::Result<()>) -> Option<Event> {
+        if let Err(error) = result {
+            log::warn!("{what} in {}: {error}", self.paths.run_dir.display());
+        }
+        None
+    }
+
+    fn verify(&mut self, table: &nft::Table) -> Result<Verified, String> {
+        let verdict = self.nftables.verify(table).map_err(|error| error.to_string())?;
+        let reading = match verdict {
+            Verdict::Missing => Reading::default(),
+            Verdict::Same | Verdict::Differs(_) => self.reading()?,
+        };
+        Ok(Verified { verdict, reading })
+    }
+
+    /// What is in the table, in three small questions; all cost the same whatever else is loaded.
+    fn reading(&mut self) -> Result<Reading, String> {
+        let text = |error: nftables::Error| error.to_string();
+        let counters = self.nftables.counters(ruleset::TABLE).map_err(text)?;
+        if counters.is_empty() {
+            return Ok(Reading::default());
+        }
+        let on = self.nftables.elements(ruleset::TABLE, &ruleset::switch_set()).map_err(text)?;
+        let pause = self.nftables.elements(ruleset::TABLE, &ruleset::pause_set()).map_err(text)?;
+        let mut learned = BTreeSet::new();
+        for set in ruleset::learned_sets() {
+            // Only there while hosts are named by MAC; none otherwise.
+            let elements = self.nftables.elements(ruleset::TABLE, &set).map_err(text)?;
+            learned.extend(elements.iter().filter_map(|element| ruleset::address_of(&element.key)));
+        }
+        Ok(Reading {
+            present: true,
+            on: !on.is_empty(),
+            paused: pause.first().and_then(|element| element.expires),
+            counters,
+            learned,
+        })
+    }
+
+    fn switch(&mut self, element: bool) -> Result<(), String> {
+        let mut edits = vec![Edit::Flush { set: ruleset::PAUSE.into() }, Edit::Flush { set: ruleset::ON.into() }];
+        if element {
+            edits.push(Edit::Add { set: ruleset::ON.into(), element: ruleset::udp_element(None) });
+        }
+        self.edit(&edits)
+    }
+
+    fn pause(&mut self, seconds: u32) -> Result<(), String> {
+        let mut edits = vec![Edit::Flush { set: ruleset::PAUSE.into() }];
+        if seconds > 0 {
+            edits.push(Edit::Add { set: ruleset::PAUSE.into(), element: ruleset::udp_element(Some(seconds)) });
+        }
+        self.edit(&edits)
+    }
+
+    fn edit(&mut self, edits: &[Edit]) -> Result<(), String> {
+        self.nftables.edit(&ruleset::switches(), edits).map_err(|error| error.to_string())
+    }
+
+    async fn cut(&mut self, scope: CutScope) -> Result<u32, String> {
+        // Routes and neighbours change without waking anybody: what is cut is decided on fresh ones.
+        let links = self.links.read().await.map_err(|error| error.to_string())?;
+        cut_flows(&scope, &links).map_err(|error| error.to_string())
+    }
+
+    fn save(&self, enabled: bool) -> Result<(), String> {
+        let path = self.paths.config();
+        let text = storage::read(&path).map_err(|error| error.to_string())?.unwrap_or_default();
+        let value = if enabled { "1" } else { "0" };
+        let text = match uci::set_option(&text, "lan_only", "enabled", value) {
+            Ok(text) => text,
+            Err(uci::EditError::NoSection) => {
+                let section = format!("\nconfig lan_only 'lan_only'\n\toption enabled '{value}'\n");
+                [text.as_slice(), section.as_bytes()].concat()
+            }
+            Err(error) => return Err(format!("{}: {error}", path.display())),
+        };
+        storage::replace(&path, &text, Durability::Flash).map_err(|error| format!("{}: {error}", path.display()))
+    }
+
+    async fn diagnose(&mut self) -> check::Facts {
+        let links = self.links.read().await.unwrap_or_default();
+        let known = self.state.known(self.now());
+        router::facts(&self.paths, &mut self.nftables, links, known)
+    }
+}
+
+/// Ends the flows in scope and says how many.
+fn cut_flows(scope: &CutScope, links: &Links) -> Result<u32, crate::system::conntrack::Error> {
+    const UDP: u8 = 17;
+    let scope = Scope::of(&scope.lan_only, &scope.learned, links);
+    let mut conntrack = Conntrack::open()?;
+    let flows = conntrack.flows(UDP, &mut |flow| scope.cuts(flow))?;
+    conntrack.delete(&flows)
+}
+
+async fn sleep_until(deadline: Option<std::time::Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+        // Nothing is due: an idle daemon does not wake up.
+        None => std::future::pending::<()>().await,
+    }
+}
+
+/// How long a command waits for the daemon.
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);

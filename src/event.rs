@@ -1,1 +1,286 @@
-//! (to come)
+//! The whole contract between the pure code and I/O: what can happen, and what can be done about it.
+//!
+//! An action that gives something back names, in its doc comment, the event that brings it. A failure is such an event, too.
+
+use crate::check;
+use crate::nft::Table;
+use crate::network::Links;
+use crate::system::nftables::{Counters, Verdict};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::rc::Rc;
+
+/// The time, as an event's handler is told it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Now {
+    /// Milliseconds on a clock that never jumps.
+    pub monotonic: u64,
+    /// Seconds since 1970; wrong on a router without a battery until NTP has answered.
+    pub unix: u64,
+}
+
+/// A bus call that waits for its answer: whatever the bus needs to find the caller again.
+pub type CallId = crate::system::ubus::CallId;
+
+/// Something happened.
+#[derive(Debug)]
+pub enum Event {
+    /// The daemon has started. First and once.
+    Started,
+    /// Configuration was read.
+    Configured(Box<Texts>, Option<CallId>),
+    /// Something out there changed.
+    Wake(Wake),
+    /// The router was surveyed.
+    Surveyed(Box<Survey>),
+    /// [`Action::Apply`] has ended; the text says why it failed.
+    Applied(Result<(), String>),
+    /// [`Action::Verify`] has ended.
+    Verified(Result<Verified, String>),
+    /// [`Action::Switch`] has ended.
+    Switched {
+        /// Why the kernel does not know of it.
+        result: Result<(), String>,
+        /// What to do next.
+        then: Then,
+    },
+    /// [`Action::Cut`] has ended: how many flows.
+    Cut {
+        /// How many flows, or why none.
+        result: Result<u32, String>,
+        /// What to do next.
+        then: Then,
+    },
+    /// [`Action::Save`] has ended.
+    Saved {
+        /// Why the configuration file could not be changed.
+        result: Result<(), String>,
+        /// What to do next.
+        then: Then,
+    },
+    /// [`Action::Pause`] has ended.
+    Paused {
+        /// Seconds; 0: resumed.
+        seconds: u32,
+        /// Why not.
+        result: Result<(), String>,
+        /// Who asked.
+        call: Option<CallId>,
+    },
+    /// [`Action::Read`] has ended.
+    Read {
+        /// What the kernel says, or why it does not.
+        result: Result<Reading, String>,
+        /// For whom.
+        call: CallId,
+        /// What the caller is told.
+        reply: Reply,
+    },
+    /// [`Action::Diagnose`] has ended.
+    Diagnosed {
+        /// What was found out about the router.
+        facts: Box<check::Facts>,
+        /// Who asked.
+        call: CallId,
+    },
+    /// A call of a method that exists, with arguments of the right types.
+    Call {
+        /// Where the answer goes.
+        id: CallId,
+        /// A method of [`crate::report::METHODS`].
+        method: String,
+        /// Declared arguments only.
+        arguments: serde_json::Map<String, Value>,
+    },
+    /// The time that [`crate::state::State::next_deadline`] named has come.
+    Deadline,
+    /// SIGTERM or SIGINT.
+    Terminate,
+}
+
+/// Why to look again. What changed is not said: everything is read again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wake {
+    /// SIGHUP: the configuration files.
+    Config,
+    /// A device or an address, or a notification was lost.
+    Links,
+    /// netifd says so, or it has come or gone.
+    Netifd,
+    /// The bus can be used.
+    BusUp,
+    /// The bus is gone; why.
+    BusDown(String),
+    /// Another program has changed nftables' configuration (or a notification was lost): its name, where known.
+    Nftables(Option<String>),
+}
+
+/// The files that the configuration is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Texts {
+    /// `lanward`; `None`: there is no such file.
+    pub lanward: Result<Option<Vec<u8>>, String>,
+    /// `firewall`
+    pub firewall: Result<Option<Vec<u8>>, String>,
+    /// `network`
+    pub network: Result<Option<Vec<u8>>, String>,
+    /// POSIX TZ string, empty for UTC.
+    pub time_zone: String,
+    /// The daemon's own note about a switch that was turned without being saved (see [`crate::state::Override`]).
+    pub run_state: Option<Vec<u8>>,
+    /// The application profiles that came with the package.
+    pub profiles: Option<Vec<u8>>,
+}
+
+impl Default for Texts {
+    /// No file at all.
+    fn default() -> Self {
+        Self {
+            lanward: Ok(None),
+            firewall: Ok(None),
+            network: Ok(None),
+            time_zone: String::new(),
+            run_state: None,
+            profiles: None,
+        }
+    }
+}
+
+/// The router as it is now.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Survey {
+    /// netifd's `network.interface dump`; `None`: nobody answered.
+    pub netifd: Option<Value>,
+    /// Devices, addresses, routes, neighbours.
+    pub links: Result<Links, String>,
+}
+
+/// What [`Action::Verify`] found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    /// The table against what it should be.
+    pub verdict: Verdict,
+    /// What is in it, where it is there.
+    pub reading: Reading,
+}
+
+/// What the kernel says of the table.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Reading {
+    /// The table is there.
+    pub present: bool,
+    /// The switch's element is in.
+    pub on: bool,
+    /// Milliseconds of the pause that are left.
+    pub paused: Option<u64>,
+    /// Named counters.
+    pub counters: Counters,
+    /// Addresses behind the MACs of `host`.
+    pub learned: BTreeSet<IpAddr>,
+}
+
+/// What a chain of steps was begun for: switch, cut, save, tell. It travels along, so that no step needs to be remembered.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Then {
+    /// Who is told in the end.
+    pub call: Option<CallId>,
+    /// To what the switch was turned, if it was.
+    pub turned: Option<Turned>,
+    /// What went wrong on the way.
+    pub error: Option<String>,
+}
+
+/// The switch was turned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Turned {
+    /// On or off.
+    pub on: bool,
+    /// Whether the configuration file is to say so.
+    pub persist: bool,
+}
+
+/// What a caller is told once the kernel was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    /// `status`
+    Status,
+    /// `status.lan_only`, with the error that goes with it.
+    LanOnly(Option<String>),
+}
+
+/// Something to do. Carried out in order.
+#[derive(Debug, PartialEq)]
+pub enum Action {
+    /// → [`Event::Configured`]
+    ReadConfig(Option<CallId>),
+    /// → [`Event::Surveyed`], at once without netifd where the bus is down.
+    Survey,
+    /// Replace the table in place, in one transaction. → [`Event::Applied`]
+    Apply(Rc<Table>),
+    /// Compare the kernel's table with this. → [`Event::Verified`]
+    Verify(Rc<Table>),
+    /// Put the switch's element in or take it out, and end a pause, in one transaction. → [`Event::Switched`]
+    Switch {
+        /// In or out. (In while observing, too, whatever the switch says.)
+        element: bool,
+        /// What to do next.
+        then: Then,
+    },
+    /// Delete the running flows that the policy would not let begin. → [`Event::Cut`]
+    Cut {
+        /// Which.
+        scope: Box<CutScope>,
+        /// What to do next.
+        then: Then,
+    },
+    /// Set `lan_only.enabled` in the configuration file. → [`Event::Saved`]
+    Save {
+        /// The new value.
+        enabled: bool,
+        /// What to do next.
+        then: Then,
+    },
+    /// Put the pause's element in for so many seconds (0: take it out). → [`Event::Paused`]
+    Pause {
+        /// How long.
+        seconds: u32,
+        /// Who asked.
+        call: Option<CallId>,
+    },
+    /// → [`Event::Read`]
+    Read {
+        /// For whom.
+        call: CallId,
+        /// What the caller is told.
+        reply: Reply,
+    },
+    /// → [`Event::Diagnosed`]
+    Diagnose {
+        /// Who asked.
+        call: CallId,
+    },
+    /// Write the applied table as nft script, for fw4's include.
+    WriteScript(Rc<Table>),
+    /// Write the note about an unsaved switch; `None`: remove it.
+    WriteRunState(Option<String>),
+    /// Answer a call: with data, or with a status alone.
+    Answer(CallId, Result<Value, crate::system::ubus::Status>),
+    /// Tell the subscribers.
+    Notify(&'static str, Value),
+    /// One line in the log.
+    Log(log::Level, String),
+    /// A new log level.
+    LogLevel(log::LevelFilter),
+    /// Leave. The table stays.
+    Exit,
+}
+
+/// Which flows to cut: the policy, with what is known about addresses behind MACs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CutScope {
+    /// The scope of the mode.
+    pub lan_only: crate::policy::LanOnly,
+    /// Addresses learned in the kernel behind the MACs of `host`.
+    pub learned: BTreeSet<IpAddr>,
+}

@@ -82,13 +82,46 @@ impl Scope {
             except_hosts: addresses_of(terms.except_hosts, terms),
             except_dests: terms.except_dests.to_vec(),
             mirror: terms.mirror,
-            redirects: terms.redirects.iter().map(|redirect| (redirect.dest, redirect.ports)).collect(),
+            redirects: terms
+                .redirects
+                .iter()
+                .map(|redirect| (redirect.dest, redirect.ports))
+                .collect(),
             own,
             sources: indices(terms.sources, links),
             dests: indices(terms.dests, links),
             routes: tables.into_values().collect(),
             on_link,
         }
+    }
+
+    /// The scope of a policy on this router. `learned` are addresses behind the MACs of the policy's hosts.
+    #[must_use]
+    pub fn of(policy: &crate::policy::LanOnly, learned: &BTreeSet<IpAddr>, links: &Links) -> Self {
+        let hosts = |hosts: &crate::policy::Hosts| -> Vec<Host> {
+            let v4 = hosts.v4.iter().map(|address| Host::Address((*address).into()));
+            let v6 = hosts.v6.iter().map(|address| Host::Address((*address).into()));
+            v4.chain(v6).chain(hosts.macs.iter().map(|mac| Host::Mac(*mac))).collect()
+        };
+        let opened = |(network, ports): &(Subnet, PortRange)| Redirect {
+            dest: Some(*network),
+            ports: *ports,
+            source_zone: String::new(),
+            label: String::new(),
+        };
+        let named = policy.hosts.macs.first().map(|mac| learned.iter().map(|address| (*address, *mac)).collect());
+        Self::new(&Terms {
+            sources: &present(&policy.sources, links),
+            dests: &present(&policy.dests, links),
+            ports: &policy.ports,
+            hosts: &hosts(&policy.hosts),
+            except_hosts: &hosts(&policy.except_hosts),
+            except_dests: &policy.except_dests,
+            mirror: policy.mirror,
+            redirects: &policy.openings.iter().map(opened).collect::<Vec<_>>(),
+            links,
+            learned: &named.unwrap_or_else(Vec::new),
+        })
     }
 
     /// Whether the mode must cut a flow.
@@ -135,7 +168,11 @@ impl Scope {
             return false;
         }
         let masqueraded_on = self.own.get(&seen_as).map(Vec::as_slice).unwrap_or_default();
-        if !self.any_dest(masqueraded_on) && self.devices_towards(remote).any(|device| masqueraded_on.contains(&device)) {
+        if !self.any_dest(masqueraded_on)
+            && self
+                .devices_towards(remote)
+                .any(|device| masqueraded_on.contains(&device))
+        {
             return false;
         }
         self.devices_towards(remote).any(|device| self.dests.contains(&device))
@@ -153,7 +190,10 @@ impl Scope {
 
     /// The devices of every table's best match.
     fn devices_towards(&self, address: IpAddr) -> impl Iterator<Item = u32> + '_ {
-        self.routes.iter().flat_map(move |table| table.devices(address)).copied()
+        self.routes
+            .iter()
+            .flat_map(move |table| table.devices(address))
+            .copied()
     }
 }
 
@@ -169,16 +209,25 @@ type PrefixMap = BTreeMap<std::cmp::Reverse<u8>, BTreeMap<u128, Vec<u32>>>;
 
 impl RoutingTable {
     fn insert(&mut self, dest: Subnet, device: u32) {
-        let map = if dest.address.is_ipv4() { &mut self.ipv4 } else { &mut self.ipv6 };
+        let map = if dest.address.is_ipv4() {
+            &mut self.ipv4
+        } else {
+            &mut self.ipv6
+        };
         let prefix = map.entry(std::cmp::Reverse(dest.prefix)).or_default();
-        prefix.entry(masked(bits(dest.address), dest.prefix)).or_default().push(device);
+        prefix
+            .entry(masked(bits(dest.address), dest.prefix))
+            .or_default()
+            .push(device);
     }
 
     /// The devices of the longest prefix that holds the address.
     fn devices(&self, address: IpAddr) -> &[u32] {
         let map = if address.is_ipv4() { &self.ipv4 } else { &self.ipv6 };
         let bits = bits(address);
-        let best = map.iter().find_map(|(length, prefixes)| prefixes.get(&masked(bits, length.0)));
+        let best = map
+            .iter()
+            .find_map(|(length, prefixes)| prefixes.get(&masked(bits, length.0)));
         best.map(Vec::as_slice).unwrap_or_default()
     }
 }
@@ -204,6 +253,17 @@ fn contains_port(ports: &[PortRange], port: u16) -> bool {
     ports.iter().any(|range| range.from <= port && port <= range.to)
 }
 
+/// A zone's devices as names: of "all but", those that are there now.
+fn present(devices: &crate::policy::Devices, links: &Links) -> BTreeSet<Device> {
+    match devices {
+        crate::policy::Devices::Only(devices) => devices.clone(),
+        all_but @ crate::policy::Devices::AllBut(_) => {
+            let names = links.devices.values().filter(|name| all_but.contains(name));
+            names.map(|name| Device::Named(name.clone())).collect()
+        }
+    }
+}
+
 /// The links that the devices of a zone name.
 fn indices(devices: &BTreeSet<Device>, links: &Links) -> BTreeSet<u32> {
     let named = |name: &String| {
@@ -212,7 +272,12 @@ fn indices(devices: &BTreeSet<Device>, links: &Links) -> BTreeSet<u32> {
             Device::BeginsWith(start) => name.starts_with(start.as_str()),
         })
     };
-    links.devices.iter().filter(|(_, name)| named(name)).map(|(index, _)| *index).collect()
+    links
+        .devices
+        .iter()
+        .filter(|(_, name)| named(name))
+        .map(|(index, _)| *index)
+        .collect()
 }
 
 /// The hosts' addresses; a MAC stands for all that are known of it.

@@ -1,5 +1,5 @@
-//! The `lanward` program: sub-commands, logger, exit status.
+//! The `lanward` program. Everything is in the library: see `lanward::cli`.
 
 fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+    lanward::cli::main(std::env::args_os())
 }

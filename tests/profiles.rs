@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use lanward::config::Level;
-use lanward::profiles::{parse, Direction, Profiles, Protocol, Strength, Verified};
+use lanward::profiles::{level_name, parse, Direction, Profiles, Protocol, Strength, Text, Verified};
 use proptest::prelude::*;
 use serde_json::{json, Value};
 
@@ -336,6 +336,114 @@ fn size_and_depth_are_bounded() {
         assert!(parse(text.as_bytes()).is_err(), "{text}");
     }
     assert!(parse(&[0xff, 0xfe, 0x00]).is_err());
+}
+
+/// The tables of both READMEs are made of the file. `LANWARD_GOLDEN=rewrite` writes them again.
+#[test]
+fn the_readmes_tables_are_the_files() {
+    for (name, japanese) in [("README.md", false), ("README.ja.md", true)] {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+        let text = std::fs::read_to_string(&path).expect(name);
+        let mut wanted = text.clone();
+        for (table, rows) in [
+            ("levels", level_rows(japanese)),
+            ("applications", application_rows(japanese)),
+        ] {
+            let (begin, end) = (format!("<!-- {table}:begin -->\n"), format!("<!-- {table}:end -->"));
+            let from = wanted.find(&begin).expect(&begin) + begin.len();
+            let to = wanted.find(&end).expect(&end);
+            wanted.replace_range(from..to, &rows);
+        }
+        if std::env::var_os("LANWARD_GOLDEN").is_some_and(|value| value == "rewrite") {
+            std::fs::write(&path, &wanted).expect(name);
+        } else {
+            assert!(
+                text == wanted,
+                "{name}: its tables are not those of profiles.json; LANWARD_GOLDEN=rewrite writes them again"
+            );
+        }
+    }
+}
+
+/// A markdown table: a heading, a rule, the rows.
+fn markdown(heading: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+    let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
+    let heading: Vec<String> = heading.iter().map(|cell| (*cell).to_owned()).collect();
+    let rule = format!("|{}\n", "---|".repeat(heading.len()));
+    rows.fold(line(&heading) + &rule, |text, row| text + &line(&row))
+}
+
+fn level_rows(japanese: bool) -> String {
+    let say = |text: &Text| if japanese { text.ja.clone() } else { text.en.clone() };
+    let profiles = shipped();
+    let rows = profiles.levels.iter().map(|note| {
+        let measured = match (note.measured, japanese) {
+            (Some(tally), false) => format!("{} of {}", tally.connected, tally.attempts),
+            (Some(tally), true) => format!("{}回中{}回", tally.attempts, tally.connected),
+            (None, false) => "not measured".to_owned(),
+            (None, true) => "未測定".to_owned(),
+        };
+        let ports = format!("{}–{}", note.ports.0, note.ports.1);
+        vec![
+            format!("`{}`", level_name(note.level)),
+            ports,
+            measured,
+            say(&note.misses),
+            say(&note.breaks),
+        ]
+    });
+    let heading = if japanese {
+        [
+            "レベル",
+            "UDP宛先ポート",
+            "外から接続できた回数",
+            "防げない相手・通信",
+            "使えなくなるもの",
+        ]
+    } else {
+        [
+            "level",
+            "UDP destination ports",
+            "outsiders that connected",
+            "misses",
+            "breaks",
+        ]
+    };
+    markdown(&heading, rows)
+}
+
+fn application_rows(japanese: bool) -> String {
+    let say = |text: &Text| if japanese { text.ja.clone() } else { text.en.clone() };
+    let profiles = shipped();
+    let rows = profiles.applications.iter().map(|one| {
+        let strength = |strength: Strength| strength_word(strength, japanese).to_owned();
+        let open: Vec<String> = one.does_not_stop.iter().map(say).collect();
+        let strengths = [one.strength.seed, one.strength.recommended, one.strength.strict];
+        let mut row = vec![one.name.clone()];
+        row.extend(strengths.map(strength));
+        row.push(open.join(if japanese { "／" } else { "; " }));
+        row
+    });
+    let heading = if japanese {
+        ["アプリ", "`seed`", "`recommended`", "`strict`", "防げないもの"]
+    } else {
+        ["application", "`seed`", "`recommended`", "`strict`", "does not stop"]
+    };
+    markdown(&heading, rows)
+}
+
+fn strength_word(strength: Strength, japanese: bool) -> &'static str {
+    if !japanese {
+        return strength.as_str();
+    }
+    match strength {
+        Strength::None => "効果なし",
+        Strength::Partial => "一部",
+        Strength::DirectOnly => "直接接続のみ",
+        Strength::DirectAndKnownRelay => "直接接続と既知の中継",
+        Strength::NearlyComplete => "ほぼすべて",
+        Strength::CompleteDefaultPorts => "標準のポートならすべて",
+    }
 }
 
 proptest! {

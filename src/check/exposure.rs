@@ -11,7 +11,7 @@ pub(super) fn ipv6(facts: &Facts) -> Vec<Check> {
         .routes
         .iter()
         .any(|route| route.dest.prefix == 0 && route.dest.address.is_ipv6());
-    if !routed {
+    if facts.links_were_read() && !routed {
         return vec![Check::fine(
             "ipv6",
             "There is no IPv6 default route. Every rule holds for IPv6 as well, should one come.",
@@ -22,6 +22,12 @@ pub(super) fn ipv6(facts: &Facts) -> Vec<Check> {
         Host::Address(_) | Host::Mac(_) => None,
     });
     let checks: Vec<Check> = named.filter_map(|address| uncovered(facts, address)).collect();
+    if checks.is_empty() && !routed {
+        return vec![Check::note(
+            "ipv6",
+            "Routes were not read, so it is not known whether IPv6 is in use. Every rule holds for both families.",
+        )];
+    }
     if checks.is_empty() {
         return vec![Check::fine(
             "ipv6",
@@ -64,7 +70,14 @@ fn uncovered(facts: &Facts, address: IpAddr) -> Option<Check> {
         Some(mac) => format!("Name it by its MAC instead: list host '{}'.", mac_text(mac)),
         None => "Name it by its MAC instead, which covers all its addresses.".to_owned(),
     };
-    let message = format!("lanward.lan_only.host: {address} names the host's IPv4 only; its IPv6 addresses{seen} are not covered, and IPv6 is in use here. {remedy}");
+    let used = if facts.links_were_read() {
+        "is in use"
+    } else {
+        "may be in use"
+    };
+    let message = format!(
+        "lanward.lan_only.host: {address} names the host's IPv4 only; its IPv6 addresses{seen} are not covered, and IPv6 {used} here. {remedy}"
+    );
     Some(Check::warning("ipv6", message))
 }
 

@@ -6,6 +6,9 @@ use crate::network::Device;
 /// Linux's main routing table (`RT_TABLE_MAIN`).
 const MAIN_TABLE: u32 = 254;
 
+/// 2024-01-01: a clock that says less has not been set, whenever the program was built. The schedule holds to the same.
+const CLOCK_IS_SET: u64 = 1_704_067_200;
+
 /// Tables whose forward chain may stand before lanward's: they only drop.
 const HARMLESS_TABLES: &[&str] = &["banIP"];
 
@@ -133,6 +136,12 @@ pub(super) fn zones(facts: &Facts) -> Vec<Check> {
         .filter_map(|(option, zone)| zone_finding(facts, option, zone))
         .collect();
     checks.extend(default_routes_elsewhere(facts));
+    if !facts.links_were_read() {
+        checks.push(Check::note(
+            "zones",
+            "Devices and routes were not read, so it is not known whether a default route leads past the destination zones.",
+        ));
+    }
     checks.extend(
         facts
             .network
@@ -308,8 +317,8 @@ pub(super) fn flow_offload(facts: &Facts) -> Vec<Check> {
 pub(super) fn clock(facts: &Facts) -> Vec<Check> {
     let scheduled = facts.config.lan_only.schedule.is_some();
     let mut checks = Vec::new();
-    if facts.clock < facts.build {
-        let message = "The router's clock shows a time before this program was built, so it has not been set yet.";
+    if facts.clock < facts.build.max(CLOCK_IS_SET) {
+        let message = "The router's clock shows a time before this program was made, so it has not been set yet.";
         let check = if scheduled {
             Check::warning("clock", format!("{message} Until it is, lan_only holds at all hours, whatever weekdays, start and stop say. See to NTP (system.ntp)."))
         } else {
@@ -338,20 +347,30 @@ pub(super) fn clock(facts: &Facts) -> Vec<Check> {
     checks
 }
 
-pub(super) fn gates(facts: &Facts) -> Vec<Check> {
-    let enabled: Vec<String> = facts
+/// Systems that the configuration switches on and this version does not have. (The ledger is on by default and keeps nobody out.)
+pub(super) fn planned(facts: &Facts) -> Vec<Check> {
+    let gates = facts
         .config
         .gates
         .iter()
         .filter(|gate| gate.enabled)
-        .map(|gate| quoted(&gate.name))
-        .collect();
+        .map(|gate| format!("gate {}", quoted(&gate.name)));
+    let relays = facts
+        .config
+        .relays
+        .iter()
+        .filter(|relay| relay.enabled)
+        .map(|relay| format!("relay {}", quoted(&relay.name)));
+    let enabled: Vec<String> = gates.chain(relays).collect();
     if enabled.is_empty() {
-        return vec![Check::fine("gate", "No gate is switched on.")];
+        return vec![Check::fine(
+            "planned",
+            "Nothing is switched on that this version does not have.",
+        )];
     }
     let message = format!(
-        "Gates are switched on that this version does not enforce: {}. The firewall alone decides who gets in there.",
+        "Switched on, and this version does nothing about it: {}. The firewall alone decides who gets in there.",
         listed(&enabled)
     );
-    vec![Check::warning("gate", message)]
+    vec![Check::warning("planned", message)]
 }

@@ -1,11 +1,11 @@
 use super::*;
-use crate::config::{Gate, Host, LanOnly, Level, Schedule, Subnet, System};
+use crate::config::{self, Host, LanOnly, Level, Schedule, Subnet, System};
 use crate::network::{Device, Route, Zone};
 use crate::nft::PortRange;
 use crate::uci::{Section, Value};
 use std::net::IpAddr;
 
-const BUILD: u64 = 1_700_000_000;
+const BUILD: u64 = 1_750_000_000;
 const PC: &str = "192.168.1.20";
 const PC6: &str = "2001:db8:1::20";
 const PC_MAC: [u8; 6] = [2, 0, 0, 0, 0, 0x20];
@@ -94,10 +94,8 @@ fn healthy() -> Facts {
     let shipped = crate::profiles::parse(include_bytes!("../../files/usr/share/lanward/profiles.json")).unwrap();
     Facts {
         config: Config {
-            mark: 0x1000_0000,
-            log_level: log::LevelFilter::Info,
             lan_only,
-            gates: Vec::new(),
+            ..Config::default()
         },
         problems: Vec::new(),
         network: Network {
@@ -185,7 +183,7 @@ fn a_healthy_router_is_fine_everywhere_and_every_check_speaks() {
             "neighbours",
             "flow-offload",
             "clock",
-            "gate",
+            "planned",
             "ipv6",
             "upnp",
             "redirects",
@@ -382,20 +380,31 @@ fn the_clock_matters_where_there_is_a_schedule() {
     assert_finding(&facts, "clock", Severity::Warning, &["holds at all hours", "NTP"]);
     facts.clock = BUILD;
     assert_fine(&facts, "clock");
+    // A build that does not know its date still tells 1970 from today.
+    (facts.build, facts.clock) = (0, 86_400);
+    assert_finding(&facts, "clock", Severity::Warning, &["not been set"]);
+    facts.clock = BUILD;
     facts.timezone = Err("empty".to_owned());
     assert_finding(&facts, "clock", Severity::Warning, &["timezone", "UTC"]);
 }
 
 #[test]
-fn a_gate_that_nothing_enforces_is_said() {
+fn systems_that_nothing_enforces_are_said() {
     let mut facts = healthy();
-    facts.config.gates = vec![Gate {
-        name: "ssh".to_owned(),
-        enabled: false,
-    }];
-    assert_fine(&facts, "gate");
-    facts.config.gates[0].enabled = true;
-    assert_finding(&facts, "gate", Severity::Warning, &["'ssh'", "not enforce"]);
+    let lan_only = facts.config.lan_only.clone();
+    let mut configured = |text: &str| {
+        let (config, problems) = config::read(&uci::parse(text.as_bytes()).unwrap());
+        assert!(problems.is_empty(), "{problems:?}");
+        facts.config = Config {
+            lan_only: lan_only.clone(),
+            ..config
+        };
+        facts.clone()
+    };
+    let gate = "config gate 'ssh'\n\tlist service 'tcp:22'\n";
+    assert_fine(&configured(gate), "planned");
+    let on = configured(&format!("{gate}\toption enabled '1'\n"));
+    assert_finding(&on, "planned", Severity::Warning, &["gate 'ssh'", "does nothing"]);
 }
 
 #[test]
@@ -418,6 +427,29 @@ fn a_host_named_by_ipv4_alone_is_open_over_ipv6() {
     assert_finding(&facts, "ipv6", Severity::Warning, &["192.168.1.77", "by its MAC"]);
     facts.links.routes.retain(|route| route.dest.address.is_ipv4());
     assert_fine(&facts, "ipv6");
+}
+
+#[test]
+fn links_that_were_not_read_are_not_taken_for_health() {
+    let mut facts = healthy();
+    facts.links = Links::default();
+    assert_finding(&facts, "zones", Severity::Info, &["not read"]);
+    assert_finding(&facts, "ipv6", Severity::Info, &["not read"]);
+    facts.config.lan_only.hosts = vec![host(PC)];
+    assert_finding(&facts, "ipv6", Severity::Warning, &["may be in use", "by its MAC"]);
+    facts.config.lan_only.hosts = vec![Host::Mac(PC_MAC)];
+    facts.firewall = firewall(&[redirect(&[])]);
+    assert_finding(
+        &facts,
+        "redirects",
+        Severity::Warning,
+        &["MAC is not known now", "3389"],
+    );
+    // A known neighbour with another MAC is not the host.
+    facts = healthy();
+    facts.config.lan_only.hosts = vec![Host::Mac([2, 0, 0, 0, 0, 0x21])];
+    facts.firewall = firewall(&[redirect(&[])]);
+    assert_fine(&facts, "redirects");
 }
 
 #[test]
@@ -656,10 +688,6 @@ fn nothing_that_came_from_outside_reaches_a_terminal_raw() {
     facts.timezone = Err(evil.to_owned());
     facts.profiles = Err(evil.to_owned());
     facts.config.lan_only.source_zones = vec![evil.to_owned()];
-    facts.config.gates = vec![Gate {
-        name: evil.to_owned(),
-        enabled: true,
-    }];
     facts.chains.push(chain("inet", evil, "forward", -300));
     facts.links.devices.insert(9, evil.to_owned());
     facts.links.routes.push(default_route("0.0.0.0", 9));

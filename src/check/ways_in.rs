@@ -31,7 +31,7 @@ pub(super) fn upnp(facts: &Facts) -> Vec<Check> {
     let leases: Vec<String> = lines()
         .filter_map(lease)
         .filter(|(way, _)| reaches(facts, way))
-        .map(|(way, text)| with_application(facts, &way, text))
+        .map(|(way, text)| remarked(facts, &way, text))
         .collect();
     let unread = lines().filter(|line| lease(line).is_none()).count();
     let mut checks = Vec::new();
@@ -220,7 +220,7 @@ fn way_in(check: &'static str, facts: &Facts, section: &Section, way: &Way, verb
     };
     let host = way.address.map_or("any host".to_owned(), |address| address.to_string());
     let source = quoted(section.option("src").unwrap_or("*"));
-    let text = with_application(
+    let text = remarked(
         facts,
         way,
         format!("{label}{name} {verb} {protocols} from zone {source} to {host}, {ports}"),
@@ -269,18 +269,23 @@ fn port_range(text: &str) -> Option<(u16, u16)> {
     Some((from.parse().ok()?, to.parse().ok()?))
 }
 
-/// Whether a way in ends at a host that `lan_only` covers.
+/// Whether a way in ends at a host that `lan_only` covers, as far as is known.
 fn reaches(facts: &Facts, way: &Way) -> bool {
     let lan_only = &facts.config.lan_only;
     let Some(address) = way.address else { return true };
+    let mac = mac_of(facts, address);
     let among = |hosts: &[Host]| {
-        let mac = mac_of(facts, address);
-        hosts.iter().any(|host| match host {
-            Host::Address(one) => *one == address,
-            Host::Mac(one) => mac == Some(*one),
-        })
+        hosts.contains(&Host::Address(address)) || mac.is_some_and(|mac| hosts.contains(&Host::Mac(mac)))
     };
-    !among(&lan_only.except_hosts) && (lan_only.hosts.is_empty() || among(&lan_only.hosts))
+    !among(&lan_only.except_hosts) && (lan_only.hosts.is_empty() || among(&lan_only.hosts) || unidentified(facts, way))
+}
+
+/// Hosts are named by MAC, and that of the way's end is not known: a host that sleeps is not ruled out.
+fn unidentified(facts: &Facts, way: &Way) -> bool {
+    let hosts = &facts.config.lan_only.hosts;
+    let by_mac = hosts.iter().any(|host| matches!(host, Host::Mac(_)));
+    let address = way.address.filter(|address| !hosts.contains(&Host::Address(*address)));
+    by_mac && address.is_some_and(|address| mac_of(facts, address).is_none())
 }
 
 /// The remote-desktop application whose default port the way in leads to; `None` for one to any port.
@@ -298,11 +303,15 @@ fn to_remote_desktop(facts: &Facts, way: &Way) -> bool {
     way.ports.is_none() || application(facts, way).is_some()
 }
 
-fn with_application(facts: &Facts, way: &Way, text: String) -> String {
-    match application(facts, way) {
-        Some(name) => format!("{text} ({name}'s port)"),
-        None => text,
+fn remarked(facts: &Facts, way: &Way, text: String) -> String {
+    let port = application(facts, way).map(|name| format!("{name}'s port"));
+    let doubt = unidentified(facts, way)
+        .then(|| "that host's MAC is not known now, so it may be one of lan_only.host".to_owned());
+    let remarks: Vec<String> = port.into_iter().chain(doubt).collect();
+    if remarks.is_empty() {
+        return text;
     }
+    format!("{text} ({})", remarks.join("; "))
 }
 
 fn protocol_text(protocol: Protocol) -> &'static str {

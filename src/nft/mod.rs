@@ -1,13 +1,21 @@
 //! nftables' language as types: tables, chains, sets, rules. Knows nothing of lanward.
 //!
 //! One value, two renderings: [`text`] prints it as `nft list` does, [`netlink`] encodes it as the messages that `nft` would send.
+//! [`Table::check`] says what neither rendering can express.
 
+mod check;
+mod element;
 pub mod netlink;
 pub mod text;
+
+pub use check::{is_ifname, Fault};
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// A table of the `inet` family, with everything in it, in the order it is listed.
+///
+/// Names are made of letters, digits and `_`. nft's text has no way to quote one, so that a word of its language (`list`, `limit`, `devices` ...) is
+/// none: give names that come from outside a prefix with `_`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Table {
     /// Its name.
@@ -148,7 +156,7 @@ pub enum Hook {
 /// A rule: all statements up to the first that does not match.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
-    /// In order; matches first.
+    /// In order; matches first, and at least one statement.
     pub statements: Vec<Statement>,
     /// `comment "…"`: at most 127 bytes, no quotes.
     pub comment: String,
@@ -257,4 +265,138 @@ pub enum State {
     Related,
     New,
     Untracked,
+}
+
+impl Kind {
+    /// Bytes that a value takes, before padding to a register's four.
+    #[must_use]
+    pub fn size(self) -> usize {
+        match self {
+            Kind::InetProto => 1,
+            Kind::InetService => 2,
+            Kind::Ipv4Addr => 4,
+            Kind::EtherAddr => 6,
+            Kind::Time => 8,
+            Kind::Ipv6Addr | Kind::Ifname => 16,
+        }
+    }
+}
+
+impl Value {
+    /// Which type it is of.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match self {
+            Value::Ipv4Addr(_) => Kind::Ipv4Addr,
+            Value::Ipv6Addr(_) => Kind::Ipv6Addr,
+            Value::EtherAddr(_) => Kind::EtherAddr,
+            Value::InetService(_) => Kind::InetService,
+            Value::InetProto(_) => Kind::InetProto,
+            Value::Ifname(_) => Kind::Ifname,
+            Value::Time(_) => Kind::Time,
+        }
+    }
+}
+
+impl From<Value> for Range {
+    fn from(value: Value) -> Self {
+        Range {
+            from: value.clone(),
+            to: value,
+        }
+    }
+}
+
+impl Range {
+    /// Whether it is one value.
+    #[must_use]
+    pub fn is_single(&self) -> bool {
+        self.from == self.to
+    }
+}
+
+impl Field {
+    /// The type of what is looked at.
+    #[must_use]
+    pub fn kind(self) -> Kind {
+        match self {
+            Field::IifName | Field::OifName => Kind::Ifname,
+            Field::L4Proto => Kind::InetProto,
+            Field::Time => Kind::Time,
+            Field::EtherSaddr => Kind::EtherAddr,
+            Field::Ip4Saddr | Field::Ip4Daddr => Kind::Ipv4Addr,
+            Field::Ip6Saddr | Field::Ip6Daddr => Kind::Ipv6Addr,
+            Field::UdpSport | Field::UdpDport | Field::TcpSport | Field::TcpDport => Kind::InetService,
+        }
+    }
+
+    /// The address family that a packet must be of to have it.
+    #[must_use]
+    pub fn family(self) -> Option<Family> {
+        match self {
+            Field::Ip4Saddr | Field::Ip4Daddr => Some(Family::Ipv4),
+            Field::Ip6Saddr | Field::Ip6Daddr => Some(Family::Ipv6),
+            _ => None,
+        }
+    }
+
+    /// The number of the IP protocol that a packet must be of to have it.
+    #[must_use]
+    pub fn protocol(self) -> Option<u8> {
+        match self {
+            Field::TcpSport | Field::TcpDport => Some(6),
+            Field::UdpSport | Field::UdpDport => Some(17),
+            _ => None,
+        }
+    }
+}
+
+impl Match {
+    /// The fields it looks at.
+    #[must_use]
+    pub fn fields(&self) -> &[Field] {
+        match self {
+            Match::Is(field, _) | Match::BeginsWith(field, _) => std::slice::from_ref(field),
+            Match::In(fields, _) | Match::NotIn(fields, _) => fields,
+            Match::Direction(_) | Match::StatusDnat | Match::State(_) | Match::Family(_) => &[],
+        }
+    }
+}
+
+impl Statement {
+    /// The fields it looks at.
+    #[must_use]
+    pub fn fields(&self) -> &[Field] {
+        match self {
+            Statement::Match(condition) => condition.fields(),
+            Statement::Update { key, .. } => key,
+            _ => &[],
+        }
+    }
+}
+
+impl Table {
+    /// The set of that name.
+    #[must_use]
+    pub fn set(&self, name: &str) -> Option<&Set> {
+        self.sets.iter().find(|set| set.name == name)
+    }
+}
+
+impl Set {
+    /// The elements that are configuration, as both renderings take them: in order, without duplicates, and where the set holds
+    /// ranges, overlapping and adjoining ones joined (the kernel refuses overlaps). A list has none.
+    #[must_use]
+    pub fn elements(&self) -> Vec<Element> {
+        match &self.contents {
+            Contents::Configuration(elements) => element::disjoint(self, elements),
+            Contents::List => Vec::new(),
+        }
+    }
+
+    /// Whether its key is a concatenation.
+    #[must_use]
+    pub fn is_concatenation(&self) -> bool {
+        self.key.len() > 1
+    }
 }

@@ -4,6 +4,7 @@
 //! The dump is read by a parser of our own: it makes no allocation for an entry that is not kept (a router may hold 100 000), and it knows
 //! `CTA_ID` and `CTA_ZONE`, which `netlink-packet-netfilter` does not. Requests are built with that crate's types.
 
+use super::netlink::Messages;
 use netlink_packet_core::{
     DefaultNla, NetlinkMessage, NetlinkPayload, NlasIterator, NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST,
 };
@@ -325,8 +326,6 @@ fn deletion(flow: &Flow) -> NetfilterMessage {
 const CT_NEW: i32 = 1 << 8;
 /// `struct nfgenmsg`
 const NFGENMSG: usize = 4;
-/// `struct nlmsghdr`
-const NLMSGHDR: usize = 16;
 
 // enum ctattr_type, ctattr_tuple, ctattr_ip, ctattr_l4proto
 const CTA_TUPLE_ORIG: u16 = 1;
@@ -343,57 +342,6 @@ const CTA_IP_V6_DST: u16 = 4;
 const CTA_PROTO_NUM: u16 = 1;
 const CTA_PROTO_SRC_PORT: u16 = 2;
 const CTA_PROTO_DST_PORT: u16 = 3;
-
-/// One message of a datagram.
-struct Message<'a> {
-    kind: u16,
-    flags: u16,
-    sequence: u32,
-    payload: &'a [u8],
-}
-
-impl Message<'_> {
-    /// The error number of `NLMSG_ERROR` and `NLMSG_DONE`, 0 for success.
-    fn status(&self) -> Option<i32> {
-        let code = self.payload.first_chunk().map(|bytes| i32::from_ne_bytes(*bytes))?;
-        code.checked_neg()
-    }
-}
-
-/// A datagram's messages; `None` once, at the end, for what is no message.
-struct Messages<'a>(&'a [u8]);
-
-impl<'a> Messages<'a> {
-    fn new(datagram: &'a [u8]) -> Self {
-        Self(datagram)
-    }
-
-    fn split(&self) -> Option<(Message<'a>, &'a [u8])> {
-        let length = usize::try_from(u32::from_ne_bytes(*self.0.first_chunk()?)).ok()?;
-        let header = self.0.get(..NLMSGHDR)?;
-        let message = Message {
-            kind: u16::from_ne_bytes(*header.get(4..)?.first_chunk()?),
-            flags: u16::from_ne_bytes(*header.get(6..)?.first_chunk()?),
-            sequence: u32::from_ne_bytes(*header.get(8..)?.first_chunk()?),
-            payload: self.0.get(NLMSGHDR..length)?,
-        };
-        let padded = length.checked_add(3)? & !3;
-        Some((message, self.0.get(padded..).unwrap_or_default()))
-    }
-}
-
-impl<'a> Iterator for Messages<'a> {
-    type Item = Option<Message<'a>>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.0.is_empty() {
-            return None;
-        }
-        let split = self.split();
-        self.0 = split.as_ref().map_or(&[][..], |(_, rest)| rest);
-        Some(split.map(|(message, _)| message))
-    }
-}
 
 /// The attributes of `IPCTNL_MSG_CT_NEW`. `None` for another protocol and for what lacks a part of a flow.
 fn parse_flow(entry: &[u8], protocol: u8) -> Option<Flow> {

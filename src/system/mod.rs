@@ -5,6 +5,8 @@ pub mod clock;
 pub mod conntrack;
 pub mod links;
 pub mod logger;
+mod netlink;
 pub mod nftables;
+pub mod router;
 pub mod storage;
 pub mod ubus;

@@ -1,1 +1,154 @@
-//! (to come)
+//! Files: read whole, written aside, synced and renamed.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{fchown, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// More than any configuration file of a router; a larger one is refused, not read.
+const LARGEST: u64 = 4 << 20;
+
+/// Whether a written file has to outlive a power cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// Synced, with its directory: configuration on flash.
+    Flash,
+    /// Not synced: the run directory is in RAM.
+    Memory,
+}
+
+/// A file's bytes; `None` if there is none.
+///
+/// # Errors
+/// What the system says, or that the file is too large.
+pub fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut bytes = Vec::new();
+    file.take(LARGEST + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LARGEST {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("larger than {LARGEST} bytes")));
+    }
+    Ok(Some(bytes))
+}
+
+/// Replaces a file's contents in one step, keeping its mode and owner: a reader sees the old bytes or the new ones, and so does
+/// the next boot after a power cut. A symbolic link's target is replaced, not the link.
+///
+/// # Errors
+/// What the system says; the old file is then untouched.
+pub fn replace(path: &Path, bytes: &[u8], durability: Durability) -> io::Result<()> {
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+    let aside = aside(&path);
+    let written = write_aside(&path, &aside, bytes, durability);
+    if written.is_err() {
+        // The first error is the one to tell.
+        let _ = fs::remove_file(&aside);
+        return written;
+    }
+    fs::rename(&aside, &path)?;
+    if durability == Durability::Flash {
+        if let Some(directory) = path.parent() {
+            File::open(directory)?.sync_all()?;
+        }
+    }
+    Ok(())
+}
+
+fn write_aside(path: &Path, aside: &Path, bytes: &[u8], durability: Durability) -> io::Result<()> {
+    // What an interrupted run left may be somebody's link: it is removed, never written through.
+    match fs::remove_file(aside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(aside)?;
+    file.write_all(bytes)?;
+    match fs::metadata(path) {
+        Ok(old) => {
+            fchown(&file, Some(old.uid()), Some(old.gid()))?;
+            file.set_permissions(fs::Permissions::from_mode(old.mode() & 0o7777))?;
+        }
+        Err(_) => file.set_permissions(fs::Permissions::from_mode(0o644))?,
+    }
+    match durability {
+        Durability::Flash => file.sync_all(),
+        Durability::Memory => Ok(()),
+    }
+}
+
+/// `NAME.new`: not matched by the include's `*.nft`.
+fn aside(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(".new");
+    path.with_file_name(name)
+}
+
+/// Removes a file; one that is not there is removed already.
+///
+/// # Errors
+/// What the system says.
+pub fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    fn directory(name: &str) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("lanward-storage-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path).unwrap();
+        path
+    }
+
+    #[test]
+    fn a_replaced_file_keeps_its_mode_and_leaves_nothing_behind() {
+        let directory = directory("mode");
+        let path = directory.join("lanward");
+        fs::write(&path, "old").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        replace(&path, b"new", Durability::Flash).unwrap();
+        assert_eq!(read(&path).unwrap().unwrap(), b"new");
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o640);
+        assert_eq!(fs::read_dir(&directory).unwrap().count(), 1);
+        fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn a_link_planted_aside_is_not_written_through() {
+        let directory = directory("link");
+        let victim = directory.join("victim");
+        fs::write(&victim, "precious").unwrap();
+        symlink(&victim, directory.join("state.json.new")).unwrap();
+        replace(&directory.join("state.json"), b"new", Durability::Memory).unwrap();
+        assert_eq!(fs::read(&victim).unwrap(), b"precious");
+        fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn a_link_keeps_pointing_at_the_replaced_file() {
+        let directory = directory("target");
+        fs::write(directory.join("real"), "old").unwrap();
+        symlink(directory.join("real"), directory.join("name")).unwrap();
+        replace(&directory.join("name"), b"new", Durability::Memory).unwrap();
+        assert!(fs::symlink_metadata(directory.join("name")).unwrap().is_symlink());
+        assert_eq!(fs::read(directory.join("real")).unwrap(), b"new");
+        fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_written_is_an_error_and_the_file_stays() {
+        let path = Path::new("/proc/self/cmdline");
+        assert!(replace(path, b"x", Durability::Memory).is_err());
+        assert!(read(path).unwrap().is_some());
+        assert!(read(Path::new("/nonexistent/file")).unwrap().is_none());
+    }
+}

@@ -91,8 +91,8 @@ fn ways_to_change(text: &[u8], placed: &Placed, option: &str, value: &str) -> Ve
     ways.iter().map(|way| replaced(text, &statement, way)).collect()
 }
 
-/// As a line of its own, if need be with a blank one before it (where the text ends in a backslash); or, where other statements follow on the
-/// same line, between them.
+/// As a line of its own, if need be with a blank one before it (where the text ends in a backslash) or with a `#` (where it ends in a `;`, which no
+/// line feed may follow); or, where other statements follow on the same line, between them.
 fn ways_to_add(text: &[u8], placed: &Placed, option: &str, value: &str) -> Vec<Vec<u8>> {
     let at = placed.line_end;
     let before = text.get(..at).unwrap_or(text);
@@ -118,7 +118,8 @@ fn ways_to_add(text: &[u8], placed: &Placed, option: &str, value: &str) -> Vec<V
     let inline_at = placed.last.end;
     vec![
         replaced(text, &(at..at), &line),
-        replaced(text, &(at..at), &[line_feed, &line].concat()),
+        replaced(text, &(at..at), &[b"\n", &line[..]].concat()),
+        replaced(text, &(at..at), &[b"#", &line[..]].concat()),
         replaced(text, &(inline_at..inline_at), &inline),
     ]
 }

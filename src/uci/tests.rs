@@ -116,6 +116,10 @@ fn stays_clear_of_the_corners() {
         edited("config a s\noption c 1\\", "b", "2"),
         "config a s\noption c 1\\\n\noption b '2'\n"
     );
+    assert_eq!(
+        edited("config a s\noption c ;;", "b", "2"),
+        "config a s\noption c ;;#\noption b '2'\n"
+    );
 }
 
 #[test]

@@ -53,7 +53,8 @@ impl Namespace {
 
     /// Runs a command in the namespace, without a shell; its output. Fails the test if the command fails.
     pub fn run(&self, command: &str) -> String {
-        self.attempt_run(command).unwrap_or_else(|error| panic!("{command}: {error}"))
+        self.attempt_run(command)
+            .unwrap_or_else(|error| panic!("{command}: {error}"))
     }
 
     /// As [`Self::run`], but a failure is a value.
@@ -82,7 +83,10 @@ impl Namespace {
 
     /// `self` and `other`, joined by a cable.
     pub fn cable(&self, device: &str, other: &Self, other_device: &str) {
-        self.run(&format!("ip link add {device} type veth peer name {other_device} netns {}", other.name));
+        self.run(&format!(
+            "ip link add {device} type veth peer name {other_device} netns {}",
+            other.name
+        ));
         self.run(&format!("ip link set {device} up"));
         other.run(&format!("ip link set {other_device} up"));
     }

@@ -232,6 +232,14 @@ pub struct CallId {
     serial: u64,
 }
 
+#[cfg(test)]
+impl CallId {
+    /// Some call, for tests that never see a bus.
+    pub(crate) fn for_test() -> Self {
+        Self { peer: 1, sequence: 1, object: 1, serial: 1 }
+    }
+}
+
 /// Which of our own calls an [`Incoming::Answer`] belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(u64);

@@ -1,6 +1,7 @@
 //! Many packets: as fast as one processor sends them or at a steady pace, and what of them arrives.
 
 use crate::house::Host;
+use crate::namespace::Namespace;
 use crate::probe::Way;
 use std::mem::MaybeUninit;
 use std::net::UdpSocket;
@@ -120,17 +121,17 @@ impl Drop for Flood {
 
 /// Counts every UDP packet to these ports that reaches a host, whether or not somebody listens: no buffer that could be full.
 #[derive(Debug)]
-pub struct Arrivals<'a> {
-    host: &'a Host,
+pub struct Arrivals {
+    namespace: Namespace,
 }
 
-impl<'a> Arrivals<'a> {
+impl Arrivals {
     /// Begins to count at `host`.
     ///
     /// # Panics
     /// If nft cannot be run.
     #[must_use]
-    pub fn at(host: &'a Host, ports: &str) -> Self {
+    pub fn at(host: &Host, ports: &str) -> Self {
         host.namespace.nft(&format!(
             "table inet arrivals\nflush table inet arrivals\ntable inet arrivals {{
 	counter seen {{ }}
@@ -141,20 +142,21 @@ impl<'a> Arrivals<'a> {
 }}
 "
         ));
-        Self { host }
+        Self {
+            namespace: host.namespace.clone(),
+        }
     }
 
     /// How many so far.
     #[must_use]
     pub fn count(&self) -> u64 {
-        self.host.namespace.nft_counter("arrivals", "seen")
+        self.namespace.nft_counter("arrivals", "seen")
     }
 }
 
-impl Drop for Arrivals<'_> {
+impl Drop for Arrivals {
     fn drop(&mut self) {
         let _ = self
-            .host
             .namespace
             .output("nft", &["delete", "table", "inet", "arrivals"], "");
     }

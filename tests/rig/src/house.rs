@@ -10,6 +10,7 @@
 //! `internet` and `internet2` are two addresses of one namespace; with a second WAN, `internet2` is behind it.
 
 use crate::namespace::Namespace;
+use crate::probe::Way;
 use crate::settings;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -25,6 +26,15 @@ use std::sync::atomic::{AtomicU32, Ordering};
 pub enum Family {
     V4,
     V6,
+}
+
+impl std::fmt::Display for Family {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::V4 => "IPv4",
+            Self::V6 => "IPv6",
+        })
+    }
 }
 
 /// Both, to go through.
@@ -435,6 +445,22 @@ impl House {
             Family::V6 => found.v6.map(|(address, _)| address.into()),
         }
         .unwrap_or_else(|| panic!("{interface} has no {family:?} address"))
+    }
+
+    /// The way from the internet to the LAN host's open ports: over IPv4 through the router's address, over IPv6 to its own.
+    #[must_use]
+    pub fn way_in(&self, family: Family) -> Way<'_> {
+        let way = self.way("internet", "lan").over(family);
+        match family {
+            Family::V4 => way.through(self.router_address("wan", family)),
+            Family::V6 => way.same_port_control(),
+        }
+    }
+
+    /// The LAN host's way out.
+    #[must_use]
+    pub fn way_out(&self, family: Family) -> Way<'_> {
+        self.way("lan", "internet").over(family)
     }
 
     /// A directory of this house's own, gone with it.

@@ -1,10 +1,14 @@
 //! lanward's test rig.
 
+pub mod bench;
 pub mod broker;
+pub mod daemon;
 pub mod flood;
+pub mod home;
 pub mod house;
 pub mod libubox_json;
 pub mod namespace;
+pub mod netifd;
 pub mod probe;
 pub mod report_line;
 pub mod session;

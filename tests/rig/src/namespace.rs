@@ -7,6 +7,7 @@ use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// A network namespace. Clones mean the same one.
 #[derive(Debug, Clone)]
@@ -91,7 +92,7 @@ impl Namespace {
     /// If the address is not to be had.
     #[must_use]
     pub fn udp(&self, address: SocketAddr) -> UdpSocket {
-        self.run(|| UdpSocket::bind(address))
+        self.run(|| bind(|| UdpSocket::bind(address)))
             .unwrap_or_else(|error| panic!("bind udp {address}: {error}"))
     }
 
@@ -101,7 +102,7 @@ impl Namespace {
     /// If the address is not to be had.
     #[must_use]
     pub fn tcp_listener(&self, address: SocketAddr) -> TcpListener {
-        self.run(|| TcpListener::bind(address))
+        self.run(|| bind(|| TcpListener::bind(address)))
             .unwrap_or_else(|error| panic!("bind tcp {address}: {error}"))
     }
 
@@ -169,5 +170,19 @@ impl Namespace {
         packets
             .and_then(|number| number.parse().ok())
             .unwrap_or_else(|| panic!("no packets in {text}"))
+    }
+}
+
+/// A socket that was closed a moment ago may live on for another: a process that a neighbouring thread is just starting holds it until
+/// its exec.
+fn bind<T>(mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    let end = Instant::now() + Duration::from_secs(2);
+    loop {
+        match attempt() {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < end => {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            bound => return bound,
+        }
     }
 }

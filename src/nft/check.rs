@@ -1,0 +1,305 @@
+//! What can be said in nftables' text and in its messages alike, and what not.
+
+use super::{Chain, Contents, Element, Field, Kind, Match, Rule, Set, Statement, Table, Value};
+use std::collections::BTreeSet;
+use std::fmt;
+
+/// Longest name of a table, chain, set or counter. The kernel takes 255; nobody types that.
+const NAME: usize = 63;
+/// libnftnl's limit for a comment is 128 with the NUL.
+const COMMENT: usize = 127;
+/// Keeps a rule well below the 64 KiB of an attribute; no rule for people has half as many.
+const STATEMENTS: usize = 64;
+/// Registers that a concatenated key has (`NFT_REG32_COUNT`), in bytes.
+const KEY_SIZE: usize = 64;
+/// `NFT_REG32_COUNT` bounds the parts of a concatenation that holds ranges.
+const KEY_PARTS: usize = 16;
+
+/// The words that nft 1.1.3 does not take as a name; 1.0.6 has fewer. Found by asking it. In order.
+#[rustfmt::skip]
+const KEYWORDS: &[&str] = &[
+    "accept", "add", "ah", "all", "and", "arp", "bridge", "bytes", "cgroup", "chain", "comment", "comp", "constant",
+    "continue", "counter", "cpu", "create", "ct", "day", "dccp", "define", "delete", "describe", "destroy", "device",
+    "devices", "dnat", "drop", "dst", "dup", "dynamic", "ecn", "element", "elements", "eq", "esp", "ether", "exists",
+    "expires", "export", "exthdr", "fib", "flags", "flow", "flowtable", "flush", "frag", "fwd", "ge", "geneve", "get",
+    "goto", "gre", "gretap", "gt", "handle", "hbh", "hook", "hour", "ibriport", "ibrname", "icmp", "icmpv6", "igmp",
+    "iif", "iifgroup", "iifname", "iiftype", "import", "include", "index", "inet", "insert", "interval", "ip", "ip6",
+    "ipsec", "jhash", "jump", "le", "limit", "list", "log", "lt", "map", "mark", "masquerade", "meta", "meter", "mh",
+    "missing", "monitor", "name", "ne", "netdev", "nftrace", "not", "notrack", "numgen", "obriport", "obrname",
+    "offload", "oif", "oifgroup", "oifname", "oiftype", "or", "osf", "packets", "pkttype", "policy", "position",
+    "priority", "queue", "quota", "random", "redefine", "redirect", "reject", "rename", "replace", "reset", "return",
+    "rt", "rt0", "rt2", "rtclassid", "rule", "ruleset", "sctp", "secmark", "set", "size", "skgid", "skuid", "snat",
+    "socket", "srh", "symhash", "synproxy", "table", "tcp", "th", "time", "timeout", "tproxy", "type", "typeof",
+    "udp", "udplite", "undefine", "update", "vlan", "vmap", "vni", "vxlan", "xt",
+];
+
+/// Something that cannot be rendered: a mistake in whoever made the table, or in what they let through.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// Where: `set "x"`, `chain "y", rule 3`.
+    pub at: String,
+    /// What is wrong there.
+    pub problem: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.at, self.problem)
+    }
+}
+
+impl std::error::Error for Fault {}
+
+/// Whether a device of that name can be named in a rule. Linux itself allows more (`dev_valid_name`): quotes, which nft's text has no way to
+/// write, `*`, which ends a prefix there, and any length up to 15 bytes.
+#[must_use]
+pub fn is_ifname(name: &str) -> bool {
+    (1..=15).contains(&name.len())
+        && is_quotable(name)
+        && !name.contains(['*', '\\', '/'])
+        && !name.contains(char::is_whitespace)
+}
+
+/// Whether nft's scanner takes it between quotes, on one line.
+pub(super) fn is_quotable(text: &str) -> bool {
+    !text.contains('"') && !text.contains(char::is_control)
+}
+
+fn is_name(name: &str) -> bool {
+    let mut bytes = name.bytes();
+    bytes.next().is_some_and(|first| first.is_ascii_alphabetic())
+        && name.len() <= NAME
+        && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        && KEYWORDS.binary_search(&name).is_err()
+}
+
+fn fault(at: impl Into<String>, problem: impl Into<String>) -> Fault {
+    Fault {
+        at: at.into(),
+        problem: problem.into(),
+    }
+}
+
+impl Table {
+    /// Whether both renderings can say all of it. `apply` does this first; a table made of outside names (devices, comments) should be checked
+    /// where it is made, so that the message can name the culprit.
+    ///
+    /// # Errors
+    /// The first thing that cannot be said.
+    pub fn check(&self) -> Result<(), Fault> {
+        let named = [("table", std::slice::from_ref(&self.name)), ("counter", &self.counters)];
+        for (what, names) in named {
+            check_names(what, names.iter().map(String::as_str))?;
+        }
+        check_names("set", self.sets.iter().map(|set| set.name.as_str()))?;
+        check_names("chain", self.chains.iter().map(|chain| chain.name.as_str()))?;
+        self.sets.iter().try_for_each(check_set)?;
+        self.chains.iter().try_for_each(|chain| self.check_chain(chain))
+    }
+
+    fn check_chain(&self, chain: &Chain) -> Result<(), Fault> {
+        for (index, rule) in chain.rules.iter().enumerate() {
+            let at = format!("chain \"{}\", rule {}", chain.name, index + 1);
+            self.check_rule(rule).map_err(|problem| fault(at, problem))?;
+        }
+        Ok(())
+    }
+
+    fn check_rule(&self, rule: &Rule) -> Result<(), String> {
+        if rule.comment.len() > COMMENT || !is_quotable(&rule.comment) {
+            return Err(format!(
+                "the comment {:?} is too long or has quotes or control characters in it",
+                rule.comment
+            ));
+        }
+        if rule.statements.is_empty() || rule.statements.len() > STATEMENTS {
+            return Err(format!(
+                "{} statements; 1 to {STATEMENTS} can be in a rule",
+                rule.statements.len()
+            ));
+        }
+        check_order(rule)?;
+        check_protocols(rule)?;
+        rule.statements
+            .iter()
+            .try_for_each(|statement| self.check_statement(statement))
+    }
+
+    fn check_statement(&self, statement: &Statement) -> Result<(), String> {
+        match statement {
+            Statement::Match(condition) => self.check_match(condition),
+            Statement::Counter(name) if !self.counters.contains(name) => Err(format!("no counter \"{name}\"")),
+            Statement::Update { set, key } => {
+                let target = self.keyed(set, key)?;
+                if !target.dynamic || target.timeout.is_none() || target.interval {
+                    return Err(format!(
+                        "set \"{set}\" does not take updates: it must be dynamic, with timeouts, without ranges"
+                    ));
+                }
+                Ok(())
+            }
+            Statement::Jump(name) | Statement::Goto(name) => {
+                match self.chains.iter().find(|chain| chain.name == *name) {
+                    None => Err(format!("no chain \"{name}\"")),
+                    Some(chain) if chain.base.is_some() => Err(format!("\"{name}\" is a base chain")),
+                    Some(_) => Ok(()),
+                }
+            }
+            Statement::Counter(_) | Statement::Return | Statement::Accept | Statement::Drop => Ok(()),
+        }
+    }
+
+    fn check_match(&self, condition: &Match) -> Result<(), String> {
+        match condition {
+            Match::Is(field, value) if field.kind() != value.kind() => Err(format!("{field:?} is never {value:?}")),
+            Match::Is(_, value) => check_value(value),
+            Match::BeginsWith(field, start) => {
+                if field.kind() != Kind::Ifname || !is_ifname(start) || start.len() > 14 {
+                    return Err(format!("{field:?} cannot be asked for the beginning {start:?}"));
+                }
+                Ok(())
+            }
+            Match::In(fields, set) | Match::NotIn(fields, set) => self.keyed(set, fields).map(|_| ()),
+            Match::State(states) if states.is_empty() => Err("no conntrack state".into()),
+            Match::State(_) | Match::Direction(_) | Match::StatusDnat | Match::Family(_) => Ok(()),
+        }
+    }
+
+    fn keyed(&self, name: &str, fields: &[Field]) -> Result<&Set, String> {
+        let set = self.set(name).ok_or_else(|| format!("no set \"{name}\""))?;
+        if !fields.iter().map(|field| field.kind()).eq(set.key.iter().copied()) {
+            return Err(format!("{fields:?} is no key of set \"{name}\" ({:?})", set.key));
+        }
+        Ok(set)
+    }
+}
+
+/// nft before 1.0.7 may pull a match over the counter or update that stands before a later match, which then counts what it should not.
+fn check_order(rule: &Rule) -> Result<(), String> {
+    let is_match = |statement: &Statement| matches!(statement, Statement::Match(_));
+    match rule
+        .statements
+        .iter()
+        .skip_while(|statement| is_match(statement))
+        .any(is_match)
+    {
+        true => Err("a match stands behind something that is none".into()),
+        false => Ok(()),
+    }
+}
+
+/// nft from 1.1 on refuses to look into a packet's ports in a rule that asks for its protocol by a set.
+fn asks_set_for_protocol(statement: &Statement) -> bool {
+    matches!(statement, Statement::Match(Match::In(fields, _) | Match::NotIn(fields, _)) if *fields == [Field::L4Proto])
+}
+
+/// A rule that asks for two families or two protocols never matches, and nft refuses to read it.
+fn check_protocols(rule: &Rule) -> Result<(), String> {
+    let mut families = BTreeSet::new();
+    let mut protocols = BTreeSet::new();
+    for statement in &rule.statements {
+        families.extend(statement.fields().iter().filter_map(|field| field.family()));
+        protocols.extend(statement.fields().iter().filter_map(|field| field.protocol()));
+        match statement {
+            Statement::Match(Match::Family(family)) => families.extend([*family]),
+            Statement::Match(Match::Is(Field::L4Proto, Value::InetProto(protocol))) => protocols.extend([*protocol]),
+            _ => {}
+        }
+    }
+    if families.len() > 1 || protocols.len() > 1 {
+        return Err("asks for two protocols at once".into());
+    }
+    if !protocols.is_empty() && rule.statements.iter().any(asks_set_for_protocol) {
+        return Err("asks for a protocol and for one of a set".into());
+    }
+    Ok(())
+}
+
+fn check_names<'a>(what: &str, names: impl Iterator<Item = &'a str>) -> Result<(), Fault> {
+    let mut seen = BTreeSet::new();
+    for name in names {
+        if !is_name(name) {
+            return Err(fault(
+                format!("{what} {name:?}"),
+                "not a name (letters, digits and '_', beginning with a letter, and no word of nft's own)",
+            ));
+        }
+        if !seen.insert(name) {
+            return Err(fault(format!("{what} \"{name}\""), "there twice"));
+        }
+    }
+    Ok(())
+}
+
+fn check_set(set: &Set) -> Result<(), Fault> {
+    check_shape(set).map_err(|problem| fault(format!("set \"{}\"", set.name), problem))?;
+    let Contents::Configuration(elements) = &set.contents else {
+        return Ok(());
+    };
+    for element in elements {
+        set.check_element(element)?;
+    }
+    Ok(())
+}
+
+fn check_shape(set: &Set) -> Result<(), &'static str> {
+    let padded: usize = set.key.iter().map(|kind| kind.size().next_multiple_of(4)).sum();
+    if set.key.is_empty() || set.key.len() > KEY_PARTS || padded > KEY_SIZE {
+        return Err("a key has at least one part and at most 64 bytes");
+    }
+    if set.is_concatenation() && set.key.contains(&Kind::Time) {
+        return Err("a time cannot be part of a concatenation");
+    }
+    if set.interval && set.key == [Kind::Ifname] {
+        return Err("there are no ranges of names");
+    }
+    if set.interval && set.dynamic {
+        return Err("the packet path cannot add ranges");
+    }
+    if set.timeout == Some(super::Timeout::Seconds(0)) || set.size == Some(0) {
+        return Err("a timeout or size of 0 is none at all");
+    }
+    Ok(())
+}
+
+fn check_element(set: &Set, element: &Element) -> Result<(), String> {
+    if element.key.len() != set.key.len() {
+        return Err("not as many parts as the set's key".into());
+    }
+    if element.timeout.is_some() && set.timeout.is_none() {
+        return Err("a timeout, in a set without".into());
+    }
+    if element.timeout == Some(0) {
+        return Err("a timeout of 0".into());
+    }
+    for (range, kind) in element.key.iter().zip(&set.key) {
+        if range.from.kind() != *kind || range.to.kind() != *kind {
+            return Err("not of the set's type".into());
+        }
+        if range.from > range.to || (!range.is_single() && (!set.interval || *kind == Kind::Ifname)) {
+            return Err("not a range that the set can hold".into());
+        }
+        check_value(&range.from)?;
+        check_value(&range.to)?;
+    }
+    Ok(())
+}
+
+fn check_value(value: &Value) -> Result<(), String> {
+    match value {
+        Value::Ifname(name) if !is_ifname(name) => Err(format!("{name:?} is no device name that a rule can hold")),
+        Value::Time(seconds) if *seconds > u64::MAX / 1_000_000_000 / 2 => Err(format!("{seconds} s is no time")),
+        _ => Ok(()),
+    }
+}
+
+impl Set {
+    /// Whether the element can be in the set.
+    ///
+    /// # Errors
+    /// What does not fit.
+    pub fn check_element(&self, element: &Element) -> Result<(), Fault> {
+        check_element(self, element)
+            .map_err(|problem| fault(format!("set \"{}\", element {:?}", self.name, element.key), problem))
+    }
+}

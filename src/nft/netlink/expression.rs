@@ -1,0 +1,493 @@
+//! A rule as the expressions that nft makes of its text.
+//!
+//! Order and merging follow nft's `src/payload.c` (dependencies, `payload_try_merge`) and `src/netlink_linearize.c`; the tests hold every rule
+//! against `nft --debug=netlink`.
+
+use super::super::{element, Direction, Family, Field, Kind, Match, Rule, State, Statement, Table, Value};
+use super::attribute::Attribute;
+use super::Endian;
+
+/// `NFTA_LIST_ELEM`
+pub(super) const LIST_ELEMENT: u16 = 1;
+/// `NFTA_EXPR_NAME`
+pub(super) const EXPRESSION_NAME: u16 = 1;
+/// `NFTA_EXPR_DATA`
+const EXPRESSION_DATA: u16 = 2;
+/// `NFTA_DATA_VALUE`
+pub(super) const DATA_VALUE: u16 = 1;
+/// `NFTA_DATA_VERDICT`
+const DATA_VERDICT: u16 = 2;
+
+/// `NFT_REG_1`, the first of four registers of 16 bytes.
+const REGISTER_1: u32 = 1;
+/// `NFT_REG32_00`, the first of sixteen registers of 4 bytes in the same memory.
+const REGISTER32_0: u32 = 8;
+/// `NFT_REG_VERDICT`
+const REGISTER_VERDICT: u32 = 0;
+
+/// `enum nft_payload_bases`, in nft's sorting order too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Header {
+    Link = 0,
+    Network = 1,
+    Transport = 2,
+}
+
+/// Where in a packet a field is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    header: Header,
+    offset: u32,
+    length: u32,
+}
+
+/// How a field is read.
+enum Source {
+    /// `enum nft_meta_keys`
+    Meta(u32),
+    Payload(Place),
+}
+
+const META_IIFNAME: u32 = 6;
+const META_OIFNAME: u32 = 7;
+const META_IIFTYPE: u32 = 8;
+const META_NFPROTO: u32 = 15;
+const META_L4PROTO: u32 = 16;
+pub(super) const META_TIME_NS: u32 = 30;
+
+/// `enum nft_ct_keys`
+const CT_STATE: u32 = 0;
+const CT_DIRECTION: u32 = 1;
+const CT_STATUS: u32 = 2;
+
+/// `IPS_DST_NAT`
+const STATUS_DNAT: u32 = 1 << 5;
+/// `ARPHRD_ETHER`
+const ARPHRD_ETHER: u16 = 1;
+
+const CMP_EQ: u32 = 0;
+const CMP_NEQ: u32 = 1;
+
+fn source(field: Field) -> Source {
+    let place = |header, offset, length| Source::Payload(Place { header, offset, length });
+    match field {
+        Field::IifName => Source::Meta(META_IIFNAME),
+        Field::OifName => Source::Meta(META_OIFNAME),
+        Field::L4Proto => Source::Meta(META_L4PROTO),
+        Field::Time => Source::Meta(META_TIME_NS),
+        Field::EtherSaddr => place(Header::Link, 6, 6),
+        Field::Ip4Saddr => place(Header::Network, 12, 4),
+        Field::Ip4Daddr => place(Header::Network, 16, 4),
+        Field::Ip6Saddr => place(Header::Network, 8, 16),
+        Field::Ip6Daddr => place(Header::Network, 24, 16),
+        Field::UdpSport | Field::TcpSport => place(Header::Transport, 0, 2),
+        Field::UdpDport | Field::TcpDport => place(Header::Transport, 2, 2),
+    }
+}
+
+/// The expressions of a rule, as `NFTA_RULE_EXPRESSIONS` holds them. The table tells the type of the sets that the rule looks into.
+#[must_use]
+pub fn expressions(table: &Table, rule: &Rule, endian: Endian) -> Vec<Attribute> {
+    let mut encoder = Encoder {
+        table,
+        endian,
+        pieces: Vec::new(),
+        is_ethernet: false,
+        family: None,
+        protocol: None,
+    };
+    for statement in &rule.statements {
+        encoder.statement(statement);
+    }
+    let pieces = merge(encoder.pieces);
+    pieces.into_iter().flat_map(encode).collect()
+}
+
+/// Between statements and expressions: comparisons with what is in the packet are kept apart, because nft merges them.
+#[derive(Debug, Clone)]
+enum Piece {
+    /// The bytes at the place are these.
+    Packet {
+        place: Place,
+        value: Vec<u8>,
+        is_protocol: bool,
+    },
+    /// Any other match.
+    Other(Vec<Attribute>),
+    /// What is not a match: nothing is merged across it.
+    Action(Attribute),
+}
+
+struct Encoder<'a> {
+    table: &'a Table,
+    endian: Endian,
+    pieces: Vec<Piece>,
+    is_ethernet: bool,
+    family: Option<Family>,
+    protocol: Option<u8>,
+}
+
+impl Encoder<'_> {
+    fn statement(&mut self, statement: &Statement) {
+        let action = match statement {
+            Statement::Match(condition) => return self.condition(condition),
+            Statement::Counter(name) => counter(name),
+            Statement::Update { set, key } => {
+                self.dependencies(key);
+                let mut loads = self.load_all(key, false);
+                self.pieces.push(Piece::Action(update(set)));
+                let at = self.pieces.len() - 1;
+                self.pieces.splice(at..at, loads.drain(..).map(Piece::Action));
+                return;
+            }
+            Statement::Jump(chain) => verdict(-3, Some(chain)),
+            Statement::Goto(chain) => verdict(-4, Some(chain)),
+            Statement::Return => verdict(-5, None),
+            Statement::Accept => verdict(1, None),
+            Statement::Drop => verdict(0, None),
+        };
+        self.pieces.push(Piece::Action(action));
+    }
+
+    fn condition(&mut self, condition: &Match) {
+        match condition {
+            Match::Is(field, value) => self.is(*field, value),
+            Match::BeginsWith(field, start) => {
+                let bytes = start.bytes().take(15).collect();
+                self.other(vec![load(*field, REGISTER_1), compare(CMP_EQ, bytes)]);
+            }
+            Match::In(fields, set) => self.lookup(fields, set, 0),
+            Match::NotIn(fields, set) => self.lookup(fields, set, 1),
+            Match::Direction(direction) => {
+                let value = match direction {
+                    Direction::Original => 0,
+                    Direction::Reply => 1,
+                };
+                self.other(vec![ct(CT_DIRECTION), compare(CMP_EQ, vec![value])]);
+            }
+            Match::StatusDnat => self.any_bit(CT_STATUS, STATUS_DNAT),
+            Match::State(states) => {
+                let bits = states
+                    .iter()
+                    .map(|state| state_bit(*state))
+                    .fold(0, |bits, bit| bits | bit);
+                self.any_bit(CT_STATE, bits);
+            }
+            Match::Family(family) => {
+                self.family = Some(*family);
+                self.nfproto(*family);
+            }
+        }
+    }
+
+    fn is(&mut self, field: Field, value: &Value) {
+        self.dependencies(&[field]);
+        let network = element::bytes(value);
+        match source(field) {
+            Source::Payload(place) => self.pieces.push(Piece::Packet {
+                place,
+                value: network,
+                is_protocol: false,
+            }),
+            Source::Meta(_) => {
+                let value = match field.kind() {
+                    Kind::Time => self.endian.ordered(network),
+                    _ => network,
+                };
+                self.other(vec![load(field, REGISTER_1), compare(CMP_EQ, value)]);
+            }
+        }
+        if let (Field::L4Proto, Value::InetProto(protocol)) = (field, value) {
+            self.protocol = Some(*protocol);
+        }
+    }
+
+    fn lookup(&mut self, fields: &[Field], name: &str, flags: u32) {
+        self.dependencies(fields);
+        let is_interval = self.table.set(name).is_some_and(|set| set.interval);
+        let mut list = self.load_all(fields, is_interval);
+        list.push(expression(
+            "lookup",
+            vec![
+                Attribute::string(1, name),
+                Attribute::u32(2, REGISTER_1),
+                Attribute::u32(5, flags),
+            ],
+        ));
+        self.other(list);
+    }
+
+    /// Loads the parts of a key into registers that follow each other; for ranges, turns those that are in the machine's order.
+    fn load_all(&mut self, fields: &[Field], is_interval: bool) -> Vec<Attribute> {
+        let mut list = Vec::new();
+        let mut words = 0;
+        for field in fields {
+            let register = match words % 4 {
+                0 => REGISTER_1 + words / 4,
+                _ => REGISTER32_0 + words,
+            };
+            list.push(load(*field, register));
+            if field.kind() == Kind::Time && is_interval {
+                list.push(byteorder(register, 8, 8));
+            }
+            words += words_of(field.kind());
+        }
+        list
+    }
+
+    /// What must be asked first for the fields to be where they are looked for; once for each rule.
+    fn dependencies(&mut self, fields: &[Field]) {
+        for field in fields {
+            if *field == Field::EtherSaddr && !self.is_ethernet {
+                self.is_ethernet = true;
+                let value = match self.endian {
+                    Endian::Little => ARPHRD_ETHER.to_le_bytes(),
+                    Endian::Big => ARPHRD_ETHER.to_be_bytes(),
+                };
+                self.other(vec![meta(META_IIFTYPE, REGISTER_1), compare(CMP_EQ, value.to_vec())]);
+            }
+            if let (Some(family), None) = (field.family(), self.family) {
+                self.family = Some(family);
+                self.network_protocol(family);
+            }
+            if let (Some(protocol), None) = (field.protocol(), self.protocol) {
+                self.protocol = Some(protocol);
+                self.other(vec![meta(META_L4PROTO, REGISTER_1), compare(CMP_EQ, vec![protocol])]);
+            }
+        }
+    }
+
+    /// Where the rule has asked for Ethernet already, nft takes the EtherType.
+    fn network_protocol(&mut self, family: Family) {
+        if !self.is_ethernet {
+            return self.nfproto(family);
+        }
+        let ether_type: u16 = match family {
+            Family::Ipv4 => 0x0800,
+            Family::Ipv6 => 0x86dd,
+        };
+        let place = Place {
+            header: Header::Link,
+            offset: 12,
+            length: 2,
+        };
+        self.pieces.push(Piece::Packet {
+            place,
+            value: ether_type.to_be_bytes().to_vec(),
+            is_protocol: true,
+        });
+    }
+
+    fn nfproto(&mut self, family: Family) {
+        let number = match family {
+            Family::Ipv4 => 2,
+            Family::Ipv6 => 10,
+        };
+        self.other(vec![meta(META_NFPROTO, REGISTER_1), compare(CMP_EQ, vec![number])]);
+    }
+
+    fn any_bit(&mut self, key: u32, bits: u32) {
+        let data = |value: u32| vec![Attribute::bytes(DATA_VALUE, self.endian.u32(value))];
+        let and = expression(
+            "bitwise",
+            vec![
+                Attribute::u32(1, REGISTER_1),
+                Attribute::u32(2, REGISTER_1),
+                Attribute::u32(3, 4),
+                Attribute::nest(4, data(bits)),
+                Attribute::nest(5, data(0)),
+            ],
+        );
+        self.other(vec![ct(key), and, compare(CMP_NEQ, vec![0; 4])]);
+    }
+
+    fn other(&mut self, list: Vec<Attribute>) {
+        self.pieces.push(Piece::Other(list));
+    }
+}
+
+fn state_bit(state: State) -> u32 {
+    match state {
+        State::Invalid => 1,
+        State::Established => 1 << 1,
+        State::Related => 1 << 2,
+        State::New => 1 << 3,
+        State::Untracked => 1 << 6,
+    }
+}
+
+fn words_of(kind: Kind) -> u32 {
+    match kind {
+        Kind::InetProto | Kind::InetService | Kind::Ipv4Addr => 1,
+        Kind::EtherAddr | Kind::Time => 2,
+        Kind::Ipv6Addr | Kind::Ifname => 4,
+    }
+}
+
+/// Two comparisons of neighbouring bytes become one (nft's `payload_do_merge`), if that is no slower for the kernel.
+fn merge(mut pieces: Vec<Piece>) -> Vec<Piece> {
+    let mut start = 0;
+    while start < pieces.len() {
+        let length = pieces[start..]
+            .iter()
+            .position(|piece| matches!(piece, Piece::Action(_)));
+        let end = length.map_or(pieces.len(), |length| start + length);
+        let merged = merge_matches(pieces[start..end].to_vec());
+        let next = start + merged.len() + 1;
+        pieces.splice(start..end, merged);
+        start = next;
+    }
+    pieces
+}
+
+fn merge_matches(pieces: Vec<Piece>) -> Vec<Piece> {
+    let mut slots: Vec<Option<Piece>> = pieces.into_iter().map(Some).collect();
+    let place_at = |slots: &[Option<Piece>], index: usize| match &slots[index] {
+        Some(Piece::Packet { place, .. }) => Some(*place),
+        _ => None,
+    };
+    let mut order: Vec<(Place, usize)> = (0..slots.len())
+        .filter_map(|index| Some((place_at(&slots, index)?, index)))
+        .collect();
+    order.sort();
+    let mut last: Option<usize> = None;
+    for (_, index) in order {
+        last = match last {
+            Some(low) => Some(join(&mut slots, low, index).unwrap_or(index)),
+            None => Some(index),
+        };
+    }
+    slots.into_iter().flatten().collect()
+}
+
+/// Joins two and says where the result stands: at the place of the first bytes, unless the second says what protocol follows.
+fn join(slots: &mut [Option<Piece>], low: usize, high: usize) -> Option<usize> {
+    let (
+        Some(Piece::Packet { place, value, .. }),
+        Some(Piece::Packet {
+            place: next,
+            value: tail,
+            is_protocol,
+        }),
+    ) = (&slots[low], &slots[high])
+    else {
+        return None;
+    };
+    let length = place.length + next.length;
+    let is_adjacent = place.header == next.header && place.offset + place.length == next.offset;
+    if !is_adjacent || length > 16 || (place.header != Header::Link && length > 4) {
+        return None;
+    }
+    let joined = Piece::Packet {
+        place: Place { length, ..*place },
+        value: [value.as_slice(), tail.as_slice()].concat(),
+        is_protocol: *is_protocol,
+    };
+    let (at, gone) = if *is_protocol { (high, low) } else { (low, high) };
+    slots[gone] = None;
+    slots[at] = Some(joined);
+    Some(at)
+}
+
+fn encode(piece: Piece) -> Vec<Attribute> {
+    match piece {
+        Piece::Packet { place, value, .. } => vec![payload(place, REGISTER_1), compare(CMP_EQ, value)],
+        Piece::Other(list) => list,
+        Piece::Action(attribute) => vec![attribute],
+    }
+}
+
+fn expression(name: &str, data: Vec<Attribute>) -> Attribute {
+    Attribute::nest(
+        LIST_ELEMENT,
+        vec![
+            Attribute::string(EXPRESSION_NAME, name),
+            Attribute::nest(EXPRESSION_DATA, data),
+        ],
+    )
+}
+
+fn load(field: Field, register: u32) -> Attribute {
+    match source(field) {
+        Source::Meta(key) => meta(key, register),
+        Source::Payload(place) => payload(place, register),
+    }
+}
+
+/// `NFTA_META_DREG`, `NFTA_META_KEY`
+fn meta(key: u32, register: u32) -> Attribute {
+    expression("meta", vec![Attribute::u32(2, key), Attribute::u32(1, register)])
+}
+
+/// `NFTA_CT_DREG`, `NFTA_CT_KEY`
+fn ct(key: u32) -> Attribute {
+    expression("ct", vec![Attribute::u32(2, key), Attribute::u32(1, REGISTER_1)])
+}
+
+/// `NFTA_PAYLOAD_*`
+fn payload(place: Place, register: u32) -> Attribute {
+    expression(
+        "payload",
+        vec![
+            Attribute::u32(1, register),
+            Attribute::u32(2, place.header as u32),
+            Attribute::u32(3, place.offset),
+            Attribute::u32(4, place.length),
+        ],
+    )
+}
+
+/// `NFTA_CMP_*`
+fn compare(operator: u32, value: Vec<u8>) -> Attribute {
+    let data = vec![Attribute::bytes(DATA_VALUE, value)];
+    expression(
+        "cmp",
+        vec![
+            Attribute::u32(1, REGISTER_1),
+            Attribute::u32(2, operator),
+            Attribute::nest(3, data),
+        ],
+    )
+}
+
+/// `NFTA_BYTEORDER_*`: to network order (`NFT_BYTEORDER_HTON`) in steps of `size` over `length` bytes.
+fn byteorder(register: u32, size: u32, length: u32) -> Attribute {
+    expression(
+        "byteorder",
+        vec![
+            Attribute::u32(1, register),
+            Attribute::u32(2, register),
+            Attribute::u32(3, 1),
+            Attribute::u32(4, length),
+            Attribute::u32(5, size),
+        ],
+    )
+}
+
+/// `NFTA_OBJREF_IMM_TYPE` (`NFT_OBJECT_COUNTER`), `NFTA_OBJREF_IMM_NAME`
+fn counter(name: &str) -> Attribute {
+    expression("objref", vec![Attribute::u32(1, 1), Attribute::string(2, name)])
+}
+
+/// `NFTA_DYNSET_SET_NAME`, `NFTA_DYNSET_OP` (`NFT_DYNSET_OP_UPDATE`), `NFTA_DYNSET_SREG_KEY`
+fn update(set: &str) -> Attribute {
+    expression(
+        "dynset",
+        vec![
+            Attribute::string(1, set),
+            Attribute::u32(3, 1),
+            Attribute::u32(4, REGISTER_1),
+        ],
+    )
+}
+
+/// `NFTA_IMMEDIATE_DREG`, `NFTA_IMMEDIATE_DATA` with `NFTA_VERDICT_CODE` and `NFTA_VERDICT_CHAIN`
+fn verdict(code: i32, chain: Option<&str>) -> Attribute {
+    let mut inner = vec![Attribute::bytes(1, code.to_be_bytes().to_vec())];
+    inner.extend(chain.map(|chain| Attribute::string(2, chain)));
+    let data = vec![Attribute::nest(DATA_VERDICT, inner)];
+    expression(
+        "immediate",
+        vec![Attribute::u32(1, REGISTER_VERDICT), Attribute::nest(2, data)],
+    )
+}

@@ -1,0 +1,206 @@
+//! What a bus call leads to, step by step: the kernel first, then the running flows, then the file, then the answer.
+
+use super::{Kernel, Override, State};
+use crate::event::{Action, CallId, Now, Reading, Reply, Then, Turned};
+use crate::report;
+use crate::system::ubus::Status;
+use log::Level;
+use serde_json::{json, Map, Value};
+use std::rc::Rc;
+
+/// A week. What is longer is no pause.
+const LONGEST_PAUSE_MINUTES: i64 = 7 * 24 * 60;
+
+impl State {
+    pub(super) fn call(&mut self, id: CallId, method: &str, arguments: &Map<String, Value>) -> Vec<Action> {
+        match method {
+            "status" => vec![Action::Read { call: id, reply: Reply::Status }],
+            "lan_only" => self.call_lan_only(id, arguments),
+            "pause" => self.call_pause(id, arguments),
+            "resume" => vec![Action::Pause { seconds: 0, call: Some(id) }],
+            "check" => vec![Action::Diagnose { call: id }],
+            "reload" => vec![Action::ReadConfig(Some(id))],
+            _ => vec![Action::Answer(id, Err(Status::MethodNotFound))],
+        }
+    }
+
+    fn call_lan_only(&mut self, id: CallId, arguments: &Map<String, Value>) -> Vec<Action> {
+        let Some(on) = arguments.get("enabled").and_then(Value::as_bool) else {
+            return vec![Action::Answer(id, Err(Status::InvalidArgument))];
+        };
+        let persist = arguments.get("persist").and_then(Value::as_bool).unwrap_or(true);
+        let then = Then { call: Some(id), turned: Some(Turned { on, persist }), error: None };
+        vec![Action::Switch { element: on || self.config.lan_only.observe, then }]
+    }
+
+    fn call_pause(&mut self, id: CallId, arguments: &Map<String, Value>) -> Vec<Action> {
+        let Some(minutes) = arguments.get("minutes").and_then(Value::as_i64) else {
+            return vec![Action::Answer(id, Err(Status::InvalidArgument))];
+        };
+        let error = match minutes {
+            1..=LONGEST_PAUSE_MINUTES if self.on() => {
+                let seconds = u32::try_from(minutes.saturating_mul(60)).unwrap_or(u32::MAX);
+                return vec![Action::Pause { seconds, call: Some(id) }];
+            }
+            1..=LONGEST_PAUSE_MINUTES => "LAN-only is off: there is nothing to pause".to_string(),
+            _ => format!("minutes: {minutes} is not between 1 and {LONGEST_PAUSE_MINUTES}"),
+        };
+        vec![Action::Read { call: id, reply: Reply::LanOnly(Some(error)) }]
+    }
+
+    /// The switch's element is in or out. If the kernel refused it, the table as a whole is wanted with it.
+    pub(super) fn switched(&mut self, result: Result<(), String>, then: Then, now: Now) -> Vec<Action> {
+        let Some(turned) = then.turned else { return Vec::new() };
+        self.pause_until = None;
+        // Until the file says so, too, this is what makes it last.
+        self.unsaved = Some(Override { on: turned.on, configured: self.config.lan_only.enabled })
+            .filter(|unsaved| unsaved.on != unsaved.configured);
+        self.lay_out();
+        let mut actions = Vec::new();
+        if let Err(error) = result {
+            actions.push(Action::Log(Level::Warn, format!("switch: {error}; applying the whole table")));
+            self.kernel = Kernel::Lost;
+            actions.extend(self.wanted.clone().map(Action::Apply));
+        }
+        match self.cut_action(now, then.clone()) {
+            Some(cut) => actions.push(cut),
+            None => actions.extend(self.cut(&Ok(0), then)),
+        }
+        actions
+    }
+
+    /// Running flows are gone.
+    pub(super) fn cut(&mut self, result: &Result<u32, String>, mut then: Then) -> Vec<Action> {
+        let mut actions = Vec::new();
+        match result {
+            Ok(flows) => {
+                self.flows_cut = if then.turned.is_some() { *flows } else { self.flows_cut.saturating_add(*flows) };
+                if *flows > 0 {
+                    actions.push(Action::Log(Level::Info, format!("{flows} running flows ended")));
+                }
+            }
+            Err(error) => {
+                let error = format!("running flows could not be ended: {error}");
+                actions.push(Action::Log(Level::Error, error.clone()));
+                then.error = Some(error);
+            }
+        }
+        actions.extend(self.save(then));
+        actions
+    }
+
+    fn save(&mut self, then: Then) -> Vec<Action> {
+        match then.turned {
+            Some(Turned { on, persist: true }) if on != self.config.lan_only.enabled => {
+                vec![Action::Save { enabled: on, then }]
+            }
+            _ => self.settle(then),
+        }
+    }
+
+    pub(super) fn saved(&mut self, result: Result<(), String>, mut then: Then) -> Vec<Action> {
+        let Some(turned) = then.turned else { return Vec::new() };
+        let mut actions = Vec::new();
+        match result {
+            Ok(()) => {
+                self.config.lan_only.enabled = turned.on;
+                self.unsaved = None;
+            }
+            Err(error) => {
+                let error = format!("the switch holds until the router restarts; it could not be saved: {error}");
+                actions.push(Action::Log(Level::Error, error.clone()));
+                then.error.get_or_insert(error);
+            }
+        }
+        actions.extend(self.settle(then));
+        actions
+    }
+
+    /// The end of the chain: notes, notification, log, answer.
+    fn settle(&mut self, then: Then) -> Vec<Action> {
+        let mut actions = Vec::new();
+        if let Some(turned) = then.turned {
+            let saved = if self.unsaved.is_some() { "until the router restarts" } else { "saved" };
+            let word = if turned.on { "on" } else { "off" };
+            actions.push(Action::Log(Level::Info, format!("LAN-only remote desktop: {word} ({saved})")));
+            let data = json!({ "enabled": turned.on, "persist": self.unsaved.is_none(), "flows_cut": self.flows_cut });
+            actions.push(Action::Notify("lan_only", data));
+            actions.push(Action::WriteRunState(self.unsaved.map(Override::encode)));
+            actions.extend(self.wanted.as_ref().map(|wanted| Action::WriteScript(Rc::clone(wanted))));
+        }
+        if let Some(call) = then.call {
+            actions.push(Action::Read { call, reply: Reply::LanOnly(then.error) });
+        }
+        actions
+    }
+
+    pub(super) fn paused(
+        &mut self,
+        seconds: u32,
+        result: Result<(), String>,
+        call: Option<CallId>,
+        now: Now,
+    ) -> Vec<Action> {
+        let mut actions = Vec::new();
+        let error = match result {
+            Ok(()) => {
+                let was_paused = self.pause_until.take().is_some();
+                if seconds > 0 {
+                    self.pause_until = Some(now.monotonic.saturating_add(u64::from(seconds) * 1000));
+                }
+                if seconds > 0 || was_paused {
+                    actions.extend(self.tell_pause(seconds, now));
+                }
+                None
+            }
+            Err(error) => {
+                let error = format!("pause: {error}");
+                actions.push(Action::Log(Level::Error, error.clone()));
+                Some(error)
+            }
+        };
+        if let Some(call) = call {
+            actions.push(Action::Read { call, reply: Reply::LanOnly(error) });
+        }
+        actions
+    }
+
+    /// Tells that a pause has begun (`seconds` left) or ended (0). What began in a pause has to end with it.
+    pub(super) fn tell_pause(&mut self, seconds: u32, now: Now) -> Vec<Action> {
+        let line = match seconds {
+            0 => "pause over: LAN-only holds again".to_string(),
+            seconds => format!("paused for {seconds} seconds"),
+        };
+        let mut actions = vec![Action::Log(Level::Info, line), Action::Notify("pause", json!({ "seconds": seconds }))];
+        actions.extend(self.cut_action(now, Then::default()));
+        actions
+    }
+
+    /// The kernel was read for somebody.
+    pub(super) fn read(&mut self, result: Result<Reading, String>, call: CallId, reply: Reply, now: Now) -> Vec<Action> {
+        let (reading, error) = match result {
+            Ok(reading) => (reading, None),
+            Err(error) => (Reading::default(), Some(format!("the kernel's table cannot be read: {error}"))),
+        };
+        self.adopt(&reading, now);
+        if !reading.present && self.kernel == Kernel::Holds {
+            self.deadlines.verify_soon(now.monotonic);
+        }
+        let mut value = match &reply {
+            Reply::Status => report::status(self, &reading, now),
+            Reply::LanOnly(_) => report::lan_only(self, &reading, now),
+        };
+        let chain_error = match reply {
+            Reply::LanOnly(error) => error,
+            Reply::Status => None,
+        };
+        let kernel_error = match &self.kernel {
+            Kernel::Failed(error) => Some(format!("the table could not be applied: {error}")),
+            Kernel::Unknown | Kernel::Applied | Kernel::Holds | Kernel::Lost => None,
+        };
+        if let (Some(error), Some(fields)) = (chain_error.or(error).or(kernel_error), value.as_object_mut()) {
+            fields.insert("error".into(), error.into());
+        }
+        vec![Action::Answer(call, Ok(value))]
+    }
+}

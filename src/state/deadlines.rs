@@ -1,0 +1,142 @@
+//! When something is due without anything happening. All times are monotonic milliseconds, but for the schedule's.
+
+use super::State;
+use crate::config::Config;
+use crate::event::{Action, Now, Then};
+use crate::schedule;
+use log::Level;
+use std::rc::Rc;
+
+/// Devices come in bursts (a bridge and its ports, an address and its route): wait for quiet, but not for ever.
+const SURVEY_QUIET: u64 = 30;
+const SURVEY_LATEST: u64 = 200;
+/// `fw4 restart` makes two transactions at once; a table that is gone must be back within a second.
+const VERIFY_QUIET: u64 = 20;
+const VERIFY_LATEST: u64 = 100;
+/// While there is a schedule, the wall clock is looked at this often, since it may jump (NTP on a router without a battery).
+const SCHEDULE_LOOK: u64 = 60_000;
+/// The kernel's timer counts in jiffies; look after it has surely fired.
+const PAUSE_SLACK: u64 = 100;
+
+#[derive(Debug, Default)]
+pub(super) struct Deadlines {
+    survey: Option<Debounce>,
+    verify: Option<Debounce>,
+    retry: Option<u64>,
+    schedule: Option<u64>,
+    /// Whether the schedule said so when it was looked at last.
+    out_of_hours: bool,
+    /// Seconds since 1970 at which the windows that were laid out last are to be laid out anew.
+    refresh: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Debounce {
+    quiet: u64,
+    latest: u64,
+}
+
+impl Debounce {
+    fn again(known: Option<Self>, now: u64, quiet: u64, latest: u64) -> Self {
+        let latest = known.map_or(now.saturating_add(latest), |known| known.latest);
+        Self { quiet: now.saturating_add(quiet), latest }
+    }
+
+    fn due(self) -> u64 {
+        self.quiet.min(self.latest)
+    }
+}
+
+impl Deadlines {
+    pub(super) fn survey_soon(&mut self, now: u64) {
+        self.survey = Some(Debounce::again(self.survey, now, SURVEY_QUIET, SURVEY_LATEST));
+    }
+
+    pub(super) fn verify_soon(&mut self, now: u64) {
+        self.verify = Some(Debounce::again(self.verify, now, VERIFY_QUIET, VERIFY_LATEST));
+    }
+
+    pub(super) fn retry_in(&mut self, now: u64, milliseconds: u64) {
+        self.retry = Some(now.saturating_add(milliseconds));
+    }
+
+    /// Called whenever the policy was resolved: the windows are fresh.
+    pub(super) fn place_schedule(&mut self, config: &Config, time_zone: &str, now: Now) {
+        let Some(plan) = &config.lan_only.schedule else {
+            self.schedule = None;
+            self.refresh = None;
+            self.out_of_hours = false;
+            return;
+        };
+        self.schedule = Some(now.monotonic.saturating_add(SCHEDULE_LOOK));
+        self.refresh = Some(schedule::next_refresh(now.unix));
+        self.out_of_hours = !schedule::is_on(plan, time_zone, now.unix).unwrap_or(true);
+    }
+
+    /// Whether the schedule lets everything pass, as of the last look.
+    pub(super) fn out_of_hours(&self) -> bool {
+        self.out_of_hours
+    }
+
+    fn next(&self) -> Option<u64> {
+        let debounced = [self.survey, self.verify].into_iter().flatten().map(Debounce::due);
+        debounced.chain([self.retry, self.schedule].into_iter().flatten()).min()
+    }
+}
+
+/// Takes the deadline if it has come.
+fn take_due<T: Copy>(deadline: &mut Option<T>, due: impl Fn(T) -> u64, now: u64) -> bool {
+    let come = deadline.is_some_and(|deadline| due(deadline) <= now);
+    if come {
+        *deadline = None;
+    }
+    come
+}
+
+impl State {
+    /// Monotonic milliseconds at which [`crate::event::Event::Deadline`] is wanted; `None`: nothing is due.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<u64> {
+        let pause = self.pause_until.map(|end| end.saturating_add(PAUSE_SLACK));
+        self.deadlines.next().into_iter().chain(pause).min()
+    }
+
+    pub(super) fn deadline(&mut self, now: Now) -> Vec<Action> {
+        let mut actions = Vec::new();
+        let time = now.monotonic;
+        if self.pause_until.is_some_and(|end| end.saturating_add(PAUSE_SLACK) <= time) {
+            self.pause_until = None;
+            actions.extend(self.tell_pause(0, now));
+        }
+        if take_due(&mut self.deadlines.schedule, |due| due, time) {
+            actions.extend(self.look_at_schedule(now));
+        }
+        let retry = take_due(&mut self.deadlines.retry, |due| due, time);
+        if take_due(&mut self.deadlines.verify, Debounce::due, time) || retry {
+            actions.extend(self.wanted.as_ref().map(|wanted| Action::Verify(Rc::clone(wanted))));
+        }
+        if take_due(&mut self.deadlines.survey, Debounce::due, time) || (retry && self.wanted.is_none()) {
+            actions.push(Action::Survey);
+        }
+        actions
+    }
+
+    /// The kernel holds to the schedule by itself. What is left to do: cut what began out of hours, and lay out new windows in time.
+    fn look_at_schedule(&mut self, now: Now) -> Vec<Action> {
+        // Not only when it is due: the clock may have jumped back as well.
+        let refresh = self.deadlines.refresh != Some(schedule::next_refresh(now.unix));
+        let was_out = self.deadlines.out_of_hours;
+        let mut actions = if refresh { self.evaluate(now) } else { Vec::new() };
+        let (config, time_zone) = (self.config.clone(), self.time_zone.clone());
+        self.deadlines.place_schedule(&config, &time_zone, now);
+        match (was_out, self.deadlines.out_of_hours) {
+            (true, false) => {
+                actions.push(Action::Log(Level::Info, "schedule: LAN-only holds from now on".into()));
+                actions.extend(self.cut_action(now, Then::default()));
+            }
+            (false, true) => actions.push(Action::Log(Level::Info, "schedule: LAN-only does not hold now".into())),
+            (true, true) | (false, false) => {}
+        }
+        actions
+    }
+}

@@ -1,0 +1,473 @@
+//! Scripts of (time, event) → actions on a virtual clock. The kernel, the files and the bus are played by [`Play`].
+
+use super::*;
+use crate::event::Reply;
+use crate::system::ubus::Status;
+use serde_json::Map;
+
+const LAN: &str = "config zone\n\toption name 'lan'\n\tlist network 'lan'\n\
+    config zone\n\toption name 'wan'\n\tlist network 'wan'\n";
+const NETWORK: &str = "config interface 'lan'\n\toption device 'br-lan'\n\toption proto 'static'\n\
+    config interface 'wan'\n\toption device 'wan0'\n\toption proto 'dhcp'\n";
+
+/// A router on a virtual clock: carries out actions as the daemon would, and remembers what was seen.
+struct Play {
+    state: State,
+    now: Now,
+    lanward: String,
+    firewall: String,
+    run_state: Option<String>,
+    /// The kernel's table.
+    table: Option<Rc<Table>>,
+    on: bool,
+    pause_ends: Option<u64>,
+    apply_fails: Option<&'static str>,
+    save_fails: bool,
+    flows: u32,
+    applies: u32,
+    cuts: u32,
+    saved: Vec<bool>,
+    log: Vec<String>,
+    told: Vec<(&'static str, Value)>,
+    answers: Vec<Result<Value, Status>>,
+    exited: bool,
+}
+
+fn caller() -> CallId {
+    CallId::for_test()
+}
+
+impl Play {
+    fn new(lanward: &str) -> Self {
+        Self {
+            state: State::default(),
+            now: Now { monotonic: 0, unix: 1_795_608_000 },
+            lanward: lanward.into(),
+            firewall: LAN.into(),
+            run_state: None,
+            table: None,
+            on: false,
+            pause_ends: None,
+            apply_fails: None,
+            save_fails: false,
+            flows: 0,
+            applies: 0,
+            cuts: 0,
+            saved: Vec::new(),
+            log: Vec::new(),
+            told: Vec::new(),
+            answers: Vec::new(),
+            exited: false,
+        }
+    }
+
+    fn started(lanward: &str) -> Self {
+        let mut play = Self::new(lanward);
+        play.event(Event::Started);
+        play
+    }
+
+    fn event(&mut self, event: Event) {
+        let mut queue: std::collections::VecDeque<Action> = self.state.handle(event, self.now).into();
+        let mut steps = 0;
+        while let Some(action) = queue.pop_front() {
+            steps += 1;
+            assert!(steps < 100, "a chain without an end");
+            let Some(event) = self.perform(action) else { continue };
+            for action in self.state.handle(event, self.now).into_iter().rev() {
+                queue.push_front(action);
+            }
+        }
+    }
+
+    /// Lets the time pass, with every deadline on the way.
+    fn pass(&mut self, milliseconds: u64) {
+        let end = self.now.monotonic + milliseconds;
+        let mut deadlines = 0;
+        while let Some(due) = self.state.next_deadline().filter(|due| *due <= end) {
+            deadlines += 1;
+            assert!(deadlines < 10_000, "a deadline that does not go away");
+            let step = due.saturating_sub(self.now.monotonic);
+            self.now.unix += (self.now.monotonic % 1000 + step) / 1000;
+            self.now.monotonic += step;
+            self.event(Event::Deadline);
+        }
+        self.now.unix += (end - self.now.monotonic) / 1000;
+        self.now.monotonic = end;
+    }
+
+    fn call(&mut self, method: &str, arguments: Value) -> Value {
+        let arguments: Map<String, Value> = arguments.as_object().unwrap().clone();
+        self.event(Event::Call { id: caller(), method: method.into(), arguments });
+        self.answers.pop().expect("an answer").expect("a status of 0")
+    }
+
+    fn reading(&self) -> Reading {
+        let left = self.pause_ends.and_then(|end| end.checked_sub(self.now.monotonic)).filter(|left| *left > 0);
+        Reading { present: self.table.is_some(), on: self.on, paused: left, ..Reading::default() }
+    }
+
+    /// What another program does with `nft flush ruleset`.
+    fn lose_table(&mut self) {
+        self.table = None;
+        self.pause_ends = None;
+        self.event(Event::Wake(Wake::Nftables(Some("nft".into()))));
+    }
+
+    fn switch_is_in(table: &Table) -> bool {
+        let set = table.sets.iter().find(|set| set.name == ruleset::ON).unwrap();
+        matches!(&set.contents, crate::nft::Contents::Configuration(elements) if !elements.is_empty())
+    }
+
+    fn perform(&mut self, action: Action) -> Option<Event> {
+        match action {
+            Action::ReadConfig(call) => {
+                let texts = Texts {
+                    lanward: Ok(Some(self.lanward.clone().into_bytes())),
+                    firewall: Ok(Some(self.firewall.clone().into_bytes())),
+                    network: Ok(Some(NETWORK.as_bytes().to_vec())),
+                    run_state: self.run_state.clone().map(String::into_bytes),
+                    ..Texts::default()
+                };
+                Some(Event::Configured(Box::new(texts), call))
+            }
+            Action::Survey => {
+                Some(Event::Surveyed(Box::new(Survey { netifd: None, links: Ok(Links::default()) })))
+            }
+            Action::Apply(table) => {
+                self.applies += 1;
+                if let Some(error) = self.apply_fails {
+                    return Some(Event::Applied(Err(error.into())));
+                }
+                self.on = Self::switch_is_in(&table);
+                self.table = Some(table);
+                Some(Event::Applied(Ok(())))
+            }
+            Action::Verify(table) => {
+                let verdict = match &self.table {
+                    None => Verdict::Missing,
+                    Some(kernel) if *kernel == table => Verdict::Same,
+                    Some(_) => Verdict::Differs(vec!["something".into()]),
+                };
+                Some(Event::Verified(Ok(Verified { verdict, reading: self.reading() })))
+            }
+            Action::Switch { element, then } => {
+                let result = match &self.table {
+                    None => Err("no such table".to_string()),
+                    Some(table) => {
+                        let mut table = (**table).clone();
+                        let set = table.sets.iter_mut().find(|set| set.name == ruleset::ON).unwrap();
+                        let elements = element.then(|| ruleset::udp_element(None)).into_iter().collect();
+                        set.contents = crate::nft::Contents::Configuration(elements);
+                        self.table = Some(Rc::new(table));
+                        self.on = element;
+                        self.pause_ends = None;
+                        Ok(())
+                    }
+                };
+                Some(Event::Switched { result, then })
+            }
+            Action::Cut { then, .. } => {
+                self.cuts += 1;
+                Some(Event::Cut { result: Ok(std::mem::take(&mut self.flows)), then })
+            }
+            Action::Save { enabled, then } => {
+                if self.save_fails {
+                    return Some(Event::Saved { result: Err("read-only file system".into()), then });
+                }
+                self.saved.push(enabled);
+                self.lanward = self.lanward.replace(if enabled { "'0'" } else { "'1'" }, if enabled { "'1'" } else { "'0'" });
+                Some(Event::Saved { result: Ok(()), then })
+            }
+            Action::Pause { seconds, call } => {
+                let end = self.now.monotonic + u64::from(seconds) * 1000;
+                self.pause_ends = (seconds > 0).then_some(end);
+                Some(Event::Paused { seconds, result: Ok(()), call })
+            }
+            Action::Read { call, reply } => Some(Event::Read { result: Ok(self.reading()), call, reply }),
+            Action::WriteRunState(state) => {
+                self.run_state = state;
+                None
+            }
+            Action::Answer(_, answer) => {
+                self.answers.push(answer);
+                None
+            }
+            Action::Notify(name, data) => {
+                self.told.push((name, data));
+                None
+            }
+            Action::Log(level, line) => {
+                self.log.push(format!("{level} {line}"));
+                None
+            }
+            Action::Exit => {
+                self.exited = true;
+                None
+            }
+            Action::Diagnose { .. } | Action::WriteScript(_) | Action::LogLevel(_) => None,
+        }
+    }
+
+    fn logged(&self, part: &str) -> usize {
+        self.log.iter().filter(|line| line.contains(part)).count()
+    }
+}
+
+const OFF: &str = "config lan_only 'lan_only'\n\toption enabled '0'\n";
+const ON: &str = "config lan_only 'lan_only'\n\toption enabled '1'\n";
+
+#[test]
+fn it_starts_applies_once_and_is_idle() {
+    let mut play = Play::started(ON);
+    assert!(play.on);
+    assert_eq!((play.applies, play.cuts), (1, 1));
+    assert_eq!(play.state.next_deadline(), None);
+    play.event(Event::Wake(Wake::Links));
+    play.pass(1000);
+    assert_eq!(play.applies, 1, "nothing has changed");
+    assert_eq!(play.state.next_deadline(), None, "idle means no wake-up");
+}
+
+#[test]
+fn a_table_that_an_earlier_daemon_left_is_not_applied_again() {
+    let first = Play::started(ON);
+    let mut play = Play::new(ON);
+    play.table.clone_from(&first.table);
+    play.on = true;
+    play.pause_ends = Some(90_000);
+    play.event(Event::Started);
+    assert_eq!(play.applies, 0);
+    assert_eq!(play.call("status", json!({}))["lan_only"]["paused_seconds"], 90);
+}
+
+#[test]
+fn the_switch_cuts_saves_and_answers_in_this_order() {
+    let mut play = Play::started(OFF);
+    play.flows = 3;
+    let answer = play.call("lan_only", json!({ "enabled": true }));
+    assert_eq!((answer["enabled"].as_bool(), answer["enforced"].as_bool()), (Some(true), Some(true)));
+    assert_eq!(answer["flows_cut"], 3);
+    assert_eq!(answer.get("error"), None);
+    assert_eq!(play.saved, [true]);
+    assert_eq!(play.applies, 1, "a switch is an element, not an apply");
+    assert_eq!(play.told.iter().filter(|(name, _)| *name == "lan_only").count(), 1);
+    play.event(Event::Wake(Wake::Nftables(None)));
+    play.pass(200);
+    assert_eq!(play.applies, 1, "what is wanted has followed the switch");
+}
+
+#[test]
+fn a_temporary_switch_outlives_the_daemon_and_not_a_changed_configuration() {
+    let mut play = Play::started(OFF);
+    play.call("lan_only", json!({ "enabled": true, "persist": false }));
+    assert!(play.saved.is_empty());
+    let note = play.run_state.clone().expect("a note in the run directory");
+
+    let mut next = Play::new(OFF);
+    next.run_state = Some(note);
+    next.event(Event::Started);
+    assert!(next.on, "a respawned daemon keeps it");
+    next.lanward = ON.into();
+    next.event(Event::Wake(Wake::Config));
+    next.lanward = OFF.into();
+    next.event(Event::Wake(Wake::Config));
+    assert!(!next.on, "the configuration has spoken since");
+}
+
+#[test]
+fn a_switch_that_cannot_be_saved_holds_and_says_so() {
+    let mut play = Play::started(OFF);
+    play.save_fails = true;
+    let answer = play.call("lan_only", json!({ "enabled": true }));
+    assert_eq!(answer["enforced"], true);
+    assert!(answer["error"].as_str().unwrap().contains("read-only"));
+    assert!(play.run_state.is_some());
+}
+
+#[test]
+fn a_switch_on_a_lost_table_puts_the_table_back_first() {
+    let mut play = Play::started(OFF);
+    play.table = None;
+    let answer = play.call("lan_only", json!({ "enabled": true }));
+    assert_eq!(answer["enforced"], true);
+    assert_eq!(play.applies, 2);
+}
+
+#[test]
+fn a_pause_ends_by_itself_and_what_began_in_it_is_cut() {
+    let mut play = Play::started(ON);
+    let cuts = play.cuts;
+    let answer = play.call("pause", json!({ "minutes": 1 }));
+    assert_eq!((answer["paused_seconds"].as_u64(), answer["enforced"].as_bool()), (Some(60), Some(false)));
+    assert_eq!(play.cuts, cuts, "nothing is cut while it is paused");
+    play.pass(59_000);
+    assert_eq!(play.call("status", json!({}))["lan_only"]["paused_seconds"], 1);
+    play.flows = 2;
+    play.pass(2_000);
+    assert_eq!(play.cuts, cuts + 1);
+    assert_eq!(play.call("status", json!({}))["lan_only"]["enforced"], true);
+    assert_eq!(play.told.iter().filter(|(name, _)| *name == "pause").count(), 2);
+}
+
+#[test]
+fn resume_and_switching_on_end_a_pause() {
+    let mut play = Play::started(ON);
+    play.call("pause", json!({ "minutes": 60 }));
+    assert_eq!(play.call("resume", json!({}))["enforced"], true);
+    play.call("pause", json!({ "minutes": 60 }));
+    assert_eq!(play.call("lan_only", json!({ "enabled": true }))["paused_seconds"], 0);
+    assert_eq!(play.pause_ends, None);
+}
+
+#[test]
+fn a_pause_that_makes_no_sense_is_an_error_with_a_message() {
+    let mut play = Play::started(ON);
+    for minutes in [0, -1, 10_081, i64::MAX] {
+        let answer = play.call("pause", json!({ "minutes": minutes }));
+        assert!(answer["error"].as_str().unwrap().contains("minutes"), "{answer}");
+        assert_eq!(answer["enforced"], true);
+    }
+    let mut off = Play::started(OFF);
+    assert!(off.call("pause", json!({ "minutes": 5 }))["error"].as_str().unwrap().contains("off"));
+}
+
+#[test]
+fn a_lost_table_is_back_within_a_second_with_the_rest_of_its_pause() {
+    let mut play = Play::started(ON);
+    play.call("pause", json!({ "minutes": 10 }));
+    play.pass(60_000);
+    play.lose_table();
+    play.pass(200);
+    assert!(play.table.is_some());
+    let left = play.pause_ends.unwrap() - play.now.monotonic;
+    assert!((530_000..=540_000).contains(&left), "{left}");
+    let told: Vec<&str> = play.told.iter().map(|(name, _)| *name).collect();
+    assert!(told.windows(2).any(|pair| pair == ["table.lost", "table.restored"]) || told.contains(&"table.restored"));
+    assert_eq!(play.told.iter().filter(|(name, _)| *name == "table.lost").count(), 1);
+}
+
+#[test]
+fn a_table_that_the_firewalls_include_put_back_gets_its_pause_back() {
+    let mut play = Play::started(ON);
+    play.call("pause", json!({ "minutes": 10 }));
+    play.pass(1_000);
+    play.pause_ends = None;
+    play.event(Event::Wake(Wake::Nftables(Some("nft".into()))));
+    play.pass(200);
+    assert!(play.pause_ends.is_some());
+    assert_eq!(play.applies, 1);
+}
+
+#[test]
+fn an_apply_that_fails_is_tried_again_ever_more_slowly_and_logged_once() {
+    let mut play = Play::new(ON);
+    play.apply_fails = Some("Operation not permitted");
+    play.event(Event::Started);
+    play.pass(300_000);
+    assert!((8..40).contains(&play.applies), "{}", play.applies);
+    assert_eq!(play.logged("could not be applied"), 1);
+    let status = play.call("status", json!({}));
+    assert_eq!((status["applied"].as_bool(), status["lan_only"]["enforced"].as_bool()), (Some(false), Some(false)));
+    assert!(status["error"].as_str().unwrap().contains("not permitted"));
+    play.apply_fails = None;
+    play.pass(31_000);
+    assert_eq!(play.call("status", json!({}))["applied"], true);
+}
+
+#[test]
+fn a_wrong_configuration_is_refused_and_what_was_applied_stays() {
+    let mut play = Play::started(ON);
+    play.lanward = "config lan_only 'lan_only'\n\toption enabled '0'\n\toption level 'hard'\n".into();
+    let answer = play.call("reload", json!({}));
+    assert_eq!(answer["applied"], false);
+    assert_eq!(answer["problems"][0]["option"], "lanward.lan_only.level");
+    assert!(play.on && play.applies == 1);
+    play.lanward = OFF.into();
+    let answer = play.call("reload", json!({}));
+    assert_eq!((answer["applied"].as_bool(), answer["problems"].as_array().unwrap().len()), (Some(true), 0));
+    assert!(!play.on);
+}
+
+#[test]
+fn the_first_start_on_a_wrong_configuration_takes_the_closed_form() {
+    let mut play = Play::started("config lan_only 'lan_only'\n\toption enabled 'yess'\n");
+    assert!(play.on);
+    assert_eq!(play.call("status", json!({}))["applied"], false);
+    assert_eq!(play.call("status", json!({}))["lan_only"]["enforced"], true);
+}
+
+#[test]
+fn a_zone_that_goes_missing_does_not_take_the_drop_with_it() {
+    let mut play = Play::started(ON);
+    let before = play.table.clone();
+    play.firewall = LAN.replace("'wan'", "'uplink'");
+    play.event(Event::Wake(Wake::Config));
+    assert_eq!(play.table, before);
+    assert!(play.call("status", json!({}))["problems"][0]["option"].as_str().unwrap().ends_with("dest_zone"));
+    assert_eq!(play.logged("uplink"), 1);
+    play.event(Event::Wake(Wake::Links));
+    play.pass(1000);
+    assert_eq!(play.logged("uplink"), 1, "a problem is logged once");
+}
+
+#[test]
+fn observing_counts_with_the_switch_off_and_cuts_nothing() {
+    let mut play = Play::started("config lan_only 'lan_only'\n\toption enabled '0'\n\toption observe '1'\n");
+    assert!(play.on, "the rules see packets");
+    assert_eq!(play.cuts, 0);
+    let status = play.call("status", json!({}));
+    assert_eq!((status["lan_only"]["enabled"].as_bool(), status["lan_only"]["enforced"].as_bool()), (Some(false), Some(false)));
+}
+
+#[test]
+fn the_schedule_cuts_when_it_begins_to_hold() {
+    // 12:00 UTC on a Wednesday; it holds from 13:00.
+    let mut play = Play::started("config lan_only 'lan_only'\n\toption enabled '1'\n\toption start '13:00'\n\toption stop '14:00'\n");
+    let status = play.call("status", json!({}));
+    assert_eq!((status["lan_only"]["enforced"].as_bool(), play.cuts), (Some(false), 0));
+    play.pass(62 * 60_000);
+    assert_eq!(play.cuts, 1);
+    assert_eq!(play.call("status", json!({}))["lan_only"]["enforced"], true);
+    play.pass(60 * 60_000);
+    assert_eq!(play.call("status", json!({}))["lan_only"]["enforced"], false);
+}
+
+#[test]
+fn unknown_methods_and_missing_arguments_have_their_status() {
+    let mut play = Play::started(ON);
+    for (method, status) in [("frob", Status::MethodNotFound), ("lan_only", Status::InvalidArgument), ("pause", Status::InvalidArgument)] {
+        play.event(Event::Call { id: caller(), method: method.into(), arguments: Map::new() });
+        assert_eq!(play.answers.pop(), Some(Err(status)), "{method}");
+    }
+}
+
+#[test]
+fn counters_go_on_over_a_lost_table() {
+    let mut play = Play::started(ON);
+    let reading = |packets| {
+        let counters = [(ruleset::DROPPED[0].to_string(), Counter { packets, bytes: packets * 100 })].into();
+        Ok(Reading { present: true, counters, ..Reading::default() })
+    };
+    for (packets, sum) in [(5, 5), (9, 9), (2, 11), (2, 11), (0, 11), (1, 12)] {
+        play.event(Event::Read { result: reading(packets), call: caller(), reply: Reply::Status });
+        let answer = play.answers.pop().unwrap().unwrap();
+        assert_eq!(answer["lan_only"]["dropped_packets"], sum);
+    }
+}
+
+#[test]
+fn the_note_about_an_unsaved_switch_survives_its_own_encoding_and_nothing_else() {
+    let note = Override { on: true, configured: false };
+    assert_eq!(Override::decode(note.encode().as_bytes()), Some(note));
+    for text in ["", "{}", "null", "[1]", "{\"lan_only\":1,\"configured\":false}", "\u{0}\u{1}"] {
+        assert_eq!(Override::decode(text.as_bytes()), None, "{text:?}");
+    }
+}
+
+#[test]
+fn termination_leaves_the_table() {
+    let mut play = Play::started(ON);
+    play.event(Event::Terminate);
+    assert!(play.exited && play.table.is_some() && play.on);
+}

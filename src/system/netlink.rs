@@ -1,0 +1,55 @@
+//! The frame that all netlink messages share (`linux/netlink.h`).
+
+/// `struct nlmsghdr`
+const NLMSGHDR: usize = 16;
+
+/// One message of a datagram.
+pub(super) struct Message<'a> {
+    pub(super) kind: u16,
+    pub(super) flags: u16,
+    pub(super) sequence: u32,
+    pub(super) payload: &'a [u8],
+}
+
+impl Message<'_> {
+    /// The error number of `NLMSG_ERROR` and `NLMSG_DONE`, 0 for success.
+    pub(super) fn status(&self) -> Option<i32> {
+        let code = self.payload.first_chunk().map(|bytes| i32::from_ne_bytes(*bytes))?;
+        code.checked_neg()
+    }
+}
+
+/// A datagram's messages; `None` once, at the end, for what is no message.
+pub(super) struct Messages<'a>(&'a [u8]);
+
+impl<'a> Messages<'a> {
+    pub(super) fn new(datagram: &'a [u8]) -> Self {
+        Self(datagram)
+    }
+
+    fn split(&self) -> Option<(Message<'a>, &'a [u8])> {
+        let length = usize::try_from(u32::from_ne_bytes(*self.0.first_chunk()?)).ok()?;
+        let header = self.0.get(..NLMSGHDR)?;
+        let message = Message {
+            kind: u16::from_ne_bytes(*header.get(4..)?.first_chunk()?),
+            flags: u16::from_ne_bytes(*header.get(6..)?.first_chunk()?),
+            sequence: u32::from_ne_bytes(*header.get(8..)?.first_chunk()?),
+            payload: self.0.get(NLMSGHDR..length)?,
+        };
+        let padded = length.checked_add(3)? & !3;
+        Some((message, self.0.get(padded..).unwrap_or_default()))
+    }
+}
+
+impl<'a> Iterator for Messages<'a> {
+    type Item = Option<Message<'a>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let split = self.split();
+        self.0 = split.as_ref().map_or(&[][..], |(_, rest)| rest);
+        Some(split.map(|(message, _)| message))
+    }
+}

@@ -1,0 +1,113 @@
+//! What the diagnosis wants to know of the router beyond the configuration: collected here, judged in [`crate::check`].
+
+use crate::check::{BaseChain, Daemon, Facts, Table, TableState, Upnp};
+use crate::daemon::Paths;
+use crate::network::Links;
+use crate::nft::netlink::neighbours::Neighbour;
+use crate::state::Known;
+use crate::system::conntrack::Conntrack;
+use crate::system::nftables::{Nftables, Verdict};
+use crate::system::storage;
+use crate::system::ubus::CallError;
+use crate::uci;
+use std::path::Path;
+
+const FW4: &str = "/sbin/fw4";
+const LEASES: &str = "/var/run/miniupnpd.leases";
+const MINIUPNPD_PID: &str = "/var/run/miniupnpd.pid";
+
+/// For the daemon, which has the kernel's ear.
+pub fn facts(paths: &Paths, nftables: &mut Nftables, links: Links, known: Known) -> Facts {
+    let table = match known.wanted.as_ref().map(|wanted| nftables.verify(wanted)) {
+        None | Some(Err(_)) => TableState::NotAsked,
+        Some(Ok(Verdict::Same)) => TableState::Same,
+        Some(Ok(Verdict::Missing)) => TableState::Missing,
+        Some(Ok(Verdict::Differs(differences))) => TableState::Differs(differences),
+    };
+    let (tables, chains) = neighbours(nftables);
+    let tables_seen = tables.clone().unwrap_or_default();
+    Facts { table, chains, upnp: upnp(paths, &tables_seen), tables, missing: missing(), ..without_kernel(paths, links, known, Daemon::Asking) }
+}
+
+/// For the command line on a router whose daemon does not answer, as root or not.
+#[must_use]
+pub fn facts_without_daemon(paths: &Paths, known: Known, error: &CallError) -> Facts {
+    let daemon = match error {
+        CallError::NoBus(error) => Daemon::NoBus(error.to_string()),
+        CallError::NoObject(_) => Daemon::NotOnBus,
+        other => Daemon::NoBus(other.to_string()),
+    };
+    match Nftables::open() {
+        Ok(mut nftables) => Facts { daemon, ..facts(paths, &mut nftables, Links::default(), known) },
+        Err(_) => without_kernel(paths, Links::default(), known, daemon),
+    }
+}
+
+fn without_kernel(paths: &Paths, links: Links, known: Known, daemon: Daemon) -> Facts {
+    Facts {
+        config: known.config,
+        problems: known.problems,
+        network: known.network,
+        links,
+        firewall: known.firewall,
+        fw4_installed: Path::new(FW4).exists(),
+        tables: None,
+        chains: Vec::new(),
+        table: TableState::NotAsked,
+        missing: Vec::new(),
+        upnp: upnp(paths, &[]),
+        clock: known.unix,
+        build: build_time(),
+        timezone: Ok(known.time_zone),
+        daemon,
+        profiles: known.profiles,
+    }
+}
+
+/// All tables and base chains; `None` where the kernel refuses to tell.
+fn neighbours(nftables: &mut Nftables) -> (Option<Vec<Table>>, Vec<BaseChain>) {
+    let Ok(tables) = nftables.tables() else {
+        return (None, Vec::new());
+    };
+    let tables = tables.into_iter().map(|(family, name)| Table { family: family.into(), name }).collect();
+    let chain = |(family, neighbour): (&str, Neighbour)| BaseChain {
+        family: family.into(),
+        table: neighbour.table,
+        chain: neighbour.chain,
+        hook: neighbour.hook.into(),
+        priority: neighbour.priority,
+    };
+    let chains = nftables.base_chains().unwrap_or_default();
+    (Some(tables), chains.into_iter().map(chain).collect())
+}
+
+fn upnp(paths: &Paths, tables: &[Table]) -> Upnp {
+    let package = storage::read(&paths.config_dir.join("upnpd")).ok().flatten();
+    let package = package.and_then(|text| uci::parse(&text).ok()).unwrap_or_default();
+    let enabled = package
+        .of_kind("upnpd")
+        .any(|section| matches!(section.option("enabled"), Some("1" | "on" | "true" | "yes" | "enabled")));
+    let leases = storage::read(Path::new(LEASES)).ok().flatten().unwrap_or_default();
+    let table = tables.iter().any(|table| table.name == "miniupnpd");
+    Upnp {
+        enabled,
+        running: table || Path::new(MINIUPNPD_PID).exists(),
+        leases: String::from_utf8_lossy(&leases).into_owned(),
+    }
+}
+
+/// Kernel features that the program cannot do without, by the name of OpenWrt's module. Asked, not looked up: they may be built in.
+fn missing() -> Vec<String> {
+    let mut missing = Vec::new();
+    const NOTHING: u8 = 255;
+    let asked = Conntrack::open().and_then(|mut conntrack| conntrack.flows(NOTHING, &mut |_| false));
+    if asked.is_err() {
+        missing.push("nf_conntrack_netlink".to_string());
+    }
+    missing
+}
+
+/// Seconds since 1970 of the source that this program was built from (reproducible builds set it), or 0.
+fn build_time() -> u64 {
+    option_env!("SOURCE_DATE_EPOCH").and_then(|epoch| epoch.parse().ok()).unwrap_or(0)
+}

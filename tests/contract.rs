@@ -1,0 +1,39 @@
+//! What has to agree: the option table, the shipped configuration, the documents, the bus.
+
+use lanward::config;
+use lanward::report::METHODS;
+use std::fs;
+use std::path::Path;
+
+fn file(name: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+#[test]
+fn both_readmes_name_every_option_and_every_method() {
+    for readme in ["README.md", "README.ja.md"] {
+        let text = file(readme);
+        for option in config::OPTIONS {
+            assert!(text.contains(&format!("`{}`", option.name)), "{readme} does not name {}.{}", option.system.word(), option.name);
+        }
+        for method in METHODS {
+            assert!(text.contains(&format!("`{}`", method.name)), "{readme} does not name the method {}", method.name);
+        }
+    }
+}
+
+#[test]
+fn the_shipped_configuration_is_the_default() {
+    let (shipped, problems) = config::read_text(Some(file("files/etc/config/lanward").as_bytes()));
+    assert_eq!(problems, []);
+    assert_eq!(shipped, config::read_text(None).0);
+}
+
+#[test]
+fn the_readmes_begin_with_the_two_commands() {
+    for readme in ["README.md", "README.ja.md"] {
+        let text = file(readme);
+        let head: String = text.lines().take(40).collect();
+        assert!(head.contains("make demo") && head.contains("make test"), "{readme}");
+    }
+}

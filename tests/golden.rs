@@ -1,0 +1,127 @@
+//! Cause and effect in one file: configuration and facts in, expected script and problems out.
+//!
+//! `tests/golden/SYSTEM/NN_case` holds blocks, each begun by a line `== NAME ==`. `lanward` is the configuration; `firewall`, `network`, `netifd` (JSON) and
+//! `now` (seconds since 1970), `time zone` are given where they differ from the recorded router in `tests/openwrt/`; `problems`, `warnings` and
+//! `script` are expected. `LANWARD_GOLDEN=rewrite cargo test --test golden` writes what is, for review as a diff. Each script also goes through the real `nft -c`.
+
+use lanward::{config, network, nft, policy, ruleset, uci};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// Wednesday 2026-11-25 12:00:00 UTC.
+const NOW: u64 = 1_795_608_000;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests")
+}
+
+fn blocks(text: &str) -> BTreeMap<String, String> {
+    let mut blocks: BTreeMap<String, String> = BTreeMap::new();
+    let mut name = String::new();
+    for line in text.lines() {
+        if let Some(heading) = line.strip_prefix("== ").and_then(|line| line.strip_suffix(" ==")) {
+            name = heading.to_string();
+            blocks.entry(name.clone()).or_default();
+        } else {
+            let block = blocks.entry(name.clone()).or_default();
+            block.push_str(line);
+            block.push('\n');
+        }
+    }
+    blocks
+}
+
+/// The three expected blocks, as they are.
+fn results(given: &BTreeMap<String, String>) -> BTreeMap<&'static str, String> {
+    let recorded = |name: &str| fs::read_to_string(root().join("openwrt").join(name)).unwrap();
+    let package = |name: &str| {
+        let text = given.get(name).cloned().unwrap_or_else(|| recorded(&format!("{name}.uci")));
+        uci::parse(text.as_bytes()).unwrap_or_else(|error| panic!("{name}: {error:?}"))
+    };
+    let netifd = given.get("netifd").cloned().unwrap_or_else(|| recorded("network.interface.dump.json"));
+    let netifd = serde_json::from_str(&netifd).unwrap_or_else(|error| panic!("netifd: {error}"));
+    let (firewall, network_file) = (package("firewall"), package("network"));
+
+    let (config, mut problems) = config::read_text(given.get("lanward").map(String::as_bytes));
+    let network = network::read(&network::Sources {
+        firewall: Some(&firewall),
+        network: Some(&network_file),
+        netifd: Some(&netifd),
+        links: &network::Links::default(),
+    });
+    let now = given.get("now").map_or(NOW, |now| now.trim().parse().unwrap());
+    let zone = given.get("time zone").map(|zone| zone.trim()).unwrap_or_default();
+    let compiled = policy::compile(&config, &network, zone, now);
+    problems.extend(compiled.problems);
+    let on = config.lan_only.enabled || config.lan_only.observe;
+    let table = ruleset::lay_out(&compiled.policy, on);
+
+    let mut listed = String::new();
+    for problem in problems {
+        let _ = writeln!(listed, "{}: {}{}", problem.option, problem.message, if problem.restricts { "" } else { " [goes on]" });
+    }
+    let warnings = compiled.warnings.iter().map(|warning| format!("{warning}\n")).collect();
+    BTreeMap::from([("problems", listed), ("script", nft::text::script(&table)), ("warnings", warnings)])
+}
+
+fn cases() -> Vec<PathBuf> {
+    let mut cases = Vec::new();
+    for system in fs::read_dir(root().join("golden")).unwrap() {
+        cases.extend(fs::read_dir(system.unwrap().path()).unwrap().map(|case| case.unwrap().path()));
+    }
+    cases.sort();
+    assert!(!cases.is_empty());
+    cases
+}
+
+#[test]
+fn every_case_gives_what_it_expects() {
+    let rewrite = std::env::var_os("LANWARD_GOLDEN").is_some_and(|value| value == "rewrite");
+    let mut wrong = Vec::new();
+    for path in cases() {
+        let text = fs::read_to_string(&path).unwrap();
+        let given = blocks(&text);
+        let results = results(&given);
+        let expected: BTreeMap<&str, String> =
+            results.keys().map(|name| (*name, given.get(*name).cloned().unwrap_or_default())).collect();
+        if results == expected {
+            continue;
+        }
+        if rewrite {
+            let mut new = text.split("== problems ==").next().unwrap().to_string();
+            for name in ["problems", "warnings", "script"] {
+                let _ = write!(new, "== {name} ==\n{}", results[name]);
+            }
+            fs::write(&path, new).unwrap();
+            continue;
+        }
+        for (name, result) in &results {
+            if expected[name] != *result {
+                wrong.push(format!("{}: {name}\n--- expected\n{}--- is\n{result}", path.display(), expected[name]));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_script_is_taken_by_the_real_nft() {
+    let works = Command::new("unshare").args(["-n", "nft", "list", "ruleset"]).stderr(Stdio::null()).status();
+    if !works.is_ok_and(|status| status.success()) {
+        assert!(std::env::var_os("CI").is_none(), "nft or root is missing");
+        println!("SKIP: golden scripts through nft -c: nft or root is missing");
+        return;
+    }
+    let directory = std::env::temp_dir().join(format!("lanward-golden-{}", std::process::id()));
+    fs::create_dir_all(&directory).unwrap();
+    for path in cases() {
+        let script = directory.join("script.nft");
+        fs::write(&script, &results(&blocks(&fs::read_to_string(&path).unwrap()))["script"]).unwrap();
+        let output = Command::new("unshare").args(["-n", "nft", "-c", "-f"]).arg(&script).output().unwrap();
+        assert!(output.status.success(), "{}: {}", path.display(), String::from_utf8_lossy(&output.stderr));
+    }
+    fs::remove_dir_all(directory).unwrap();
+}

@@ -1,0 +1,382 @@
+//! The real nft as oracle: running it, reading what it prints, and what it would send.
+
+use lanward::nft::netlink::{attributes, expressions, Attribute, Endian};
+use lanward::nft::{text, Direction, Family, Field, Match, Rule, State, Statement, Table, Value};
+use netlink_packet_core::Emitable;
+use proptest::prelude::*;
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+fn program() -> String {
+    std::env::var("LANWARD_NFT").unwrap_or_else(|_| "nft".into())
+}
+
+/// Puts this thread in a network namespace of its own; false, and loudly so, if this machine cannot.
+pub fn namespace() -> bool {
+    let why = if !nix::unistd::geteuid().is_root() {
+        "not root"
+    } else if Command::new(program()).arg("--version").output().is_err() {
+        "no nft"
+    } else if let Err(error) = nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET) {
+        eprintln!("SKIP: no network namespace: {error}");
+        assert!(std::env::var_os("CI").is_none(), "a skip is an error here");
+        return false;
+    } else {
+        return true;
+    };
+    eprintln!("SKIP: {why}");
+    assert!(std::env::var_os("CI").is_none(), "a skip is an error here");
+    false
+}
+
+fn run(args: &[&str], input: &str) -> String {
+    let mut child = Command::new(program())
+        .args(args)
+        .env("TZ", "UTC")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let output = std::thread::scope(|scope| {
+        scope.spawn(move || stdin.write_all(input.as_bytes()));
+        child.wait_with_output().unwrap()
+    });
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "nft {args:?}: {told}\n{}",
+        if input.len() < 20_000 { input } else { "" }
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
+
+pub fn nft(args: &[&str], input: &str) {
+    run(args, input);
+}
+
+pub fn nft_output(args: &[&str]) -> String {
+    run(args, "")
+}
+
+/// The listing without what goes on by itself, and with elements in one order: the kernel's is by hash.
+pub fn without_expiry(listing: &str) -> String {
+    let joined = listing.replace(",\n", ", ");
+    let mut out = String::new();
+    for line in joined.lines() {
+        let Some((start, elements)) = line.split_once("elements = {") else {
+            let _ = writeln!(out, "{line}");
+            continue;
+        };
+        let elements = elements.trim().trim_end_matches('}');
+        let mut elements: Vec<String> = elements
+            .split(',')
+            .map(|element| {
+                let (key, rest) = element.split_once(" expires ").unwrap_or((element, ""));
+                let rest = rest.trim().split_once(' ').map_or("", |(_, rest)| rest);
+                format!("{} {rest}", key.trim()).trim().to_owned()
+            })
+            .collect();
+        elements.sort();
+        let _ = writeln!(out, "{start}elements = {{ {} }}", elements.join(", "));
+    }
+    out
+}
+
+/// The blocks of a listing in one order: the kernel lists sets and chains in the order of their making.
+pub fn sorted_blocks(listing: &str) -> Vec<String> {
+    let mut blocks: Vec<String> = without_expiry(listing)
+        .split("\n\n")
+        .map(|block| block.trim_matches(['\n', '}', ' ', '{']).to_owned())
+        .collect();
+    blocks[0] = blocks[0]
+        .split_once('\n')
+        .map_or_else(String::new, |(_, rest)| rest.to_owned());
+    blocks.sort();
+    blocks
+}
+
+/// A listing, ours or nft's, in a form that both have: white space, times as seconds.
+pub fn normalized(listing: &str) -> String {
+    let mut out = without_expiry(listing);
+    while let Some(at) = out.find("\"2026-") {
+        let end = at + 1 + out[at + 1..].find('"').unwrap();
+        let when = out[at + 1..end].to_owned();
+        out.replace_range(at..=end, &seconds(&when).to_string());
+    }
+    let words: Vec<&str> = out.split_whitespace().collect();
+    words.join(" ")
+}
+
+/// Fails at the first word that is not the same, and shows what is around it.
+pub fn assert_same_words(ours: &str, theirs: &str) {
+    let (ours, theirs): (Vec<&str>, Vec<&str>) = (ours.split(' ').collect(), theirs.split(' ').collect());
+    let end = ours.len().max(theirs.len());
+    let Some(at) = (0..end).find(|at| ours.get(*at) != theirs.get(*at)) else {
+        return;
+    };
+    let around = |words: &[&str]| words[at.saturating_sub(12).min(words.len())..(at + 8).min(words.len())].join(" ");
+    panic!("ours: {}\ntheirs: {}", around(&ours), around(&theirs));
+}
+
+/// Of a date in November 2026, UTC: 1795000000 is the 18th, 11:06:40.
+fn seconds(date: &str) -> u64 {
+    let numbers: Vec<u64> = date.split(['-', ' ', ':']).map(|part| part.parse().unwrap()).collect();
+    let [2026, 11, day, hour, minute, second] = numbers[..] else {
+        panic!("{date}")
+    };
+    1_795_000_000 - (11 * 3600 + 6 * 60 + 40) - 18 * 86400 + day * 86400 + hour * 3600 + minute * 60 + second
+}
+
+/// Holds every rule of the table against the expressions that nft makes of its text.
+pub fn compare_rules(table: &Table) {
+    let theirs = run(&["--debug=netlink", "-c", "-f", "-"], &text::script(table));
+    let rules: Vec<(&str, &Rule)> = table
+        .chains
+        .iter()
+        .flat_map(|chain| chain.rules.iter().map(|rule| (chain.name.as_str(), rule)))
+        .collect();
+    let theirs = rules_in(&theirs, &table.name);
+    assert_eq!(theirs.len(), rules.len(), "{theirs:?}");
+    for ((chain, rule), theirs) in rules.iter().zip(&theirs) {
+        let ours = printed(&expressions(table, rule, Endian::NATIVE));
+        assert_eq!(&(*chain, ours), theirs, "{rule:?}");
+    }
+}
+
+/// Chain and expressions of each rule in what `nft --debug=netlink` prints.
+fn rules_in<'a>(output: &'a str, table: &str) -> Vec<(&'a str, Vec<String>)> {
+    let mut rules: Vec<(&str, Vec<String>)> = Vec::new();
+    for line in output.lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words[..] {
+            ["inet", name, chain] if name == table => rules.push((chain, Vec::new())),
+            // What begins a chain or the table prints a line of its own, with "use 0".
+            // Before 1.1; does nothing.
+            ["[", "byteorder", .., "2,", "1)", "]"] => {}
+            ["[", ..] => {
+                if let Some((_, list)) = rules.last_mut() {
+                    list.push(words.join(" ").replace(" ]", "").replace("[ ", ""));
+                }
+            }
+            _ => {}
+        }
+    }
+    rules.retain(|(_, list)| !list.is_empty());
+    rules
+}
+
+type Tree<'a> = Vec<(u16, &'a [u8])>;
+
+fn number(tree: &Tree, kind: u16) -> u32 {
+    let value = tree.iter().find(|(found, _)| *found == kind).map(|(_, value)| *value);
+    value.map_or(0, |value| u32::from_be_bytes(value.try_into().unwrap()))
+}
+
+fn text_of(tree: &Tree, kind: u16) -> String {
+    let value = tree.iter().find(|(found, _)| *found == kind).unwrap().1;
+    String::from_utf8(value.strip_suffix(&[0]).unwrap().to_vec()).unwrap()
+}
+
+fn inner<'a>(tree: &Tree<'a>, kind: u16) -> Tree<'a> {
+    tree.iter()
+        .find(|(found, _)| *found == kind)
+        .map_or_else(Vec::new, |(_, value)| attributes(value).collect())
+}
+
+/// As libnftnl prints data: words in the machine's order, the last one short.
+fn data(tree: &Tree, kind: u16) -> String {
+    let value = inner(tree, kind).first().expect("data").1;
+    let words = value.chunks(4).map(|chunk| {
+        let mut word = [0; 4];
+        word[..chunk.len()].copy_from_slice(chunk);
+        format!("0x{:08x}", u32::from_ne_bytes(word))
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// Our expressions in the notation of `nft --debug=netlink`.
+fn printed(list: &[Attribute]) -> Vec<String> {
+    let mut bytes = vec![0; list.buffer_len()];
+    list.emit(&mut bytes);
+    attributes(&bytes)
+        .map(|(_, expression)| {
+            let parts: Tree = attributes(expression).collect();
+            print_expression(&text_of(&parts, 1), &inner(&parts, 2))
+        })
+        .collect()
+}
+
+fn print_expression(name: &str, tree: &Tree) -> String {
+    let n = |kind| number(tree, kind);
+    match name {
+        "meta" => {
+            let keys = [
+                (6, "iifname"),
+                (7, "oifname"),
+                (8, "iiftype"),
+                (15, "nfproto"),
+                (16, "l4proto"),
+                (30, "time"),
+            ];
+            let key = keys.iter().find(|(number, _)| *number == n(2)).unwrap().1;
+            format!("meta load {key} => reg {}", n(1))
+        }
+        "ct" => format!(
+            "ct load {} => reg {}",
+            ["state", "direction", "status"][n(2) as usize],
+            n(1)
+        ),
+        "payload" => {
+            let header = ["link", "network", "transport"][n(2) as usize];
+            format!("payload load {}b @ {header} header + {} => reg {}", n(4), n(3), n(1))
+        }
+        "cmp" => format!("cmp {} reg {} {}", ["eq", "neq"][n(2) as usize], n(1), data(tree, 3)),
+        "bitwise" => format!(
+            "bitwise reg {} = ( reg {} & {} ) ^ {}",
+            n(2),
+            n(1),
+            data(tree, 4),
+            data(tree, 5)
+        ),
+        "byteorder" => format!("byteorder reg {} = hton(reg {}, {}, {})", n(2), n(1), n(5), n(4)),
+        "lookup" => format!(
+            "lookup reg {} set {}{}",
+            n(2),
+            text_of(tree, 1),
+            if n(5) == 1 { " 0x1" } else { "" }
+        ),
+        "objref" => format!("objref type {} name {}", n(1), text_of(tree, 2)),
+        "dynset" => format!(
+            "dynset {} reg_key {} set {}",
+            ["add", "update", "delete"][n(3) as usize],
+            n(4),
+            text_of(tree, 1)
+        ),
+        "immediate" => {
+            let verdict = inner(&inner(tree, 2), 2);
+            let code = match i32::from_be_bytes(number(&verdict, 1).to_be_bytes()) {
+                -3 => format!("jump -> {}", text_of(&verdict, 2)),
+                -4 => format!("goto -> {}", text_of(&verdict, 2)),
+                -5 => "return".into(),
+                0 => "drop".into(),
+                1 => "accept".into(),
+                other => panic!("verdict {other}"),
+            };
+            format!("immediate reg {} {code}", n(1))
+        }
+        _ => panic!("expression {name}"),
+    }
+}
+
+/// Whether nft can read the rule: what it refuses, [`Table::check`] refuses.
+pub fn fits(table: &Table, rule: &Rule) -> bool {
+    let mut table = table.clone();
+    table.chains[5].rules = vec![rule.clone()];
+    table.check().is_ok()
+}
+
+fn any_field_is() -> impl Strategy<Value = Match> {
+    let address = any::<u32>().prop_map(|n| Value::Ipv4Addr(n.into()));
+    let address6 = any::<u128>().prop_map(|n| Value::Ipv6Addr(n.into()));
+    let port = any::<u16>().prop_map(Value::InetService);
+    let port_field = prop::sample::select(vec![Field::UdpSport, Field::UdpDport, Field::TcpSport, Field::TcpDport]);
+    let name = "[a-z][a-z0-9.@_-]{0,14}".prop_map(Value::Ifname);
+    let device = || prop::sample::select(vec![Field::IifName, Field::OifName]);
+    prop_oneof![
+        4 => (port_field, port).prop_map(|(field, value)| Match::Is(field, value)),
+        2 => (prop::sample::select(vec![Field::Ip4Saddr, Field::Ip4Daddr]), address).prop_map(|(field, value)| Match::Is(field, value)),
+        2 => (prop::sample::select(vec![Field::Ip6Saddr, Field::Ip6Daddr]), address6).prop_map(|(field, value)| Match::Is(field, value)),
+        1 => any::<[u8; 6]>().prop_map(|address| Match::Is(Field::EtherSaddr, Value::EtherAddr(address))),
+        1 => (device(), name).prop_map(|(field, value)| Match::Is(field, value)),
+        1 => (device(), "[a-z][a-z0-9.@_-]{0,13}").prop_map(|(field, start)| Match::BeginsWith(field, start)),
+        1 => prop::sample::select(vec![6u8, 17, 1, 255]).prop_map(|n| Match::Is(Field::L4Proto, Value::InetProto(n))),
+        1 => (1_700_000_000u64..4_000_000_000).prop_map(|n| Match::Is(Field::Time, Value::Time(n))),
+    ]
+}
+
+fn any_lookup() -> impl Strategy<Value = Match> {
+    use Field::*;
+    let keys: Vec<(Vec<Field>, &str)> = vec![
+        (vec![L4Proto], "on"),
+        (vec![Time], "off"),
+        (vec![Time], "moments"),
+        (vec![UdpDport], "ports"),
+        (vec![TcpSport], "ports"),
+        (vec![Ip4Daddr, UdpDport], "redirects"),
+        (vec![Ip4Saddr, TcpDport], "redirects"),
+        (vec![L4Proto, UdpDport], "services"),
+        (vec![Ip4Saddr], "hosts"),
+        (vec![Ip4Daddr], "nets4"),
+        (vec![Ip6Saddr], "nets"),
+        (vec![IifName], "members"),
+        (vec![OifName], "members"),
+        (vec![EtherSaddr], "macs"),
+        (vec![EtherSaddr, Ip4Daddr, OifName], "triples"),
+        (vec![Ip6Saddr, TcpSport], "pairs"),
+    ];
+    (prop::sample::select(keys), any::<bool>()).prop_map(|((fields, set), is_in)| match is_in {
+        true => Match::In(fields, set.into()),
+        false => Match::NotIn(fields, set.into()),
+    })
+}
+
+fn any_state() -> impl Strategy<Value = Match> {
+    let states = vec![
+        State::Invalid,
+        State::Established,
+        State::Related,
+        State::New,
+        State::Untracked,
+    ];
+    prop_oneof![
+        prop::sample::subsequence(states, 1..=5).prop_map(Match::State),
+        Just(Match::StatusDnat),
+        Just(Match::Direction(Direction::Reply)),
+        Just(Match::Family(Family::Ipv4)),
+        Just(Match::Family(Family::Ipv6)),
+    ]
+}
+
+fn any_action() -> impl Strategy<Value = Vec<Statement>> {
+    let counter = Statement::Counter("other".into());
+    let update = Statement::Update {
+        set: "seen".into(),
+        key: vec![Field::Ip4Saddr],
+    };
+    let update6 = Statement::Update {
+        set: "seen6".into(),
+        key: vec![Field::Ip6Daddr, Field::TcpDport],
+    };
+    prop::sample::select(vec![
+        vec![],
+        vec![counter.clone()],
+        vec![update.clone()],
+        vec![update6],
+        vec![update, counter],
+    ])
+}
+
+/// Rules over the sets of the rich table, some of which no packet can match: see [`fits`].
+pub fn any_rule() -> impl Strategy<Value = Rule> {
+    let condition = prop_oneof![5 => any_field_is(), 4 => any_lookup(), 1 => any_state()].prop_map(Statement::Match);
+    let last = vec![
+        Statement::Accept,
+        Statement::Drop,
+        Statement::Return,
+        Statement::Goto("other".into()),
+    ];
+    let parts = (
+        prop::collection::vec(condition, 0..5),
+        any_action(),
+        prop::sample::select(last),
+        "[ !#-~]{0,40}",
+    );
+    parts.prop_map(|(mut statements, actions, last, comment)| {
+        statements.extend(actions);
+        statements.push(last);
+        Rule { statements, comment }
+    })
+}

@@ -1,0 +1,109 @@
+//! What `make bench` measures with.
+
+use crate::namespace::Namespace;
+use serde_json::{json, Value};
+use std::fmt;
+use std::io::Write as _;
+use std::net::Ipv4Addr;
+use std::process::{Command, Stdio};
+
+/// Measured several times.
+#[derive(Debug, Clone)]
+pub struct Spread(Vec<f64>);
+
+impl Spread {
+    /// Of these values.
+    ///
+    /// # Panics
+    /// If there are none.
+    #[must_use]
+    pub fn of(mut values: Vec<f64>) -> Self {
+        assert!(!values.is_empty(), "nothing was measured");
+        values.sort_by(f64::total_cmp);
+        Self(values)
+    }
+
+    /// The one in the middle.
+    #[must_use]
+    pub fn median(&self) -> f64 {
+        self.0[self.0.len() / 2]
+    }
+
+    /// The largest.
+    #[must_use]
+    pub fn worst(&self) -> f64 {
+        self.0[self.0.len() - 1]
+    }
+
+    /// Median, smallest and largest.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        json!({ "median": self.median(), "least": self.0[0], "most": self.worst(), "rounds": self.0.len() })
+    }
+}
+
+impl fmt::Display for Spread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.1} (worst {:.1})", self.median(), self.worst())
+    }
+}
+
+/// A table of somebody else's with 200 000 intervals, as block lists have them.
+///
+/// # Panics
+/// If nft refuses it.
+pub fn load_foreign_set(router: &Namespace) {
+    let mut script =
+        "table inet foreign {\n\tset blocked {\n\t\ttype ipv4_addr; flags interval; elements = {\n".to_owned();
+    for number in 0..200_000_u32 {
+        let first = 0x0b00_0000 + number * 16;
+        script.push_str(&format!("{}-{},\n", Ipv4Addr::from(first), Ipv4Addr::from(first + 6)));
+    }
+    script.push_str("\t\t}\n\t}\n\tchain forward {\n\t\ttype filter hook forward priority -150; policy accept;\n\t\tip saddr @blocked drop\n\t}\n}\n");
+    router.nft(&script);
+}
+
+/// Loads a script by `nft -f`, and says how much memory (KiB) nft had at most.
+///
+/// # Panics
+/// If nft refuses it.
+#[must_use]
+pub fn nft_memory(router: &Namespace, script: &str) -> u64 {
+    router.run(|| {
+        let mut command = Command::new("nft");
+        let mut child = command
+            .args(["-f", "-"])
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("nft is installed");
+        child
+            .stdin
+            .take()
+            .expect("it is piped")
+            .write_all(script.as_bytes())
+            .expect("nft reads");
+        let pid = i32::try_from(child.id()).expect("a process id");
+        let mut status = 0;
+        // SAFETY: zero is a value for a structure of integers; both pointers are to locals that outlive the call.
+        let (waited, usage) = unsafe {
+            let mut usage: libc::rusage = std::mem::zeroed();
+            (libc::wait4(pid, &raw mut status, 0, &raw mut usage), usage)
+        };
+        assert!(waited == pid && status == 0, "nft refuses:\n{script}");
+        u64::try_from(usage.ru_maxrss).unwrap_or(0)
+    })
+}
+
+/// How many packets a device has received.
+///
+/// # Panics
+/// If there is no such device.
+#[must_use]
+pub fn received(namespace: &Namespace, device: &str) -> u64 {
+    let table = namespace.proc_net("dev");
+    let line = table
+        .lines()
+        .find_map(|line| line.trim().strip_prefix(device)?.strip_prefix(':'));
+    let packets = line.and_then(|counts| counts.split_whitespace().nth(1)?.parse().ok());
+    packets.unwrap_or_else(|| panic!("no {device} in\n{table}"))
+}

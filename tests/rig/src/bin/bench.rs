@@ -1,0 +1,302 @@
+//! `make bench`: how fast the switch bites, what memory and what forwarding it costs, and whether a packet escapes; each beside the
+//! same thing done another way, in one run on one machine. `--json` for programs, `--quick` for fewer rounds.
+
+use lanward_rig::bench::{self, Spread};
+use lanward_rig::flood::{Arrivals, Rate};
+use lanward_rig::home::{switched_off, switched_on, Home, Switch};
+use lanward_rig::house::{Family, House, FAMILIES};
+use lanward_rig::probe::now;
+use lanward_rig::session::Session;
+use serde_json::{json, Value};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(unknown) = arguments
+        .iter()
+        .find(|argument| !matches!(argument.as_str(), "--json" | "--quick"))
+    {
+        eprintln!("bench: unknown argument {unknown}; there are --json and --quick");
+        return ExitCode::from(2);
+    }
+    let has = |name: &str| arguments.iter().any(|argument| argument == name);
+    let Some(home) = Home::start("bench", House::plan(), &switched_off("")) else {
+        return ExitCode::FAILURE;
+    };
+    let mut bench = Bench {
+        home,
+        rounds: if has("--quick") { 3 } else { 10 },
+        report: Report::default(),
+    };
+    bench.switching();
+    bench.escapes(if has("--quick") { 100 } else { 1000 });
+    bench.forwarding();
+    if has("--json") {
+        println!("{:#}", json!({ "figures": bench.report.figures }));
+    } else {
+        bench.report.print();
+    }
+    ExitCode::SUCCESS
+}
+
+struct Bench {
+    home: Home,
+    rounds: u32,
+    report: Report,
+}
+
+/// What was measured, for people and for programs.
+#[derive(Default)]
+struct Report {
+    lines: Vec<[String; 4]>,
+    figures: Vec<Value>,
+}
+
+impl Report {
+    fn print(&self) {
+        let head = ["what", "lanward", "beside it", "ratio"].map(str::to_owned);
+        for [what, own, other, ratio] in std::iter::once(&head).chain(&self.lines) {
+            println!("{what:<62} {own:>22} {other:>26} {ratio:>10}");
+        }
+    }
+
+    fn add(&mut self, what: &str, own: String, other: String, ratio: Option<f64>, figure: Value) {
+        let ratio = ratio.map_or_else(String::new, |ratio| format!("{ratio:.2}"));
+        self.lines.push([what.to_owned(), own, other, ratio]);
+        let mut figure = figure;
+        figure["what"] = json!(what);
+        self.figures.push(figure);
+    }
+}
+
+/// One way of switching on, measured several times. Milliseconds, KiB.
+struct Switching {
+    /// From the call until the last packet that still arrived.
+    last_packet: Spread,
+    /// From the call until it returned.
+    returned: Spread,
+    /// The most memory that who did it had.
+    memory: u64,
+}
+
+impl Bench {
+    fn say(&self, what: &str) {
+        eprintln!("measuring: {what} …");
+    }
+
+    fn switching(&mut self) {
+        for foreign in [false, true] {
+            if foreign {
+                self.say("loading a foreign table of 200 000 intervals");
+                bench::load_foreign_set(self.home.house.router());
+            }
+            let beside = if foreign {
+                ", beside 200 000 foreign elements"
+            } else {
+                ""
+            };
+            for flows in [0, 1000] {
+                self.say(&format!("switch on, {flows} flows{beside}"));
+                self.switching_with(flows, beside);
+            }
+            self.say(&format!("reload{beside}"));
+            self.reloading(beside);
+        }
+        self.home.house.router().nft("delete table inet foreign\n");
+    }
+
+    fn switching_with(&mut self, flows: usize, beside: &str) {
+        let sessions = self.sessions(flows);
+        let by_bus = self.by_bus(&sessions);
+        let rss = self.home.daemon.rss_kib();
+        self.home.daemon.kill9();
+        let by_nft = self.by_nft(&sessions);
+        self.home.house.router().nft("delete table inet lanward\n");
+        self.home.daemon.start_again().unwrap_or_else(|why| panic!("{why}"));
+        drop(sessions);
+        let what = |what: &str| format!("{what}, {flows} live flows{beside}");
+        self.report.add(
+            &what("switch on until the last packet, ms"),
+            by_bus.last_packet.to_string(),
+            format!("nft -f {}", by_nft.last_packet),
+            Some(by_nft.last_packet.median() / by_bus.last_packet.median().max(0.01)),
+            json!({ "lanward_ms": by_bus.last_packet.json(), "nft_ms": by_nft.last_packet.json(), "wanted_ms": 10 }),
+        );
+        self.report.add(
+            &what("switch on until the answer, ms"),
+            by_bus.returned.to_string(),
+            format!("nft -f {}", by_nft.returned),
+            Some(by_nft.returned.median() / by_bus.returned.median().max(0.01)),
+            json!({ "lanward_ms": by_bus.returned.json(), "nft_ms": by_nft.returned.json() }),
+        );
+        #[allow(clippy::cast_precision_loss)]
+        let ratio = by_nft.memory as f64 / rss.max(1) as f64;
+        self.report.add(
+            &what("memory, KiB"),
+            rss.to_string(),
+            format!("nft -f {}", by_nft.memory),
+            Some(ratio),
+            json!({ "lanward_kib": rss, "nft_kib": by_nft.memory }),
+        );
+    }
+
+    /// One lively flow to look at, and so many others.
+    fn sessions(&self, others: usize) -> Vec<Session> {
+        let way = self.home.house.way_out(Family::V4);
+        let mut sessions = vec![way.udp_session(50000)];
+        if others > 0 {
+            sessions.push(way.udp_sessions(50001, others, Duration::from_micros(100)));
+        }
+        sessions
+    }
+
+    fn by_bus(&self, sessions: &[Session]) -> Switching {
+        let rounds = (0..self.rounds).map(|_| {
+            let times = measure(sessions, || drop(self.home.switch(Switch::On)));
+            self.home.switch(Switch::Off);
+            revive(sessions);
+            times
+        });
+        let (last, returned): (Vec<f64>, Vec<f64>) = rounds.unzip();
+        Switching {
+            last_packet: Spread::of(last),
+            returned: Spread::of(returned),
+            memory: self.home.daemon.rss_kib(),
+        }
+    }
+
+    fn by_nft(&self, sessions: &[Session]) -> Switching {
+        let (house, mut memory) = (&self.home.house, 0);
+        let script = |config: &str| {
+            house.configure(config);
+            self.home.daemon.print()
+        };
+        let (on, off) = (script(&switched_on("")), script(&switched_off("")));
+        let rounds = (0..self.rounds.min(5)).map(|_| {
+            let times = measure(sessions, || memory = memory.max(bench::nft_memory(house.router(), &on)));
+            house.router().nft(&off);
+            revive(sessions);
+            times
+        });
+        let (last, returned): (Vec<f64>, Vec<f64>) = rounds.unzip();
+        Switching {
+            last_packet: Spread::of(last),
+            returned: Spread::of(returned),
+            memory,
+        }
+    }
+
+    fn reloading(&mut self, beside: &str) {
+        let configs = [
+            switched_on(""),
+            switched_on("option level 'strict'\nlist except_dest '198.18.0.0/15'"),
+        ];
+        let times = (0..self.rounds * 4).zip(configs.iter().cycle()).map(|(_, config)| {
+            self.home.house.configure(config);
+            let call = Instant::now();
+            self.home.daemon.must("reload", &json!({}));
+            call.elapsed().as_secs_f64() * 1e3
+        });
+        let times = Spread::of(times.collect());
+        let script = self.home.daemon.print();
+        let by_nft = (0..self.rounds.min(5)).map(|_| {
+            let call = Instant::now();
+            self.home.house.router().nft(&script);
+            call.elapsed().as_secs_f64() * 1e3
+        });
+        let by_nft = Spread::of(by_nft.collect());
+        self.home.reload(&switched_off(""));
+        self.report.add(
+            &format!("a whole reload{beside}, ms"),
+            times.to_string(),
+            format!("nft -f {by_nft}"),
+            Some(by_nft.median() / times.median().max(0.01)),
+            json!({ "lanward_ms": times.json(), "nft_ms": by_nft.json(), "wanted_ms": 10 }),
+        );
+    }
+
+    fn escapes(&mut self, reloads: u32) {
+        self.say(&format!("{reloads} reloads under a flood"));
+        let house = &self.home.house;
+        self.home.reload(&switched_on(""));
+        let arrivals = Arrivals::at(house.host("internet"), "50000");
+        let floods = FAMILIES.map(|family| house.way_out(family).flood(50000, Rate::Paced(40_000)));
+        let configs = [
+            switched_on("option level 'strict'"),
+            switched_on("list except_dest '198.18.0.0/15'"),
+        ];
+        for (_, config) in (0..reloads).zip(configs.iter().cycle()) {
+            self.home.reload(config);
+        }
+        let sent: u64 = floods.into_iter().map(|flood| flood.stop().0).sum();
+        let escaped = arrivals.count();
+        drop(arrivals);
+        self.home.reload(&switched_off(""));
+        let figure = json!({ "escaped": escaped, "sent": sent, "reloads": reloads, "wanted": 0 });
+        let what = format!("packets escaped in {reloads} reloads under a flood");
+        self.report
+            .add(&what, escaped.to_string(), format!("of {sent} sent"), None, figure);
+    }
+
+    fn forwarding(&mut self) {
+        for family in FAMILIES {
+            self.say(&format!("forwarding over {family}"));
+            let (mut with, mut without) = (Vec::new(), Vec::new());
+            for _ in 0..self.rounds.max(5) {
+                self.home.reload(&switched_on(""));
+                with.push(self.forwarded(family));
+                // Off, the table stays and is left at its first rule; without the daemon it can be taken away altogether.
+                self.home.daemon.kill9();
+                self.home.house.router().nft("delete table inet lanward\n");
+                without.push(self.forwarded(family));
+                self.home.daemon.start_again().unwrap_or_else(|why| panic!("{why}"));
+            }
+            let (with, without) = (Spread::of(with), Spread::of(without));
+            let share = with.median() / without.median().max(1.0);
+            self.report.add(
+                &format!("forwarded packets per second over {family}, switched on"),
+                format!("{:.0}", with.median()),
+                format!("no table {:.0}", without.median()),
+                Some(share),
+                json!({ "with_pps": with.json(), "without_pps": without.json(), "share": share, "wanted_share": 0.98 }),
+            );
+        }
+    }
+
+    /// Packets per second of a flood at full speed that the switch does not concern.
+    fn forwarded(&self, family: Family) -> f64 {
+        let house = &self.home.house;
+        let internet = &house.host("internet").namespace;
+        let flood = house.way_out(family).flood(443, Rate::Full);
+        std::thread::sleep(Duration::from_millis(100));
+        let (began, before) = (Instant::now(), bench::received(internet, "to-wan0"));
+        std::thread::sleep(Duration::from_millis(500));
+        let packets = bench::received(internet, "to-wan0").saturating_sub(before);
+        let took = began.elapsed();
+        drop(flood);
+        #[allow(clippy::cast_precision_loss)]
+        let packets = packets as f64;
+        packets / took.as_secs_f64()
+    }
+}
+
+/// Milliseconds from before `act` until the last packet of any session, and until `act` returned.
+fn measure(sessions: &[Session], act: impl FnOnce()) -> (f64, f64) {
+    let (call, clock) = (now(), Instant::now());
+    act();
+    let returned = clock.elapsed().as_secs_f64() * 1e3;
+    let last = sessions
+        .iter()
+        .map(|session| session.stopped_after(call).expect("switched on, the flow stops"));
+    (last.fold(0.0, f64::max), returned)
+}
+
+fn revive(sessions: &[Session]) {
+    for session in sessions {
+        let end = Instant::now() + Duration::from_secs(10);
+        while !session.goes_on() {
+            assert!(Instant::now() < end, "switched off, the flow goes on");
+        }
+    }
+}

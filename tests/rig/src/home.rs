@@ -1,0 +1,117 @@
+//! A house with everything running in it: the broker, netifd's facts and the daemon.
+
+use crate::broker::Broker;
+use crate::daemon::{self, Caller, Daemon};
+use crate::house::{House, Plan};
+use crate::namespace::Namespace;
+use crate::netifd::Netifd;
+use crate::report_line::skip;
+use lanward::system::ubus::client::call_once;
+use lanward::system::ubus::{CallError, Status};
+use serde_json::{json, Map, Value};
+use std::path::Path;
+use std::time::Duration;
+
+/// How long a call may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The house and the daemon in its router. Dropped in this order: the daemon, then what it talks to, then the house.
+pub struct Home {
+    /// The daemon.
+    pub daemon: Daemon,
+    /// netifd's stand-in.
+    pub netifd: Netifd,
+    /// The bus.
+    pub broker: Broker,
+    /// Where all that runs.
+    pub house: House,
+}
+
+/// `/etc/config/lanward` with `lan_only` switched on and these lines in its section.
+#[must_use]
+pub fn switched_on(options: &str) -> String {
+    section("1", options)
+}
+
+/// `/etc/config/lanward` with `lan_only` switched off and these lines in its section.
+#[must_use]
+pub fn switched_off(options: &str) -> String {
+    section("0", options)
+}
+
+fn section(enabled: &str, options: &str) -> String {
+    let mut text = format!("config lanward 'lanward'\n\nconfig lan_only 'lan_only'\n\toption enabled '{enabled}'\n");
+    for line in options.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        text.push_str(&format!("\t{line}\n"));
+    }
+    text
+}
+
+impl Home {
+    /// Builds the house and starts everything with this `/etc/config/lanward`. `None`, and loudly so, where the machine does not allow
+    /// network namespaces.
+    ///
+    /// # Panics
+    /// If anything else is in the way.
+    #[must_use]
+    pub fn start(test: &str, plan: Plan, config: &str) -> Option<Self> {
+        if let Err(error) = Namespace::new() {
+            skip(test, &format!("no network namespaces here (root is needed): {error}"));
+            return None;
+        }
+        let house = plan.build().unwrap_or_else(|error| panic!("no house: {error}"));
+        house.configure(config);
+        let socket = house.directory().join("ubus.sock");
+        let broker = Broker::start(&socket).unwrap_or_else(|error| panic!("no bus: {error}"));
+        let netifd = Netifd::start(&socket, house.interface_dump()).unwrap_or_else(|error| panic!("{error}"));
+        let daemon = Daemon::start(&house, &daemon::program(), caller(&socket)).unwrap_or_else(|why| panic!("{why}"));
+        Some(Self {
+            daemon,
+            netifd,
+            broker,
+            house,
+        })
+    }
+
+    /// Switches `lan_only` over the bus, without touching the file.
+    pub fn switch(&self, enabled: Switch) -> Value {
+        self.daemon.must(
+            "lan_only",
+            &json!({ "enabled": enabled == Switch::On, "persist": false }),
+        )
+    }
+
+    /// netifd learns what the house has become, and says so.
+    pub fn announce(&self) {
+        self.netifd.change(self.house.interface_dump());
+    }
+
+    /// Writes `/etc/config/lanward` and has it read.
+    pub fn reload(&self, config: &str) -> Value {
+        self.house.configure(config);
+        self.daemon.must("reload", &json!({}))
+    }
+}
+
+/// The switch's positions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Switch {
+    On,
+    Off,
+}
+
+/// One connection for each call, as `ubus call` does it.
+fn caller(socket: &Path) -> Caller {
+    let socket = socket.to_owned();
+    Box::new(move |object, method, arguments| {
+        let nothing = Map::new();
+        let arguments = arguments.as_object().unwrap_or(&nothing);
+        call_once(&socket, object, method, arguments, PATIENCE).map_err(|error| match error {
+            CallError::Status(status) => status.code(),
+            CallError::NoObject(_) => Status::NotFound.code(),
+            CallError::Timeout => Status::Timeout.code(),
+            CallError::NoBus(_) | CallError::Protocol(_) => Status::ConnectionFailed.code(),
+        })
+    })
+}
