@@ -91,9 +91,8 @@ impl State {
 
     fn save(&mut self, then: Then) -> Vec<Action> {
         match then.turned {
-            Some(Turned { on, persist: true }) if on != self.config.lan_only.enabled => {
-                vec![Action::Save { enabled: on, then }]
-            }
+            // Whatever was accepted: the file may have been changed since, or refused, and is what the next boot reads.
+            Some(Turned { on, persist: true }) => vec![Action::Save { enabled: on, then }],
             _ => self.settle(then),
         }
     }

@@ -5,40 +5,46 @@ use crate::event::Reply;
 use crate::system::ubus::Status;
 use serde_json::Map;
 
-const LAN: &str = "config zone\n\toption name 'lan'\n\tlist network 'lan'\n\
+pub(super) const LAN: &str = "config zone\n\toption name 'lan'\n\tlist network 'lan'\n\
     config zone\n\toption name 'wan'\n\tlist network 'wan'\n";
 const NETWORK: &str = "config interface 'lan'\n\toption device 'br-lan'\n\toption proto 'static'\n\
     config interface 'wan'\n\toption device 'wan0'\n\toption proto 'dhcp'\n";
 
 /// A router on a virtual clock: carries out actions as the daemon would, and remembers what was seen.
-struct Play {
-    state: State,
-    now: Now,
-    lanward: String,
-    firewall: String,
-    run_state: Option<String>,
+pub(super) struct Play {
+    pub(super) state: State,
+    pub(super) now: Now,
+    pub(super) lanward: String,
+    pub(super) firewall: String,
+    pub(super) run_state: Option<String>,
     /// The kernel's table.
-    table: Option<Rc<Table>>,
-    on: bool,
-    pause_ends: Option<u64>,
-    apply_fails: Option<&'static str>,
-    save_fails: bool,
-    flows: u32,
-    applies: u32,
-    cuts: u32,
-    saved: Vec<bool>,
-    log: Vec<String>,
-    told: Vec<(&'static str, Value)>,
-    answers: Vec<Result<Value, Status>>,
-    exited: bool,
+    pub(super) table: Option<Rc<Table>>,
+    pub(super) on: bool,
+    pub(super) pause_ends: Option<u64>,
+    pub(super) apply_fails: Option<&'static str>,
+    pub(super) save_fails: bool,
+    /// The configuration file is there and cannot be read.
+    pub(super) unreadable: bool,
+    pub(super) verify_fails: bool,
+    pub(super) links_fail: bool,
+    pub(super) surveys: u32,
+    pub(super) deadlines: u32,
+    pub(super) flows: u32,
+    pub(super) applies: u32,
+    pub(super) cuts: u32,
+    pub(super) saved: Vec<bool>,
+    pub(super) log: Vec<String>,
+    pub(super) told: Vec<(&'static str, Value)>,
+    pub(super) answers: Vec<Result<Value, Status>>,
+    pub(super) exited: bool,
 }
 
-fn caller() -> CallId {
+pub(super) fn caller() -> CallId {
     CallId::for_test()
 }
 
 impl Play {
-    fn new(lanward: &str) -> Self {
+    pub(super) fn new(lanward: &str) -> Self {
         Self {
             state: State::default(),
             now: Now { monotonic: 0, unix: 1_795_608_000 },
@@ -50,6 +56,11 @@ impl Play {
             pause_ends: None,
             apply_fails: None,
             save_fails: false,
+            unreadable: false,
+            verify_fails: false,
+            links_fail: false,
+            surveys: 0,
+            deadlines: 0,
             flows: 0,
             applies: 0,
             cuts: 0,
@@ -61,13 +72,13 @@ impl Play {
         }
     }
 
-    fn started(lanward: &str) -> Self {
+    pub(super) fn started(lanward: &str) -> Self {
         let mut play = Self::new(lanward);
         play.event(Event::Started);
         play
     }
 
-    fn event(&mut self, event: Event) {
+    pub(super) fn event(&mut self, event: Event) {
         let mut queue: std::collections::VecDeque<Action> = self.state.handle(event, self.now).into();
         let mut steps = 0;
         while let Some(action) = queue.pop_front() {
@@ -81,11 +92,12 @@ impl Play {
     }
 
     /// Lets the time pass, with every deadline on the way.
-    fn pass(&mut self, milliseconds: u64) {
+    pub(super) fn pass(&mut self, milliseconds: u64) {
         let end = self.now.monotonic + milliseconds;
         let mut deadlines = 0;
         while let Some(due) = self.state.next_deadline().filter(|due| *due <= end) {
             deadlines += 1;
+            self.deadlines += 1;
             assert!(deadlines < 10_000, "a deadline that does not go away");
             let step = due.saturating_sub(self.now.monotonic);
             self.now.unix += (self.now.monotonic % 1000 + step) / 1000;
@@ -96,19 +108,19 @@ impl Play {
         self.now.monotonic = end;
     }
 
-    fn call(&mut self, method: &str, arguments: Value) -> Value {
+    pub(super) fn call(&mut self, method: &str, arguments: Value) -> Value {
         let arguments: Map<String, Value> = arguments.as_object().unwrap().clone();
         self.event(Event::Call { id: caller(), method: method.into(), arguments });
         self.answers.pop().expect("an answer").expect("a status of 0")
     }
 
-    fn reading(&self) -> Reading {
+    pub(super) fn reading(&self) -> Reading {
         let left = self.pause_ends.and_then(|end| end.checked_sub(self.now.monotonic)).filter(|left| *left > 0);
         Reading { present: self.table.is_some(), on: self.on, paused: left, ..Reading::default() }
     }
 
     /// What another program does with `nft flush ruleset`.
-    fn lose_table(&mut self) {
+    pub(super) fn lose_table(&mut self) {
         self.table = None;
         self.pause_ends = None;
         self.event(Event::Wake(Wake::Nftables(Some("nft".into()))));
@@ -123,7 +135,10 @@ impl Play {
         match action {
             Action::ReadConfig(call) => {
                 let texts = Texts {
-                    lanward: Ok(Some(self.lanward.clone().into_bytes())),
+                    lanward: match self.unreadable {
+                        true => Err("Input/output error".into()),
+                        false => Ok(Some(self.lanward.clone().into_bytes())),
+                    },
                     firewall: Ok(Some(self.firewall.clone().into_bytes())),
                     network: Ok(Some(NETWORK.as_bytes().to_vec())),
                     run_state: self.run_state.clone().map(String::into_bytes),
@@ -132,7 +147,9 @@ impl Play {
                 Some(Event::Configured(Box::new(texts), call))
             }
             Action::Survey => {
-                Some(Event::Surveyed(Box::new(Survey { netifd: None, links: Ok(Links::default()) })))
+                self.surveys += 1;
+                let links = if self.links_fail { Err("no buffer space".into()) } else { Ok(Links::default()) };
+                Some(Event::Surveyed(Box::new(Survey { netifd: None, links })))
             }
             Action::Apply(table) => {
                 self.applies += 1;
@@ -143,6 +160,7 @@ impl Play {
                 self.table = Some(table);
                 Some(Event::Applied(Ok(())))
             }
+            Action::Verify(_) if self.verify_fails => Some(Event::Verified(Err("others change it all the time".into()))),
             Action::Verify(table) => {
                 let verdict = match &self.table {
                     None => Verdict::Missing,
@@ -175,9 +193,15 @@ impl Play {
                 if self.save_fails {
                     return Some(Event::Saved { result: Err("read-only file system".into()), then });
                 }
+                let value = if enabled { "1" } else { "0" };
+                let text = uci::set_option(self.lanward.as_bytes(), "lan_only", "enabled", value);
+                let Ok(text) = text else { return Some(Event::Saved { result: Err("not UCI".into()), then }) };
+                self.lanward = String::from_utf8(text).unwrap();
                 self.saved.push(enabled);
-                self.lanward = self.lanward.replace(if enabled { "'0'" } else { "'1'" }, if enabled { "'1'" } else { "'0'" });
                 Some(Event::Saved { result: Ok(()), then })
+            }
+            Action::Pause { seconds, call } if self.table.is_none() => {
+                Some(Event::Paused { seconds, result: Err("no such table".into()), call })
             }
             Action::Pause { seconds, call } => {
                 let end = self.now.monotonic + u64::from(seconds) * 1000;
@@ -209,7 +233,7 @@ impl Play {
         }
     }
 
-    fn logged(&self, part: &str) -> usize {
+    pub(super) fn logged(&self, part: &str) -> usize {
         self.log.iter().filter(|line| line.contains(part)).count()
     }
 }
@@ -470,4 +494,17 @@ fn termination_leaves_the_table() {
     let mut play = Play::started(ON);
     play.event(Event::Terminate);
     assert!(play.exited && play.table.is_some() && play.on);
+}
+
+#[test]
+fn the_file_says_what_was_saved_even_if_it_said_something_else_meanwhile() {
+    let mut play = Play::started(ON);
+    // Somebody switches it off in a file that is refused: it stays on. Saving "on" has to reach that file.
+    play.lanward = "config lan_only 'lan_only'\n\toption enabled '0'\n\toption level 'hard'\n".into();
+    play.event(Event::Wake(Wake::Config));
+    let answer = play.call("lan_only", json!({ "enabled": true }));
+    assert_eq!((answer["enforced"].as_bool(), answer.get("error")), (Some(true), None));
+    assert!(play.lanward.contains("enabled '1'"), "{}", play.lanward);
+    let mut next = Play::started(&play.lanward);
+    assert!(next.on && next.call("status", json!({}))["lan_only"]["enabled"] == true);
 }
