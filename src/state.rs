@@ -167,9 +167,8 @@ impl State {
             self.config = config;
             self.configured = true;
         }
-        self.unsaved = self.unsaved.filter(|unsaved| unsaved.configured == self.config.lan_only.enabled);
-
         let mut actions = vec![Action::LogLevel(self.config.log_level)];
+        actions.extend(self.drop_outlived_note());
         actions.extend(self.report_problems(problems, self.policy_problems.clone()));
         if refused {
             actions.push(Action::Log(Level::Error, "configuration refused; what was applied stays".into()));
@@ -182,6 +181,12 @@ impl State {
             actions.push(Action::Survey);
         }
         actions
+    }
+
+    /// The configuration has spoken since the switch was turned without being saved; for the next daemon, too.
+    fn drop_outlived_note(&mut self) -> Option<Action> {
+        self.unsaved.take_if(|unsaved| unsaved.configured != self.config.lan_only.enabled)?;
+        Some(Action::WriteRunState(None))
     }
 
     fn wake(&mut self, wake: Wake, now: Now) -> Vec<Action> {

@@ -508,3 +508,18 @@ fn the_file_says_what_was_saved_even_if_it_said_something_else_meanwhile() {
     let mut next = Play::started(&play.lanward);
     assert!(next.on && next.call("status", json!({}))["lan_only"]["enabled"] == true);
 }
+
+#[test]
+fn a_note_that_the_configuration_has_outlived_is_not_there_for_the_next_daemon() {
+    let mut play = Play::started(ON);
+    play.call("lan_only", json!({ "enabled": false, "persist": false }));
+    for text in [OFF, ON] {
+        play.lanward = text.into();
+        play.event(Event::Wake(Wake::Config));
+    }
+    assert!(play.on, "the configuration has spoken since");
+    let mut next = Play::new(ON);
+    next.run_state.clone_from(&play.run_state);
+    next.event(Event::Started);
+    assert!(next.on, "and goes on to do so after a restart");
+}
