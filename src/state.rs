@@ -30,6 +30,8 @@ pub struct State {
     pub(crate) config: Config,
     /// Whether one was accepted (or its closed form taken, at the start).
     configured: bool,
+    /// One that was read since and waits for [`State::evaluate`], or was refused there: it is tried again whenever the router has changed.
+    candidate: Option<Config>,
     /// What is wrong with the files as they were read last.
     file_problems: Vec<Problem>,
     firewall: Option<uci::Package>,
@@ -159,19 +161,19 @@ impl State {
             problems.extend(report::unknown_profiles(&config, profiles));
         }
 
-        let refused = self.configured && problems.iter().any(|problem| problem.restricts);
-        if !refused {
-            if !self.configured {
-                self.unsaved = texts.run_state.as_deref().and_then(Override::decode);
-            }
-            self.config = config;
+        let refused = self.configured && is_restricting(&problems);
+        self.candidate = None;
+        let mut actions = Vec::new();
+        if !self.configured {
+            self.unsaved = texts.run_state.as_deref().and_then(Override::decode);
             self.configured = true;
+            actions.extend(self.accept(config));
+        } else if !refused {
+            self.candidate = Some(config);
         }
-        let mut actions = vec![Action::LogLevel(self.config.log_level)];
-        actions.extend(self.drop_outlived_note());
         actions.extend(self.report_problems(problems, self.policy_problems.clone()));
         if refused {
-            actions.push(Action::Log(Level::Error, "configuration refused; what was applied stays".into()));
+            actions.push(refusal());
         }
         self.reloads.extend(call);
         if self.surveyed {
@@ -181,6 +183,12 @@ impl State {
             actions.push(Action::Survey);
         }
         actions
+    }
+
+    fn accept(&mut self, config: Config) -> Vec<Action> {
+        self.config = config;
+        let level = Action::LogLevel(self.config.log_level);
+        [level].into_iter().chain(self.drop_outlived_note()).collect()
     }
 
     /// The configuration has spoken since the switch was turned without being saved; for the next daemon, too.
@@ -235,9 +243,27 @@ impl State {
             netifd: self.netifd.as_ref(),
             links: &self.links,
         });
-        let compiled = policy::compile(&self.config, &network, &self.time_zone, now.unix);
-        let mut actions = self.report_problems(self.file_problems.clone(), compiled.problems.clone());
-        let refused = self.wanted.is_some() && compiled.problems.iter().any(|problem| problem.restricts);
+        let compile = |config: &Config| policy::compile(config, &network, &self.time_zone, now.unix);
+        let mut compiled = compile(self.candidate.as_ref().unwrap_or(&self.config));
+        let mut actions = Vec::new();
+        let problems = compiled.problems.clone();
+        if let Some(candidate) = self.candidate.take() {
+            if self.wanted.is_some() && is_restricting(&compiled.problems) {
+                compiled = compile(&self.config);
+                self.candidate = Some(candidate);
+            } else {
+                actions.extend(self.accept(candidate));
+            }
+        }
+        let known: BTreeSet<Problem> = self.policy_problems.iter().cloned().collect();
+        let is_news = problems.iter().any(|problem| problem.restricts && !known.contains(problem));
+        actions.extend(self.report_problems(self.file_problems.clone(), problems));
+        // What holds goes on to hold; but a closed form (taken at the start) has to follow the router's devices as well.
+        let is_whole = self.compiled.as_ref().is_some_and(|compiled| !is_restricting(&compiled.problems));
+        let refused = is_whole && is_restricting(&compiled.problems);
+        if is_news && (refused || self.candidate.is_some()) {
+            actions.push(refusal());
+        }
         if !refused {
             actions.extend(self.report_warnings(&compiled));
             self.network = network;
@@ -425,7 +451,7 @@ impl State {
 
     /// Whether what the configuration says is what the kernel does.
     pub(crate) fn is_applied(&self) -> bool {
-        self.kernel == Kernel::Holds && !self.problems().iter().any(|problem| problem.restricts)
+        self.kernel == Kernel::Holds && !is_restricting(&self.problems())
     }
 
     /// Remembers the problems; those that are new are logged and told.
@@ -494,6 +520,14 @@ impl Override {
         let value: Value = serde_json::from_slice(text).ok()?;
         Some(Self { on: value.get("lan_only")?.as_bool()?, configured: value.get("configured")?.as_bool()? })
     }
+}
+
+fn is_restricting(problems: &[Problem]) -> bool {
+    problems.iter().any(|problem| problem.restricts)
+}
+
+fn refusal() -> Action {
+    Action::Log(Level::Error, "configuration refused; what was applied stays".into())
 }
 
 fn file_problem(file: &str, message: &str) -> Problem {

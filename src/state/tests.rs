@@ -523,3 +523,50 @@ fn a_note_that_the_configuration_has_outlived_is_not_there_for_the_next_daemon()
     next.event(Event::Started);
     assert!(next.on, "and goes on to do so after a restart");
 }
+
+#[test]
+fn a_configuration_refused_for_its_zone_is_refused_as_a_whole() {
+    for text in [
+        "config lan_only 'lan_only'\n\toption enabled '0'\n\tlist source_zone 'lna'\n",
+        "config lan_only 'lan_only'\n\toption enabled '1'\n\toption observe '1'\n\tlist source_zone 'lna'\n",
+        "config lan_only 'lan_only'\n\toption enabled '1'\n\toption level 'strict'\n\tlist dest_zone 'wna'\n",
+    ] {
+        let mut play = Play::started(ON);
+        let before = (play.table.clone(), play.call("status", json!({}))["lan_only"].clone());
+        play.lanward = text.into();
+        let answer = play.call("reload", json!({}));
+        assert_eq!((answer["applied"].as_bool(), answer["problems"].as_array().unwrap().len()), (Some(false), 1), "{answer}");
+        assert_eq!((play.table.clone(), play.call("status", json!({}))["lan_only"].clone()), before, "{text}");
+        assert_eq!(play.logged("configuration refused"), 1);
+        play.pass(60_000);
+        assert_eq!(play.call("status", json!({}))["applied"], false, "the problem does not go away by itself");
+        play.lanward = OFF.into();
+        assert_eq!(play.call("reload", json!({}))["applied"], true);
+        assert!(!play.on);
+    }
+}
+
+#[test]
+fn a_refused_configuration_does_not_keep_a_new_device_from_being_covered() {
+    let mut play = Play::started(ON);
+    play.lanward = "config lan_only 'lan_only'\n\toption enabled '1'\n\tlist source_zone 'lna'\n".into();
+    play.event(Event::Wake(Wake::Config));
+    let dump = json!({ "interface": [
+        { "interface": "wan", "up": true, "l3_device": "wan7", "device": "wan7" },
+        { "interface": "lan", "up": true, "l3_device": "br-lan", "device": "br-lan" },
+    ] });
+    play.event(Event::Surveyed(Box::new(Survey { netifd: Some(dump), links: Ok(Links::default()) })));
+    assert_eq!(play.call("status", json!({}))["lan_only"]["dest_devices"], json!(["wan7"]));
+}
+
+#[test]
+fn a_closed_form_follows_the_routers_devices() {
+    let mut play = Play::started("config lan_only 'lan_only'\n\toption enabled '1'\n\tlist source_zone 'lna'\n");
+    assert_eq!(play.call("status", json!({}))["lan_only"]["dest_devices"], json!(["wan0"]));
+    // netifd answers after the start, and knows a device that the configuration did not let expect.
+    let dump = json!({ "interface": [{ "interface": "wan", "up": true, "l3_device": "wwan0", "device": "wwan0" }] });
+    play.event(Event::Surveyed(Box::new(Survey { netifd: Some(dump), links: Ok(Links::default()) })));
+    let status = play.call("status", json!({}));
+    assert_eq!(status["lan_only"]["dest_devices"], json!(["wwan0"]));
+    assert_eq!((status["applied"].as_bool(), status["lan_only"]["enforced"].as_bool()), (Some(false), Some(true)));
+}
