@@ -147,7 +147,7 @@ impl State {
     fn configure(&mut self, texts: Texts, call: Option<CallId>, now: Now) -> Vec<Action> {
         let (config, mut problems) = match &texts.lanward {
             Ok(text) => config::read_text(text.as_deref()),
-            Err(error) => (config::read_text(None).0, vec![file_problem("lanward", error)]),
+            Err(error) => config::closed(&format!("cannot be read: {error}")),
         };
         let firewall = package(&texts.firewall, "firewall", &mut problems);
         let network_file = package(&texts.network, "network", &mut problems);

@@ -570,3 +570,16 @@ fn a_closed_form_follows_the_routers_devices() {
     assert_eq!(status["lan_only"]["dest_devices"], json!(["wwan0"]));
     assert_eq!((status["applied"].as_bool(), status["lan_only"]["enforced"].as_bool()), (Some(false), Some(true)));
 }
+
+#[test]
+fn a_file_that_cannot_be_read_at_the_first_start_takes_the_closed_form() {
+    let mut play = Play::new(OFF);
+    play.unreadable = true;
+    play.event(Event::Started);
+    let status = play.call("status", json!({}));
+    assert_eq!((status["lan_only"]["enforced"].as_bool(), status["lan_only"]["level"].as_str()), (Some(true), Some("strict")));
+    assert_eq!(status["applied"], false);
+    play.unreadable = false;
+    assert_eq!(play.call("reload", json!({}))["applied"], true);
+    assert!(!play.on);
+}
