@@ -409,6 +409,11 @@ impl State {
         self.deadlines.out_of_hours()
     }
 
+    /// Whether the switch is on and the kernel's rules are those that are wanted, as far as anybody has looked.
+    pub(crate) fn holds(&self) -> bool {
+        self.on() && matches!(self.kernel, Kernel::Holds | Kernel::Applied)
+    }
+
     /// The switch as it was turned last.
     pub(crate) fn on(&self) -> bool {
         self.unsaved.map_or(self.config.lan_only.enabled, |unsaved| unsaved.on)

@@ -101,6 +101,12 @@ impl State {
         self.deadlines.next().into_iter().chain(pause).min()
     }
 
+    /// Another program has changed something and nobody has looked yet: nobody is told of a table that may not be there.
+    pub(super) fn look_now(&mut self) -> Option<Action> {
+        self.deadlines.verify.take()?;
+        self.wanted.as_ref().map(|wanted| Action::Verify(Rc::clone(wanted)))
+    }
+
     pub(super) fn deadline(&mut self, now: Now) -> Vec<Action> {
         let mut actions = Vec::new();
         let time = now.monotonic;

@@ -583,3 +583,25 @@ fn a_file_that_cannot_be_read_at_the_first_start_takes_the_closed_form() {
     assert_eq!(play.call("reload", json!({}))["applied"], true);
     assert!(!play.on);
 }
+
+#[test]
+fn nothing_is_said_to_be_enforced_by_a_table_that_was_tampered_with() {
+    let mut play = Play::started(ON);
+    // `nft flush table inet lanward`: the rules are gone, the sets and counters stay.
+    let tamper = |play: &mut Play| {
+        let mut table = (**play.table.as_ref().unwrap()).clone();
+        table.chains.iter_mut().for_each(|chain| chain.rules.clear());
+        play.table = Some(Rc::new(table));
+        play.event(Event::Wake(Wake::Nftables(Some("nft".into()))));
+    };
+    for (method, arguments) in [("status", json!({})), ("lan_only", json!({ "enabled": true })), ("resume", json!({}))] {
+        tamper(&mut play);
+        let answer = play.call(method, arguments);
+        let enforced = answer.get("enforced").unwrap_or(&answer["lan_only"]["enforced"]);
+        assert_eq!(enforced, &json!(true));
+        assert!(play.table.as_ref().unwrap().chains.iter().all(|chain| !chain.rules.is_empty()), "{method}");
+    }
+    play.apply_fails = Some("Operation not permitted");
+    tamper(&mut play);
+    assert_eq!(play.call("status", json!({}))["lan_only"]["enforced"], false);
+}
