@@ -13,6 +13,7 @@ use crate::policy::{self, Compiled};
 use crate::profiles::{self, Profiles};
 use crate::report;
 use crate::ruleset;
+use crate::schedule::Window;
 use crate::system::nftables::{Counter, Verdict};
 use crate::uci;
 use deadlines::Deadlines;
@@ -268,7 +269,7 @@ impl State {
             actions.extend(self.report_warnings(&compiled));
             self.network = network;
             self.compiled = Some(compiled);
-            self.deadlines.place_schedule(&self.config, &self.time_zone, now);
+            self.place_schedule(now);
         }
         let before = self.wanted.clone();
         self.lay_out();
@@ -404,9 +405,15 @@ impl State {
         self.pause_until.map_or(0, |end| end.saturating_sub(now.monotonic).div_ceil(1000))
     }
 
-    /// Whether the schedule lets everything pass now.
-    pub(crate) fn out_of_hours(&self) -> bool {
-        self.deadlines.out_of_hours()
+    /// The windows in which the mode does not hold, as the kernel has them.
+    fn off_hours(&self) -> &[Window] {
+        let windows = self.compiled.as_ref().and_then(|compiled| compiled.policy.lan_only.off_hours.as_deref());
+        windows.unwrap_or_default()
+    }
+
+    /// Whether the schedule lets everything pass now: judged as the kernel does it.
+    pub(crate) fn out_of_hours(&self, now: Now) -> bool {
+        self.off_hours().iter().any(|window| (window.from..=window.to).contains(&now.unix))
     }
 
     /// Whether the switch is on and the kernel's rules are those that are wanted, as far as anybody has looked.
@@ -426,7 +433,7 @@ impl State {
 
     /// Running flows are cut only while packets would be dropped, too.
     fn cut_action(&self, now: Now, then: Then) -> Option<Action> {
-        if !self.on() || self.config.lan_only.observe || self.pause_left(now).is_some() || self.deadlines.out_of_hours() {
+        if !self.on() || self.config.lan_only.observe || self.pause_left(now).is_some() || self.out_of_hours(now) {
             return None;
         }
         let lan_only = self.compiled.as_ref()?.policy.lan_only.clone();

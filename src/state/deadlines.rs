@@ -1,7 +1,6 @@
 //! When something is due without anything happening. All times are monotonic milliseconds, but for the schedule's.
 
 use super::State;
-use crate::config::Config;
 use crate::event::{Action, Now, Then};
 use crate::schedule;
 use log::Level;
@@ -60,24 +59,6 @@ impl Deadlines {
         self.retry = Some(now.saturating_add(milliseconds));
     }
 
-    /// Called whenever the policy was resolved: the windows are fresh.
-    pub(super) fn place_schedule(&mut self, config: &Config, time_zone: &str, now: Now) {
-        let Some(plan) = &config.lan_only.schedule else {
-            self.schedule = None;
-            self.refresh = None;
-            self.out_of_hours = false;
-            return;
-        };
-        self.schedule = Some(now.monotonic.saturating_add(SCHEDULE_LOOK));
-        self.refresh = Some(schedule::next_refresh(now.unix));
-        self.out_of_hours = !schedule::is_on(plan, time_zone, now.unix).unwrap_or(true);
-    }
-
-    /// Whether the schedule lets everything pass, as of the last look.
-    pub(super) fn out_of_hours(&self) -> bool {
-        self.out_of_hours
-    }
-
     fn next(&self) -> Option<u64> {
         let debounced = [self.survey, self.verify].into_iter().flatten().map(Debounce::due);
         debounced.chain([self.retry, self.schedule].into_iter().flatten()).min()
@@ -94,6 +75,22 @@ fn take_due<T: Copy>(deadline: &mut Option<T>, due: impl Fn(T) -> u64, now: u64)
 }
 
 impl State {
+    /// Called whenever the policy was resolved: the windows are fresh. The next look is at their next edge.
+    pub(super) fn place_schedule(&mut self, now: Now) {
+        if self.config.lan_only.schedule.is_none() {
+            self.deadlines.schedule = None;
+            self.deadlines.refresh = None;
+            self.deadlines.out_of_hours = false;
+            return;
+        }
+        let edges = self.off_hours().iter().flat_map(|window| [window.from, window.to.saturating_add(1)]);
+        let edge = edges.filter(|edge| *edge > now.unix).min().unwrap_or(u64::MAX);
+        let wait = (edge.saturating_sub(now.unix)).saturating_mul(1000).min(SCHEDULE_LOOK);
+        self.deadlines.schedule = Some(now.monotonic.saturating_add(wait));
+        self.deadlines.refresh = Some(schedule::next_refresh(now.unix));
+        self.deadlines.out_of_hours = self.out_of_hours(now);
+    }
+
     /// Monotonic milliseconds at which [`crate::event::Event::Deadline`] is wanted; `None`: nothing is due.
     #[must_use]
     pub fn next_deadline(&self) -> Option<u64> {
@@ -133,8 +130,7 @@ impl State {
         let refresh = self.deadlines.refresh != Some(schedule::next_refresh(now.unix));
         let was_out = self.deadlines.out_of_hours;
         let mut actions = if refresh { self.evaluate(now) } else { Vec::new() };
-        let (config, time_zone) = (self.config.clone(), self.time_zone.clone());
-        self.deadlines.place_schedule(&config, &time_zone, now);
+        self.place_schedule(now);
         match (was_out, self.deadlines.out_of_hours) {
             (true, false) => {
                 actions.push(Action::Log(Level::Info, "schedule: LAN-only holds from now on".into()));

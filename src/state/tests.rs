@@ -605,3 +605,20 @@ fn nothing_is_said_to_be_enforced_by_a_table_that_was_tampered_with() {
     tamper(&mut play);
     assert_eq!(play.call("status", json!({}))["lan_only"]["enforced"], false);
 }
+
+#[test]
+fn the_schedule_is_told_to_the_second() {
+    // 12:00 UTC; it holds until 12:30:00, and looks at the clock once a minute from 12:00:20 on.
+    let mut play = Play::new("config lan_only 'lan_only'\n\toption enabled '1'\n\toption start '11:00'\n\toption stop '12:30'\n");
+    play.now.unix += 20;
+    play.event(Event::Started);
+    let enforced = |play: &mut Play| play.call("status", json!({}))["lan_only"]["enforced"] == true;
+    play.pass((30 * 60 - 21) * 1000);
+    assert!(enforced(&mut play));
+    play.pass(2_000);
+    assert!(!enforced(&mut play), "the kernel lets everything pass since a second");
+    let cuts = play.cuts;
+    play.pass((22 * 60 + 30) * 60_000 + 1000);
+    assert!(enforced(&mut play));
+    assert_eq!(play.cuts, cuts + 1, "what began out of hours is cut when they end, not up to a minute later");
+}
