@@ -42,6 +42,8 @@ pub struct State {
     pub(crate) profiles: Option<Result<Profiles, String>>,
     netifd: Option<Value>,
     links: Links,
+    /// Why they could not be read the last time; logged once.
+    links_error: Option<String>,
     surveyed: bool,
     /// The configuration resolved on this router, with its own problems and warnings.
     pub(crate) compiled: Option<Compiled>,
@@ -225,10 +227,16 @@ impl State {
             self.netifd = survey.netifd;
         }
         match survey.links {
-            Ok(links) => self.links = links,
+            Ok(links) => {
+                self.links = links;
+                self.links_error = None;
+            }
             Err(error) => {
-                actions.push(Action::Log(Level::Warn, format!("devices cannot be read: {error}")));
-                self.deadlines.retry_in(now.monotonic, 1000);
+                self.deadlines.survey_again(now.monotonic);
+                if self.links_error.as_ref() != Some(&error) {
+                    actions.push(Action::Log(Level::Warn, format!("devices cannot be read: {error}")));
+                    self.links_error = Some(error);
+                }
             }
         }
         self.surveyed = true;

@@ -9,6 +9,8 @@ use std::rc::Rc;
 /// Devices come in bursts (a bridge and its ports, an address and its route): wait for quiet, but not for ever.
 const SURVEY_QUIET: u64 = 30;
 const SURVEY_LATEST: u64 = 200;
+/// After a survey that failed.
+const SURVEY_RETRY: u64 = 5_000;
 /// `fw4 restart` makes two transactions at once; a table that is gone must be back within a second.
 const VERIFY_QUIET: u64 = 20;
 const VERIFY_LATEST: u64 = 100;
@@ -49,6 +51,11 @@ impl Debounce {
 impl Deadlines {
     pub(super) fn survey_soon(&mut self, now: u64) {
         self.survey = Some(Debounce::again(self.survey, now, SURVEY_QUIET, SURVEY_LATEST));
+    }
+
+    pub(super) fn survey_again(&mut self, now: u64) {
+        let due = now.saturating_add(SURVEY_RETRY);
+        self.survey.get_or_insert(Debounce { quiet: due, latest: due });
     }
 
     pub(super) fn verify_soon(&mut self, now: u64) {
@@ -118,7 +125,7 @@ impl State {
         if take_due(&mut self.deadlines.verify, Debounce::due, time) || retry {
             actions.extend(self.wanted.as_ref().map(|wanted| Action::Verify(Rc::clone(wanted))));
         }
-        if take_due(&mut self.deadlines.survey, Debounce::due, time) || (retry && self.wanted.is_none()) {
+        if take_due(&mut self.deadlines.survey, Debounce::due, time) {
             actions.push(Action::Survey);
         }
         actions

@@ -622,3 +622,18 @@ fn the_schedule_is_told_to_the_second() {
     assert!(enforced(&mut play));
     assert_eq!(play.cuts, cuts + 1, "what began out of hours is cut when they end, not up to a minute later");
 }
+
+#[test]
+fn devices_that_cannot_be_read_are_read_again_and_the_reason_is_logged_once() {
+    let mut play = Play::new(ON);
+    play.links_fail = true;
+    play.event(Event::Started);
+    play.pass(60_000);
+    assert!((2..100).contains(&play.surveys), "{}", play.surveys);
+    assert_eq!(play.logged("devices cannot be read"), 1);
+    play.links_fail = false;
+    play.pass(60_000);
+    let surveys = play.surveys;
+    play.pass(600_000);
+    assert_eq!((play.surveys, play.state.next_deadline()), (surveys, None));
+}
