@@ -63,6 +63,8 @@ pub struct State {
     reloads: Vec<CallId>,
     deadlines: Deadlines,
     failures: u32,
+    /// Why the table could not be read the last time; logged once.
+    unseen: Option<String>,
 }
 
 /// How the kernel's table stands to [`State::wanted`].
@@ -327,10 +329,8 @@ impl State {
     }
 
     fn failed(&mut self, error: String, now: Now) -> Vec<Action> {
-        // Seconds, doubled up to half a minute: the reason may be another program's lock, or one that time does not mend.
-        self.failures = self.failures.saturating_add(1);
-        let wait = 1000_u64 << self.failures.min(5).saturating_sub(1);
-        self.deadlines.retry_in(now.monotonic, wait.min(30_000));
+        let wait = self.back_off();
+        self.deadlines.retry_in(now.monotonic, wait);
         let mut actions = Vec::new();
         let text = format!("the table could not be applied: {error}");
         if self.kernel != Kernel::Failed(error.clone()) {
@@ -341,12 +341,34 @@ impl State {
         actions
     }
 
+    /// The table could not be read. That says nothing about it, unless nobody has seen it since it was applied.
+    fn unseen(&mut self, error: String, now: Now) -> Vec<Action> {
+        if matches!(self.kernel, Kernel::Unknown | Kernel::Applied) {
+            return self.failed(error, now);
+        }
+        let wait = self.back_off();
+        self.deadlines.retry_in(now.monotonic, wait);
+        if self.unseen.as_ref() == Some(&error) {
+            return Vec::new();
+        }
+        let line = format!("the table cannot be looked at: {error}");
+        self.unseen = Some(error);
+        vec![Action::Log(Level::Warn, line)]
+    }
+
+    /// Milliseconds, doubled up to 16 s: the reason may be another program's doing, or one that time does not mend.
+    fn back_off(&mut self) -> u64 {
+        self.failures = self.failures.saturating_add(1);
+        1000 << self.failures.min(5).saturating_sub(1)
+    }
+
     fn verified(&mut self, result: Result<Verified, String>, now: Now) -> Vec<Action> {
         let Some(wanted) = self.wanted.clone() else { return Vec::new() };
         let verified = match result {
             Ok(verified) => verified,
-            Err(error) => return self.failed(error, now),
+            Err(error) => return self.unseen(error, now),
         };
+        self.unseen = None;
         self.adopt(&verified.reading, now);
         match (&verified.verdict, &self.kernel) {
             (Verdict::Same, kernel) => {

@@ -637,3 +637,20 @@ fn devices_that_cannot_be_read_are_read_again_and_the_reason_is_logged_once() {
     play.pass(600_000);
     assert_eq!((play.surveys, play.state.next_deadline()), (surveys, None));
 }
+
+#[test]
+fn a_table_that_could_not_be_looked_at_is_not_a_table_that_could_not_be_applied() {
+    let mut play = Play::started(ON);
+    play.verify_fails = true;
+    play.event(Event::Wake(Wake::Nftables(None)));
+    play.pass(60_000);
+    assert_eq!(play.logged("could not be applied"), 0);
+    assert_eq!(play.logged("cannot be looked at"), 1);
+    play.verify_fails = false;
+    play.lose_table();
+    play.pass(200);
+    assert!(play.table.is_some(), "looked at as soon as it is known to have changed");
+    assert_eq!(play.told.iter().filter(|(name, _)| *name == "table.lost").count(), 1);
+    play.pass(60_000);
+    assert_eq!(play.state.next_deadline(), None);
+}
