@@ -63,6 +63,7 @@ pub struct State {
     reloads: Vec<CallId>,
     deadlines: Deadlines,
     failures: u32,
+    losses: Losses,
     /// Why the table could not be read the last time; logged once.
     unseen: Option<String>,
 }
@@ -104,6 +105,13 @@ pub struct Known {
     pub profiles: Result<Profiles, String>,
     pub wanted: Option<Rc<Table>>,
     pub unix: u64,
+}
+
+/// How often the table was lost lately.
+#[derive(Debug, Default)]
+struct Losses {
+    last: u64,
+    count: u32,
 }
 
 /// Named counters start at 0 when the table is lost. What they had counted until then is carried.
@@ -317,7 +325,7 @@ impl State {
             actions.push(Action::Pause { seconds, call: None });
         }
         if lost {
-            actions.push(Action::Log(Level::Warn, "table restored".into()));
+            actions.push(Action::Log(self.losses.level(), "table restored".into()));
             actions.push(Action::Notify("table.restored", json!({})));
         } else {
             actions.push(Action::Log(Level::Info, "table applied".into()));
@@ -397,8 +405,9 @@ impl State {
                     Verdict::Missing | Verdict::Same => "deleted by another program".to_string(),
                 };
                 self.kernel = Kernel::Lost;
+                let often = if self.losses.note(now) == Losses::LOGGED { "; if it goes on like this, it is not logged" } else { "" };
                 vec![
-                    Action::Log(Level::Warn, format!("table {what}; putting it back")),
+                    Action::Log(self.losses.level(), format!("table {what}; putting it back{often}")),
                     Action::Notify("table.lost", json!({ "reason": what })),
                     Action::Apply(wanted),
                 ]
@@ -532,6 +541,25 @@ impl State {
             packets: carried.packets.saturating_add(last.packets),
             bytes: carried.bytes.saturating_add(last.bytes),
         }
+    }
+}
+
+impl Losses {
+    /// How many in a row are logged.
+    const LOGGED: u32 = 10;
+    /// Milliseconds after which a loss is one of its own.
+    const QUIET: u64 = 60_000;
+
+    fn note(&mut self, now: Now) -> u32 {
+        let is_fight = self.count > 0 && now.monotonic.saturating_sub(self.last) < Self::QUIET;
+        self.count = if is_fight { self.count.saturating_add(1) } else { 1 };
+        self.last = now.monotonic;
+        self.count
+    }
+
+    /// Another program that fights for the table would fill the log, dozens of lines a second.
+    fn level(&self) -> Level {
+        if self.count > Self::LOGGED { Level::Debug } else { Level::Warn }
     }
 }
 

@@ -654,3 +654,19 @@ fn a_table_that_could_not_be_looked_at_is_not_a_table_that_could_not_be_applied(
     play.pass(60_000);
     assert_eq!(play.state.next_deadline(), None);
 }
+
+#[test]
+fn a_fight_over_the_table_does_not_fill_the_log() {
+    let mut play = Play::started(ON);
+    for _ in 0..1_000 {
+        play.lose_table();
+        play.pass(100);
+        assert!(play.table.is_some(), "it is put back all the same");
+    }
+    let lines = |play: &Play| play.log.iter().filter(|line| !line.starts_with("DEBUG")).count();
+    assert!((10..60).contains(&lines(&play)), "{} lines in 100 s", lines(&play));
+    play.pass(600_000);
+    play.lose_table();
+    play.pass(100);
+    assert!(play.log.iter().rev().take(3).any(|line| line.starts_with("WARN") && line.contains("putting it back")), "{:?}", play.log.iter().rev().take(3).collect::<Vec<_>>());
+}
