@@ -365,13 +365,17 @@ impl Daemon {
 
     fn save(&self, enabled: bool) -> Result<(), String> {
         let path = self.paths.config();
-        let text = storage::read(&path).map_err(|error| error.to_string())?.unwrap_or_default();
+        let old = storage::read(&path).map_err(|error| error.to_string())?.unwrap_or_default();
         let value = if enabled { "1" } else { "0" };
-        let text = match uci::set_option(&text, "lan_only", "enabled", value) {
+        // It says so already: flash is not written for nothing.
+        if says(&old, value) {
+            return Ok(());
+        }
+        let text = match uci::set_option(&old, "lan_only", "enabled", value) {
             Ok(text) => text,
             Err(uci::EditError::NoSection) => {
                 let section = format!("\nconfig lan_only 'lan_only'\n\toption enabled '{value}'\n");
-                [text.as_slice(), section.as_bytes()].concat()
+                [old.as_slice(), section.as_bytes()].concat()
             }
             Err(error) => return Err(format!("{}: {error}", path.display())),
         };
@@ -383,6 +387,14 @@ impl Daemon {
         let known = self.state.known(self.now());
         router::facts(&self.paths, &mut self.nftables, links, known)
     }
+}
+
+/// Whether `lan_only.enabled` has this value in a configuration file.
+fn says(text: &[u8], value: &str) -> bool {
+    uci::parse(text).is_ok_and(|package| {
+        let mut named = package.of_kind("lan_only").filter(|section| section.name.as_deref() == Some("lan_only"));
+        named.next().is_some_and(|section| section.option("enabled") == Some(value)) && named.next().is_none()
+    })
 }
 
 /// Ends the flows in scope and says how many.

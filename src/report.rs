@@ -56,7 +56,7 @@ pub fn lan_only(state: &State, reading: &Reading, now: Now) -> Value {
     json!({
         "enabled": state.on(),
         "observe": config.observe,
-        "enforced": state.on() && reading.present && reading.on && paused == 0 && !config.observe && !state.out_of_hours(),
+        "enforced": state.holds() && reading.present && reading.on && paused == 0 && !config.observe && !state.out_of_hours(now),
         "paused_seconds": paused,
         "level": level_name(config.level),
         "ports": config.ports.iter().map(ToString::to_string).collect::<Vec<_>>(),

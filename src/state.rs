@@ -13,6 +13,7 @@ use crate::policy::{self, Compiled};
 use crate::profiles::{self, Profiles};
 use crate::report;
 use crate::ruleset;
+use crate::schedule::Window;
 use crate::system::nftables::{Counter, Verdict};
 use crate::uci;
 use deadlines::Deadlines;
@@ -30,6 +31,8 @@ pub struct State {
     pub(crate) config: Config,
     /// Whether one was accepted (or its closed form taken, at the start).
     configured: bool,
+    /// One that was read since and waits for [`State::evaluate`], or was refused there: it is tried again whenever the router has changed.
+    candidate: Option<Config>,
     /// What is wrong with the files as they were read last.
     file_problems: Vec<Problem>,
     firewall: Option<uci::Package>,
@@ -39,6 +42,8 @@ pub struct State {
     pub(crate) profiles: Option<Result<Profiles, String>>,
     netifd: Option<Value>,
     links: Links,
+    /// Why they could not be read the last time; logged once.
+    links_error: Option<String>,
     surveyed: bool,
     /// The configuration resolved on this router, with its own problems and warnings.
     pub(crate) compiled: Option<Compiled>,
@@ -58,6 +63,9 @@ pub struct State {
     reloads: Vec<CallId>,
     deadlines: Deadlines,
     failures: u32,
+    losses: Losses,
+    /// Why the table could not be read the last time; logged once.
+    unseen: Option<String>,
 }
 
 /// How the kernel's table stands to [`State::wanted`].
@@ -97,6 +105,13 @@ pub struct Known {
     pub profiles: Result<Profiles, String>,
     pub wanted: Option<Rc<Table>>,
     pub unix: u64,
+}
+
+/// How often the table was lost lately.
+#[derive(Debug, Default)]
+struct Losses {
+    last: u64,
+    count: u32,
 }
 
 /// Named counters start at 0 when the table is lost. What they had counted until then is carried.
@@ -145,7 +160,7 @@ impl State {
     fn configure(&mut self, texts: Texts, call: Option<CallId>, now: Now) -> Vec<Action> {
         let (config, mut problems) = match &texts.lanward {
             Ok(text) => config::read_text(text.as_deref()),
-            Err(error) => (config::read_text(None).0, vec![file_problem("lanward", error)]),
+            Err(error) => config::closed(&format!("cannot be read: {error}")),
         };
         let firewall = package(&texts.firewall, "firewall", &mut problems);
         let network_file = package(&texts.network, "network", &mut problems);
@@ -159,20 +174,19 @@ impl State {
             problems.extend(report::unknown_profiles(&config, profiles));
         }
 
-        let refused = self.configured && problems.iter().any(|problem| problem.restricts);
-        if !refused {
-            if !self.configured {
-                self.unsaved = texts.run_state.as_deref().and_then(Override::decode);
-            }
-            self.config = config;
+        let refused = self.configured && is_restricting(&problems);
+        self.candidate = None;
+        let mut actions = Vec::new();
+        if !self.configured {
+            self.unsaved = texts.run_state.as_deref().and_then(Override::decode);
             self.configured = true;
+            actions.extend(self.accept(config));
+        } else if !refused {
+            self.candidate = Some(config);
         }
-        self.unsaved = self.unsaved.filter(|unsaved| unsaved.configured == self.config.lan_only.enabled);
-
-        let mut actions = vec![Action::LogLevel(self.config.log_level)];
         actions.extend(self.report_problems(problems, self.policy_problems.clone()));
         if refused {
-            actions.push(Action::Log(Level::Error, "configuration refused; what was applied stays".into()));
+            actions.push(refusal());
         }
         self.reloads.extend(call);
         if self.surveyed {
@@ -182,6 +196,18 @@ impl State {
             actions.push(Action::Survey);
         }
         actions
+    }
+
+    fn accept(&mut self, config: Config) -> Vec<Action> {
+        self.config = config;
+        let level = Action::LogLevel(self.config.log_level);
+        [level].into_iter().chain(self.drop_outlived_note()).collect()
+    }
+
+    /// The configuration has spoken since the switch was turned without being saved; for the next daemon, too.
+    fn drop_outlived_note(&mut self) -> Option<Action> {
+        self.unsaved.take_if(|unsaved| unsaved.configured != self.config.lan_only.enabled)?;
+        Some(Action::WriteRunState(None))
     }
 
     fn wake(&mut self, wake: Wake, now: Now) -> Vec<Action> {
@@ -211,10 +237,16 @@ impl State {
             self.netifd = survey.netifd;
         }
         match survey.links {
-            Ok(links) => self.links = links,
+            Ok(links) => {
+                self.links = links;
+                self.links_error = None;
+            }
             Err(error) => {
-                actions.push(Action::Log(Level::Warn, format!("devices cannot be read: {error}")));
-                self.deadlines.retry_in(now.monotonic, 1000);
+                self.deadlines.survey_again(now.monotonic);
+                if self.links_error.as_ref() != Some(&error) {
+                    actions.push(Action::Log(Level::Warn, format!("devices cannot be read: {error}")));
+                    self.links_error = Some(error);
+                }
             }
         }
         self.surveyed = true;
@@ -230,14 +262,32 @@ impl State {
             netifd: self.netifd.as_ref(),
             links: &self.links,
         });
-        let compiled = policy::compile(&self.config, &network, &self.time_zone, now.unix);
-        let mut actions = self.report_problems(self.file_problems.clone(), compiled.problems.clone());
-        let refused = self.wanted.is_some() && compiled.problems.iter().any(|problem| problem.restricts);
+        let compile = |config: &Config| policy::compile(config, &network, &self.time_zone, now.unix);
+        let mut compiled = compile(self.candidate.as_ref().unwrap_or(&self.config));
+        let mut actions = Vec::new();
+        let problems = compiled.problems.clone();
+        if let Some(candidate) = self.candidate.take() {
+            if self.wanted.is_some() && is_restricting(&compiled.problems) {
+                compiled = compile(&self.config);
+                self.candidate = Some(candidate);
+            } else {
+                actions.extend(self.accept(candidate));
+            }
+        }
+        let known: BTreeSet<Problem> = self.policy_problems.iter().cloned().collect();
+        let is_news = problems.iter().any(|problem| problem.restricts && !known.contains(problem));
+        actions.extend(self.report_problems(self.file_problems.clone(), problems));
+        // What holds goes on to hold; but a closed form (taken at the start) has to follow the router's devices as well.
+        let is_whole = self.compiled.as_ref().is_some_and(|compiled| !is_restricting(&compiled.problems));
+        let refused = is_whole && is_restricting(&compiled.problems);
+        if is_news && (refused || self.candidate.is_some()) {
+            actions.push(refusal());
+        }
         if !refused {
             actions.extend(self.report_warnings(&compiled));
             self.network = network;
             self.compiled = Some(compiled);
-            self.deadlines.place_schedule(&self.config, &self.time_zone, now);
+            self.place_schedule(now);
         }
         let before = self.wanted.clone();
         self.lay_out();
@@ -275,7 +325,7 @@ impl State {
             actions.push(Action::Pause { seconds, call: None });
         }
         if lost {
-            actions.push(Action::Log(Level::Warn, "table restored".into()));
+            actions.push(Action::Log(self.losses.level(), "table restored".into()));
             actions.push(Action::Notify("table.restored", json!({})));
         } else {
             actions.push(Action::Log(Level::Info, "table applied".into()));
@@ -287,10 +337,8 @@ impl State {
     }
 
     fn failed(&mut self, error: String, now: Now) -> Vec<Action> {
-        // Seconds, doubled up to half a minute: the reason may be another program's lock, or one that time does not mend.
-        self.failures = self.failures.saturating_add(1);
-        let wait = 1000_u64 << self.failures.min(5).saturating_sub(1);
-        self.deadlines.retry_in(now.monotonic, wait.min(30_000));
+        let wait = self.back_off();
+        self.deadlines.retry_in(now.monotonic, wait);
         let mut actions = Vec::new();
         let text = format!("the table could not be applied: {error}");
         if self.kernel != Kernel::Failed(error.clone()) {
@@ -301,12 +349,34 @@ impl State {
         actions
     }
 
+    /// The table could not be read. That says nothing about it, unless nobody has seen it since it was applied.
+    fn unseen(&mut self, error: String, now: Now) -> Vec<Action> {
+        if matches!(self.kernel, Kernel::Unknown | Kernel::Applied) {
+            return self.failed(error, now);
+        }
+        let wait = self.back_off();
+        self.deadlines.retry_in(now.monotonic, wait);
+        if self.unseen.as_ref() == Some(&error) {
+            return Vec::new();
+        }
+        let line = format!("the table cannot be looked at: {error}");
+        self.unseen = Some(error);
+        vec![Action::Log(Level::Warn, line)]
+    }
+
+    /// Milliseconds, doubled up to 16 s: the reason may be another program's doing, or one that time does not mend.
+    fn back_off(&mut self) -> u64 {
+        self.failures = self.failures.saturating_add(1);
+        1000 << self.failures.min(5).saturating_sub(1)
+    }
+
     fn verified(&mut self, result: Result<Verified, String>, now: Now) -> Vec<Action> {
         let Some(wanted) = self.wanted.clone() else { return Vec::new() };
         let verified = match result {
             Ok(verified) => verified,
-            Err(error) => return self.failed(error, now),
+            Err(error) => return self.unseen(error, now),
         };
+        self.unseen = None;
         self.adopt(&verified.reading, now);
         match (&verified.verdict, &self.kernel) {
             (Verdict::Same, kernel) => {
@@ -335,8 +405,9 @@ impl State {
                     Verdict::Missing | Verdict::Same => "deleted by another program".to_string(),
                 };
                 self.kernel = Kernel::Lost;
+                let often = if self.losses.note(now) == Losses::LOGGED { "; if it goes on like this, it is not logged" } else { "" };
                 vec![
-                    Action::Log(Level::Warn, format!("table {what}; putting it back")),
+                    Action::Log(self.losses.level(), format!("table {what}; putting it back{often}")),
                     Action::Notify("table.lost", json!({ "reason": what })),
                     Action::Apply(wanted),
                 ]
@@ -373,9 +444,20 @@ impl State {
         self.pause_until.map_or(0, |end| end.saturating_sub(now.monotonic).div_ceil(1000))
     }
 
-    /// Whether the schedule lets everything pass now.
-    pub(crate) fn out_of_hours(&self) -> bool {
-        self.deadlines.out_of_hours()
+    /// The windows in which the mode does not hold, as the kernel has them.
+    fn off_hours(&self) -> &[Window] {
+        let windows = self.compiled.as_ref().and_then(|compiled| compiled.policy.lan_only.off_hours.as_deref());
+        windows.unwrap_or_default()
+    }
+
+    /// Whether the schedule lets everything pass now: judged as the kernel does it.
+    pub(crate) fn out_of_hours(&self, now: Now) -> bool {
+        self.off_hours().iter().any(|window| (window.from..=window.to).contains(&now.unix))
+    }
+
+    /// Whether the switch is on and the kernel's rules are those that are wanted, as far as anybody has looked.
+    pub(crate) fn holds(&self) -> bool {
+        self.on() && matches!(self.kernel, Kernel::Holds | Kernel::Applied)
     }
 
     /// The switch as it was turned last.
@@ -390,7 +472,7 @@ impl State {
 
     /// Running flows are cut only while packets would be dropped, too.
     fn cut_action(&self, now: Now, then: Then) -> Option<Action> {
-        if !self.on() || self.config.lan_only.observe || self.pause_left(now).is_some() || self.deadlines.out_of_hours() {
+        if !self.on() || self.config.lan_only.observe || self.pause_left(now).is_some() || self.out_of_hours(now) {
             return None;
         }
         let lan_only = self.compiled.as_ref()?.policy.lan_only.clone();
@@ -420,7 +502,7 @@ impl State {
 
     /// Whether what the configuration says is what the kernel does.
     pub(crate) fn is_applied(&self) -> bool {
-        self.kernel == Kernel::Holds && !self.problems().iter().any(|problem| problem.restricts)
+        self.kernel == Kernel::Holds && !is_restricting(&self.problems())
     }
 
     /// Remembers the problems; those that are new are logged and told.
@@ -462,6 +544,25 @@ impl State {
     }
 }
 
+impl Losses {
+    /// How many in a row are logged.
+    const LOGGED: u32 = 10;
+    /// Milliseconds after which a loss is one of its own.
+    const QUIET: u64 = 60_000;
+
+    fn note(&mut self, now: Now) -> u32 {
+        let is_fight = self.count > 0 && now.monotonic.saturating_sub(self.last) < Self::QUIET;
+        self.count = if is_fight { self.count.saturating_add(1) } else { 1 };
+        self.last = now.monotonic;
+        self.count
+    }
+
+    /// Another program that fights for the table would fill the log, dozens of lines a second.
+    fn level(&self) -> Level {
+        if self.count > Self::LOGGED { Level::Debug } else { Level::Warn }
+    }
+}
+
 impl Carried {
     fn take(&mut self, reading: &BTreeMap<String, Counter>) {
         for (name, last) in &self.last {
@@ -489,6 +590,14 @@ impl Override {
         let value: Value = serde_json::from_slice(text).ok()?;
         Some(Self { on: value.get("lan_only")?.as_bool()?, configured: value.get("configured")?.as_bool()? })
     }
+}
+
+fn is_restricting(problems: &[Problem]) -> bool {
+    problems.iter().any(|problem| problem.restricts)
+}
+
+fn refusal() -> Action {
+    Action::Log(Level::Error, "configuration refused; what was applied stays".into())
 }
 
 fn file_problem(file: &str, message: &str) -> Problem {

@@ -8,7 +8,7 @@ mod sections;
 mod value;
 
 pub use options::{spec, Absent, Arity, Kind, OptionSpec, OPTIONS};
-pub use read::{read, read_text};
+pub use read::{closed, read, read_text};
 
 use crate::nft::PortRange;
 use std::fmt;

@@ -4,7 +4,7 @@ use super::sections::{nearest, shown, Options, Problems};
 use super::value::{Clock, Duration, Mark, Port, Weekday};
 use super::{ports, Config, Gate, Knock, LanOnly, Ledger, Level, Problem, Relay, Schedule, Spa, Step, System, Witness};
 use crate::nft::PortRange;
-use crate::uci::{self, Package, Section, SyntaxError};
+use crate::uci::{self, Package, Section};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The most sections of one type.
@@ -15,12 +15,14 @@ const MAX_SECTIONS: usize = 64;
 pub fn read_text(text: Option<&[u8]>) -> (Config, Vec<Problem>) {
     match uci::parse(text.unwrap_or_default()) {
         Ok(package) => read(&package),
-        Err(error) => closed(&error),
+        Err(error) => closed(&format!("is not in UCI's syntax: {error}")),
     }
 }
 
-/// Nothing is known of what the admin wants: the switch is on at its strictest, and there is no gate, so nobody is let in.
-fn closed(error: &SyntaxError) -> (Config, Vec<Problem>) {
+/// The closed form of a file that is there and says nothing, with the reason as a problem: the switch is on at its strictest, since nothing is
+/// known of what the admin wants, and there is no gate, so nobody is let in.
+#[must_use]
+pub fn closed(why: &str) -> (Config, Vec<Problem>) {
     let mut config = Config::default();
     config.lan_only.enabled = true;
     config.lan_only.level = Level::Strict;
@@ -28,7 +30,7 @@ fn closed(error: &SyntaxError) -> (Config, Vec<Problem>) {
     let problem = Problem {
         system: System::Lanward,
         option: "lanward".to_string(),
-        message: format!("is not in UCI's syntax: {error}"),
+        message: why.to_string(),
         restricts: true,
     };
     (config, vec![problem])

@@ -13,6 +13,12 @@ const LONGEST_PAUSE_MINUTES: i64 = 7 * 24 * 60;
 
 impl State {
     pub(super) fn call(&mut self, id: CallId, method: &str, arguments: &Map<String, Value>) -> Vec<Action> {
+        let mut actions = Vec::from_iter(self.look_now());
+        actions.extend(self.begin(id, method, arguments));
+        actions
+    }
+
+    fn begin(&mut self, id: CallId, method: &str, arguments: &Map<String, Value>) -> Vec<Action> {
         match method {
             "status" => vec![Action::Read { call: id, reply: Reply::Status }],
             "lan_only" => self.call_lan_only(id, arguments),
@@ -91,9 +97,8 @@ impl State {
 
     fn save(&mut self, then: Then) -> Vec<Action> {
         match then.turned {
-            Some(Turned { on, persist: true }) if on != self.config.lan_only.enabled => {
-                vec![Action::Save { enabled: on, then }]
-            }
+            // Whatever was accepted: the file may have been changed since, or refused, and is what the next boot reads.
+            Some(Turned { on, persist: true }) => vec![Action::Save { enabled: on, then }],
             _ => self.settle(then),
         }
     }
@@ -103,7 +108,9 @@ impl State {
         let mut actions = Vec::new();
         match result {
             Ok(()) => {
-                self.config.lan_only.enabled = turned.on;
+                for config in [Some(&mut self.config), self.candidate.as_mut()].into_iter().flatten() {
+                    config.lan_only.enabled = turned.on;
+                }
                 self.unsaved = None;
             }
             Err(error) => {

@@ -1,7 +1,6 @@
 //! When something is due without anything happening. All times are monotonic milliseconds, but for the schedule's.
 
 use super::State;
-use crate::config::Config;
 use crate::event::{Action, Now, Then};
 use crate::schedule;
 use log::Level;
@@ -10,6 +9,8 @@ use std::rc::Rc;
 /// Devices come in bursts (a bridge and its ports, an address and its route): wait for quiet, but not for ever.
 const SURVEY_QUIET: u64 = 30;
 const SURVEY_LATEST: u64 = 200;
+/// After a survey that failed.
+const SURVEY_RETRY: u64 = 5_000;
 /// `fw4 restart` makes two transactions at once; a table that is gone must be back within a second.
 const VERIFY_QUIET: u64 = 20;
 const VERIFY_LATEST: u64 = 100;
@@ -52,30 +53,17 @@ impl Deadlines {
         self.survey = Some(Debounce::again(self.survey, now, SURVEY_QUIET, SURVEY_LATEST));
     }
 
+    pub(super) fn survey_again(&mut self, now: u64) {
+        let due = now.saturating_add(SURVEY_RETRY);
+        self.survey.get_or_insert(Debounce { quiet: due, latest: due });
+    }
+
     pub(super) fn verify_soon(&mut self, now: u64) {
         self.verify = Some(Debounce::again(self.verify, now, VERIFY_QUIET, VERIFY_LATEST));
     }
 
     pub(super) fn retry_in(&mut self, now: u64, milliseconds: u64) {
         self.retry = Some(now.saturating_add(milliseconds));
-    }
-
-    /// Called whenever the policy was resolved: the windows are fresh.
-    pub(super) fn place_schedule(&mut self, config: &Config, time_zone: &str, now: Now) {
-        let Some(plan) = &config.lan_only.schedule else {
-            self.schedule = None;
-            self.refresh = None;
-            self.out_of_hours = false;
-            return;
-        };
-        self.schedule = Some(now.monotonic.saturating_add(SCHEDULE_LOOK));
-        self.refresh = Some(schedule::next_refresh(now.unix));
-        self.out_of_hours = !schedule::is_on(plan, time_zone, now.unix).unwrap_or(true);
-    }
-
-    /// Whether the schedule lets everything pass, as of the last look.
-    pub(super) fn out_of_hours(&self) -> bool {
-        self.out_of_hours
     }
 
     fn next(&self) -> Option<u64> {
@@ -94,11 +82,33 @@ fn take_due<T: Copy>(deadline: &mut Option<T>, due: impl Fn(T) -> u64, now: u64)
 }
 
 impl State {
+    /// Called whenever the policy was resolved: the windows are fresh. The next look is at their next edge.
+    pub(super) fn place_schedule(&mut self, now: Now) {
+        if self.config.lan_only.schedule.is_none() {
+            self.deadlines.schedule = None;
+            self.deadlines.refresh = None;
+            self.deadlines.out_of_hours = false;
+            return;
+        }
+        let edges = self.off_hours().iter().flat_map(|window| [window.from, window.to.saturating_add(1)]);
+        let edge = edges.filter(|edge| *edge > now.unix).min().unwrap_or(u64::MAX);
+        let wait = (edge.saturating_sub(now.unix)).saturating_mul(1000).min(SCHEDULE_LOOK);
+        self.deadlines.schedule = Some(now.monotonic.saturating_add(wait));
+        self.deadlines.refresh = Some(schedule::next_refresh(now.unix));
+        self.deadlines.out_of_hours = self.out_of_hours(now);
+    }
+
     /// Monotonic milliseconds at which [`crate::event::Event::Deadline`] is wanted; `None`: nothing is due.
     #[must_use]
     pub fn next_deadline(&self) -> Option<u64> {
         let pause = self.pause_until.map(|end| end.saturating_add(PAUSE_SLACK));
         self.deadlines.next().into_iter().chain(pause).min()
+    }
+
+    /// Another program has changed something and nobody has looked yet: nobody is told of a table that may not be there.
+    pub(super) fn look_now(&mut self) -> Option<Action> {
+        self.deadlines.verify.take()?;
+        self.wanted.as_ref().map(|wanted| Action::Verify(Rc::clone(wanted)))
     }
 
     pub(super) fn deadline(&mut self, now: Now) -> Vec<Action> {
@@ -115,7 +125,7 @@ impl State {
         if take_due(&mut self.deadlines.verify, Debounce::due, time) || retry {
             actions.extend(self.wanted.as_ref().map(|wanted| Action::Verify(Rc::clone(wanted))));
         }
-        if take_due(&mut self.deadlines.survey, Debounce::due, time) || (retry && self.wanted.is_none()) {
+        if take_due(&mut self.deadlines.survey, Debounce::due, time) {
             actions.push(Action::Survey);
         }
         actions
@@ -127,8 +137,7 @@ impl State {
         let refresh = self.deadlines.refresh != Some(schedule::next_refresh(now.unix));
         let was_out = self.deadlines.out_of_hours;
         let mut actions = if refresh { self.evaluate(now) } else { Vec::new() };
-        let (config, time_zone) = (self.config.clone(), self.time_zone.clone());
-        self.deadlines.place_schedule(&config, &time_zone, now);
+        self.place_schedule(now);
         match (was_out, self.deadlines.out_of_hours) {
             (true, false) => {
                 actions.push(Action::Log(Level::Info, "schedule: LAN-only holds from now on".into()));

@@ -5,40 +5,46 @@ use crate::event::Reply;
 use crate::system::ubus::Status;
 use serde_json::Map;
 
-const LAN: &str = "config zone\n\toption name 'lan'\n\tlist network 'lan'\n\
+pub(super) const LAN: &str = "config zone\n\toption name 'lan'\n\tlist network 'lan'\n\
     config zone\n\toption name 'wan'\n\tlist network 'wan'\n";
 const NETWORK: &str = "config interface 'lan'\n\toption device 'br-lan'\n\toption proto 'static'\n\
     config interface 'wan'\n\toption device 'wan0'\n\toption proto 'dhcp'\n";
 
 /// A router on a virtual clock: carries out actions as the daemon would, and remembers what was seen.
-struct Play {
-    state: State,
-    now: Now,
-    lanward: String,
-    firewall: String,
-    run_state: Option<String>,
+pub(super) struct Play {
+    pub(super) state: State,
+    pub(super) now: Now,
+    pub(super) lanward: String,
+    pub(super) firewall: String,
+    pub(super) run_state: Option<String>,
     /// The kernel's table.
-    table: Option<Rc<Table>>,
-    on: bool,
-    pause_ends: Option<u64>,
-    apply_fails: Option<&'static str>,
-    save_fails: bool,
-    flows: u32,
-    applies: u32,
-    cuts: u32,
-    saved: Vec<bool>,
-    log: Vec<String>,
-    told: Vec<(&'static str, Value)>,
-    answers: Vec<Result<Value, Status>>,
-    exited: bool,
+    pub(super) table: Option<Rc<Table>>,
+    pub(super) on: bool,
+    pub(super) pause_ends: Option<u64>,
+    pub(super) apply_fails: Option<&'static str>,
+    pub(super) save_fails: bool,
+    /// The configuration file is there and cannot be read.
+    pub(super) unreadable: bool,
+    pub(super) verify_fails: bool,
+    pub(super) links_fail: bool,
+    pub(super) surveys: u32,
+    pub(super) deadlines: u32,
+    pub(super) flows: u32,
+    pub(super) applies: u32,
+    pub(super) cuts: u32,
+    pub(super) saved: Vec<bool>,
+    pub(super) log: Vec<String>,
+    pub(super) told: Vec<(&'static str, Value)>,
+    pub(super) answers: Vec<Result<Value, Status>>,
+    pub(super) exited: bool,
 }
 
-fn caller() -> CallId {
+pub(super) fn caller() -> CallId {
     CallId::for_test()
 }
 
 impl Play {
-    fn new(lanward: &str) -> Self {
+    pub(super) fn new(lanward: &str) -> Self {
         Self {
             state: State::default(),
             now: Now { monotonic: 0, unix: 1_795_608_000 },
@@ -50,6 +56,11 @@ impl Play {
             pause_ends: None,
             apply_fails: None,
             save_fails: false,
+            unreadable: false,
+            verify_fails: false,
+            links_fail: false,
+            surveys: 0,
+            deadlines: 0,
             flows: 0,
             applies: 0,
             cuts: 0,
@@ -61,13 +72,13 @@ impl Play {
         }
     }
 
-    fn started(lanward: &str) -> Self {
+    pub(super) fn started(lanward: &str) -> Self {
         let mut play = Self::new(lanward);
         play.event(Event::Started);
         play
     }
 
-    fn event(&mut self, event: Event) {
+    pub(super) fn event(&mut self, event: Event) {
         let mut queue: std::collections::VecDeque<Action> = self.state.handle(event, self.now).into();
         let mut steps = 0;
         while let Some(action) = queue.pop_front() {
@@ -81,11 +92,12 @@ impl Play {
     }
 
     /// Lets the time pass, with every deadline on the way.
-    fn pass(&mut self, milliseconds: u64) {
+    pub(super) fn pass(&mut self, milliseconds: u64) {
         let end = self.now.monotonic + milliseconds;
         let mut deadlines = 0;
         while let Some(due) = self.state.next_deadline().filter(|due| *due <= end) {
             deadlines += 1;
+            self.deadlines += 1;
             assert!(deadlines < 10_000, "a deadline that does not go away");
             let step = due.saturating_sub(self.now.monotonic);
             self.now.unix += (self.now.monotonic % 1000 + step) / 1000;
@@ -96,19 +108,19 @@ impl Play {
         self.now.monotonic = end;
     }
 
-    fn call(&mut self, method: &str, arguments: Value) -> Value {
+    pub(super) fn call(&mut self, method: &str, arguments: Value) -> Value {
         let arguments: Map<String, Value> = arguments.as_object().unwrap().clone();
         self.event(Event::Call { id: caller(), method: method.into(), arguments });
         self.answers.pop().expect("an answer").expect("a status of 0")
     }
 
-    fn reading(&self) -> Reading {
+    pub(super) fn reading(&self) -> Reading {
         let left = self.pause_ends.and_then(|end| end.checked_sub(self.now.monotonic)).filter(|left| *left > 0);
         Reading { present: self.table.is_some(), on: self.on, paused: left, ..Reading::default() }
     }
 
     /// What another program does with `nft flush ruleset`.
-    fn lose_table(&mut self) {
+    pub(super) fn lose_table(&mut self) {
         self.table = None;
         self.pause_ends = None;
         self.event(Event::Wake(Wake::Nftables(Some("nft".into()))));
@@ -123,7 +135,10 @@ impl Play {
         match action {
             Action::ReadConfig(call) => {
                 let texts = Texts {
-                    lanward: Ok(Some(self.lanward.clone().into_bytes())),
+                    lanward: match self.unreadable {
+                        true => Err("Input/output error".into()),
+                        false => Ok(Some(self.lanward.clone().into_bytes())),
+                    },
                     firewall: Ok(Some(self.firewall.clone().into_bytes())),
                     network: Ok(Some(NETWORK.as_bytes().to_vec())),
                     run_state: self.run_state.clone().map(String::into_bytes),
@@ -132,7 +147,9 @@ impl Play {
                 Some(Event::Configured(Box::new(texts), call))
             }
             Action::Survey => {
-                Some(Event::Surveyed(Box::new(Survey { netifd: None, links: Ok(Links::default()) })))
+                self.surveys += 1;
+                let links = if self.links_fail { Err("no buffer space".into()) } else { Ok(Links::default()) };
+                Some(Event::Surveyed(Box::new(Survey { netifd: None, links })))
             }
             Action::Apply(table) => {
                 self.applies += 1;
@@ -143,6 +160,7 @@ impl Play {
                 self.table = Some(table);
                 Some(Event::Applied(Ok(())))
             }
+            Action::Verify(_) if self.verify_fails => Some(Event::Verified(Err("others change it all the time".into()))),
             Action::Verify(table) => {
                 let verdict = match &self.table {
                     None => Verdict::Missing,
@@ -175,9 +193,15 @@ impl Play {
                 if self.save_fails {
                     return Some(Event::Saved { result: Err("read-only file system".into()), then });
                 }
+                let value = if enabled { "1" } else { "0" };
+                let text = uci::set_option(self.lanward.as_bytes(), "lan_only", "enabled", value);
+                let Ok(text) = text else { return Some(Event::Saved { result: Err("not UCI".into()), then }) };
+                self.lanward = String::from_utf8(text).unwrap();
                 self.saved.push(enabled);
-                self.lanward = self.lanward.replace(if enabled { "'0'" } else { "'1'" }, if enabled { "'1'" } else { "'0'" });
                 Some(Event::Saved { result: Ok(()), then })
+            }
+            Action::Pause { seconds, call } if self.table.is_none() => {
+                Some(Event::Paused { seconds, result: Err("no such table".into()), call })
             }
             Action::Pause { seconds, call } => {
                 let end = self.now.monotonic + u64::from(seconds) * 1000;
@@ -209,7 +233,7 @@ impl Play {
         }
     }
 
-    fn logged(&self, part: &str) -> usize {
+    pub(super) fn logged(&self, part: &str) -> usize {
         self.log.iter().filter(|line| line.contains(part)).count()
     }
 }
@@ -470,4 +494,179 @@ fn termination_leaves_the_table() {
     let mut play = Play::started(ON);
     play.event(Event::Terminate);
     assert!(play.exited && play.table.is_some() && play.on);
+}
+
+#[test]
+fn the_file_says_what_was_saved_even_if_it_said_something_else_meanwhile() {
+    let mut play = Play::started(ON);
+    // Somebody switches it off in a file that is refused: it stays on. Saving "on" has to reach that file.
+    play.lanward = "config lan_only 'lan_only'\n\toption enabled '0'\n\toption level 'hard'\n".into();
+    play.event(Event::Wake(Wake::Config));
+    let answer = play.call("lan_only", json!({ "enabled": true }));
+    assert_eq!((answer["enforced"].as_bool(), answer.get("error")), (Some(true), None));
+    assert!(play.lanward.contains("enabled '1'"), "{}", play.lanward);
+    let mut next = Play::started(&play.lanward);
+    assert!(next.on && next.call("status", json!({}))["lan_only"]["enabled"] == true);
+}
+
+#[test]
+fn a_note_that_the_configuration_has_outlived_is_not_there_for_the_next_daemon() {
+    let mut play = Play::started(ON);
+    play.call("lan_only", json!({ "enabled": false, "persist": false }));
+    for text in [OFF, ON] {
+        play.lanward = text.into();
+        play.event(Event::Wake(Wake::Config));
+    }
+    assert!(play.on, "the configuration has spoken since");
+    let mut next = Play::new(ON);
+    next.run_state.clone_from(&play.run_state);
+    next.event(Event::Started);
+    assert!(next.on, "and goes on to do so after a restart");
+}
+
+#[test]
+fn a_configuration_refused_for_its_zone_is_refused_as_a_whole() {
+    for text in [
+        "config lan_only 'lan_only'\n\toption enabled '0'\n\tlist source_zone 'lna'\n",
+        "config lan_only 'lan_only'\n\toption enabled '1'\n\toption observe '1'\n\tlist source_zone 'lna'\n",
+        "config lan_only 'lan_only'\n\toption enabled '1'\n\toption level 'strict'\n\tlist dest_zone 'wna'\n",
+    ] {
+        let mut play = Play::started(ON);
+        let before = (play.table.clone(), play.call("status", json!({}))["lan_only"].clone());
+        play.lanward = text.into();
+        let answer = play.call("reload", json!({}));
+        assert_eq!((answer["applied"].as_bool(), answer["problems"].as_array().unwrap().len()), (Some(false), 1), "{answer}");
+        assert_eq!((play.table.clone(), play.call("status", json!({}))["lan_only"].clone()), before, "{text}");
+        assert_eq!(play.logged("configuration refused"), 1);
+        play.pass(60_000);
+        assert_eq!(play.call("status", json!({}))["applied"], false, "the problem does not go away by itself");
+        play.lanward = OFF.into();
+        assert_eq!(play.call("reload", json!({}))["applied"], true);
+        assert!(!play.on);
+    }
+}
+
+#[test]
+fn a_refused_configuration_does_not_keep_a_new_device_from_being_covered() {
+    let mut play = Play::started(ON);
+    play.lanward = "config lan_only 'lan_only'\n\toption enabled '1'\n\tlist source_zone 'lna'\n".into();
+    play.event(Event::Wake(Wake::Config));
+    let dump = json!({ "interface": [
+        { "interface": "wan", "up": true, "l3_device": "wan7", "device": "wan7" },
+        { "interface": "lan", "up": true, "l3_device": "br-lan", "device": "br-lan" },
+    ] });
+    play.event(Event::Surveyed(Box::new(Survey { netifd: Some(dump), links: Ok(Links::default()) })));
+    assert_eq!(play.call("status", json!({}))["lan_only"]["dest_devices"], json!(["wan7"]));
+}
+
+#[test]
+fn a_closed_form_follows_the_routers_devices() {
+    let mut play = Play::started("config lan_only 'lan_only'\n\toption enabled '1'\n\tlist source_zone 'lna'\n");
+    assert_eq!(play.call("status", json!({}))["lan_only"]["dest_devices"], json!(["wan0"]));
+    // netifd answers after the start, and knows a device that the configuration did not let expect.
+    let dump = json!({ "interface": [{ "interface": "wan", "up": true, "l3_device": "wwan0", "device": "wwan0" }] });
+    play.event(Event::Surveyed(Box::new(Survey { netifd: Some(dump), links: Ok(Links::default()) })));
+    let status = play.call("status", json!({}));
+    assert_eq!(status["lan_only"]["dest_devices"], json!(["wwan0"]));
+    assert_eq!((status["applied"].as_bool(), status["lan_only"]["enforced"].as_bool()), (Some(false), Some(true)));
+}
+
+#[test]
+fn a_file_that_cannot_be_read_at_the_first_start_takes_the_closed_form() {
+    let mut play = Play::new(OFF);
+    play.unreadable = true;
+    play.event(Event::Started);
+    let status = play.call("status", json!({}));
+    assert_eq!((status["lan_only"]["enforced"].as_bool(), status["lan_only"]["level"].as_str()), (Some(true), Some("strict")));
+    assert_eq!(status["applied"], false);
+    play.unreadable = false;
+    assert_eq!(play.call("reload", json!({}))["applied"], true);
+    assert!(!play.on);
+}
+
+#[test]
+fn nothing_is_said_to_be_enforced_by_a_table_that_was_tampered_with() {
+    let mut play = Play::started(ON);
+    // `nft flush table inet lanward`: the rules are gone, the sets and counters stay.
+    let tamper = |play: &mut Play| {
+        let mut table = (**play.table.as_ref().unwrap()).clone();
+        table.chains.iter_mut().for_each(|chain| chain.rules.clear());
+        play.table = Some(Rc::new(table));
+        play.event(Event::Wake(Wake::Nftables(Some("nft".into()))));
+    };
+    for (method, arguments) in [("status", json!({})), ("lan_only", json!({ "enabled": true })), ("resume", json!({}))] {
+        tamper(&mut play);
+        let answer = play.call(method, arguments);
+        let enforced = answer.get("enforced").unwrap_or(&answer["lan_only"]["enforced"]);
+        assert_eq!(enforced, &json!(true));
+        assert!(play.table.as_ref().unwrap().chains.iter().all(|chain| !chain.rules.is_empty()), "{method}");
+    }
+    play.apply_fails = Some("Operation not permitted");
+    tamper(&mut play);
+    assert_eq!(play.call("status", json!({}))["lan_only"]["enforced"], false);
+}
+
+#[test]
+fn the_schedule_is_told_to_the_second() {
+    // 12:00 UTC; it holds until 12:30:00, and looks at the clock once a minute from 12:00:20 on.
+    let mut play = Play::new("config lan_only 'lan_only'\n\toption enabled '1'\n\toption start '11:00'\n\toption stop '12:30'\n");
+    play.now.unix += 20;
+    play.event(Event::Started);
+    let enforced = |play: &mut Play| play.call("status", json!({}))["lan_only"]["enforced"] == true;
+    play.pass((30 * 60 - 21) * 1000);
+    assert!(enforced(&mut play));
+    play.pass(2_000);
+    assert!(!enforced(&mut play), "the kernel lets everything pass since a second");
+    let cuts = play.cuts;
+    play.pass((22 * 60 + 30) * 60_000 + 1000);
+    assert!(enforced(&mut play));
+    assert_eq!(play.cuts, cuts + 1, "what began out of hours is cut when they end, not up to a minute later");
+}
+
+#[test]
+fn devices_that_cannot_be_read_are_read_again_and_the_reason_is_logged_once() {
+    let mut play = Play::new(ON);
+    play.links_fail = true;
+    play.event(Event::Started);
+    play.pass(60_000);
+    assert!((2..100).contains(&play.surveys), "{}", play.surveys);
+    assert_eq!(play.logged("devices cannot be read"), 1);
+    play.links_fail = false;
+    play.pass(60_000);
+    let surveys = play.surveys;
+    play.pass(600_000);
+    assert_eq!((play.surveys, play.state.next_deadline()), (surveys, None));
+}
+
+#[test]
+fn a_table_that_could_not_be_looked_at_is_not_a_table_that_could_not_be_applied() {
+    let mut play = Play::started(ON);
+    play.verify_fails = true;
+    play.event(Event::Wake(Wake::Nftables(None)));
+    play.pass(60_000);
+    assert_eq!(play.logged("could not be applied"), 0);
+    assert_eq!(play.logged("cannot be looked at"), 1);
+    play.verify_fails = false;
+    play.lose_table();
+    play.pass(200);
+    assert!(play.table.is_some(), "looked at as soon as it is known to have changed");
+    assert_eq!(play.told.iter().filter(|(name, _)| *name == "table.lost").count(), 1);
+    play.pass(60_000);
+    assert_eq!(play.state.next_deadline(), None);
+}
+
+#[test]
+fn a_fight_over_the_table_does_not_fill_the_log() {
+    let mut play = Play::started(ON);
+    for _ in 0..1_000 {
+        play.lose_table();
+        play.pass(100);
+        assert!(play.table.is_some(), "it is put back all the same");
+    }
+    let lines = |play: &Play| play.log.iter().filter(|line| !line.starts_with("DEBUG")).count();
+    assert!((10..60).contains(&lines(&play)), "{} lines in 100 s", lines(&play));
+    play.pass(600_000);
+    play.lose_table();
+    play.pass(100);
+    assert!(play.log.iter().rev().take(3).any(|line| line.starts_with("WARN") && line.contains("putting it back")), "{:?}", play.log.iter().rev().take(3).collect::<Vec<_>>());
 }
