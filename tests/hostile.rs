@@ -3,7 +3,7 @@
 use lanward_rig::home::{switched_on, Home};
 use lanward_rig::house::{Family, House, FAMILIES, MAPPED_PORT};
 use lanward_rig::probe::Fate;
-use serde_json::json;
+use serde_json::{json, Value};
 use std::fs;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -122,4 +122,29 @@ fn the_run_directory_may_be_in_any_state() {
     home.daemon.start_again().expect("the switch does not depend on it");
     assert!(is_kept_in(&home));
     assert!(home.daemon.logs("script for the firewall's include", Duration::from_secs(2)));
+}
+
+#[test]
+fn a_configuration_file_of_any_kind_is_answered() {
+    let Some(home) = Home::start("odd files", House::plan(), &switched_on("")) else {
+        return;
+    };
+    let path = home.house.config_dir().join("lanward");
+    let make: [(&str, fn(&std::path::Path)); 4] = [
+        ("a pipe", |path| nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRUSR).expect("a pipe")),
+        ("a directory", |path| fs::create_dir(path).expect("a directory")),
+        ("endless", |path| std::os::unix::fs::symlink("/dev/zero", path).expect("a link")),
+        ("a loop", |path| std::os::unix::fs::symlink(path, path).expect("a link")),
+    ];
+    for (what, make) in make {
+        let _ = fs::remove_file(&path);
+        make(&path);
+        let reply = home.daemon.call("reload", &json!({}));
+        let reply: Value = reply.unwrap_or_else(|status| panic!("{what}: status {status}"));
+        assert_eq!(reply["applied"], json!(false), "{what}: {reply}");
+        assert!(is_kept_in(&home), "{what}");
+        let _ = fs::remove_dir(&path);
+    }
+    let _ = fs::remove_file(&path);
+    assert_eq!(home.reload(&switched_on(""))["applied"], json!(true));
 }
