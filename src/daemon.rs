@@ -333,7 +333,8 @@ impl Daemon {
         Ok(Reading {
             present: true,
             on: !on.is_empty(),
-            paused: pause.first().and_then(|element| element.expires),
+            // One without an end is none of ours.
+            paused: pause.first().map(|element| element.expires.unwrap_or(u64::MAX)),
             counters,
             learned,
         })

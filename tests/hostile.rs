@@ -95,6 +95,7 @@ fn whatever_is_done_to_the_table_it_is_made_good() {
         "delete table inet lanward\n",
         "delete table inet lanward\ntable inet lanward { set lan_only_on { type ipv4_addr; }; }\n",
         "delete table inet lanward\ntable inet lanward { chain forward { type filter hook input priority 0; }; }\n",
+        "add element inet lanward lan_only_pause { udp }\n",
         "flush ruleset\n",
     ] {
         home.house.router().nft(attack);
