@@ -201,7 +201,8 @@ fn data(id: u32, value: &[u8]) -> Result<Data<'_>, Error> {
         BlobMsgType::INT32 => Data::Int32(i32::from_be_bytes(exactly(value)?)),
         BlobMsgType::INT16 => Data::Int16(i16::from_be_bytes(exactly(value)?)),
         BlobMsgType::INT8 => Data::Int8(u8::from_be_bytes(exactly(value)?)),
-        BlobMsgType::DOUBLE => Data::Double(f64::from_be_bytes(exactly(value)?)),
+        // Only for this one libubox lets the value be longer than it need be.
+        BlobMsgType::DOUBLE => Data::Double(f64::from_be_bytes(*value.first_chunk().ok_or(Error::Value)?)),
         _ => return Err(Error::Type(id)),
     })
 }

@@ -101,7 +101,9 @@ impl Scope {
         let hosts = |hosts: &crate::policy::Hosts| -> Vec<Host> {
             let v4 = hosts.v4.iter().map(|address| Host::Address((*address).into()));
             let v6 = hosts.v6.iter().map(|address| Host::Address((*address).into()));
-            v4.chain(v6).chain(hosts.macs.iter().map(|mac| Host::Mac(*mac))).collect()
+            v4.chain(v6)
+                .chain(hosts.macs.iter().map(|mac| Host::Mac(*mac)))
+                .collect()
         };
         let opened = |(network, ports): &(Subnet, PortRange)| Redirect {
             dest: Some(*network),
@@ -109,7 +111,12 @@ impl Scope {
             source_zone: String::new(),
             label: String::new(),
         };
-        let named = policy.hosts.macs.first().map(|mac| learned.iter().map(|address| (*address, *mac)).collect());
+        // Which of the hosts' MACs an address belongs to makes no difference.
+        let owner = policy.hosts.macs.first();
+        let named: Vec<_> = owner
+            .into_iter()
+            .flat_map(|mac| learned.iter().map(|address| (*address, *mac)))
+            .collect();
         Self::new(&Terms {
             sources: &present(&policy.sources, links),
             dests: &present(&policy.dests, links),
@@ -120,7 +127,7 @@ impl Scope {
             mirror: policy.mirror,
             redirects: &policy.openings.iter().map(opened).collect::<Vec<_>>(),
             links,
-            learned: &named.unwrap_or_else(Vec::new),
+            learned: &named,
         })
     }
 

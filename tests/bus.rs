@@ -1,6 +1,8 @@
 //! The daemon's connection against a broker: the stand-in, or the real ubusd where `LANWARD_UBUSD` names one; `LANWARD_UBUS` names
 //! the real `ubus` tool, which then makes the calls from outside.
 
+#![allow(clippy::unwrap_used)]
+
 use lanward::system::ubus::frame::{Builder, Decoder, Frame, Message, Type, MAX_RECEIVED, MAX_SENT};
 use lanward::system::ubus::{call_once, Bus, Call, CallError, Client, Incoming, Kind, Method, Object, Status};
 use lanward_rig::broker::Tested;
@@ -254,7 +256,7 @@ fn a_thousand_calls() {
             let arguments = map(json!({ "number": number, "text": "x".repeat(number) }));
             client
                 .invoke(id, "echo", &arguments, |data| {
-                    replies.push(lanward::blobmsg::decode(data).unwrap())
+                    replies.push(lanward::blobmsg::decode(data).unwrap());
                 })
                 .unwrap();
             assert_eq!(replies, [arguments]);

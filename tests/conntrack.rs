@@ -1,5 +1,7 @@
 //! conntrack over netlink on real flows through a router in network namespaces, beside what `conntrack -L` says.
 
+#![allow(clippy::unwrap_used)]
+
 mod namespaces;
 
 use lanward::config::Subnet;

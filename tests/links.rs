@@ -1,5 +1,7 @@
 //! The kernel's links, read by rtnetlink in a network namespace, beside what `ip` says.
 
+#![allow(clippy::unwrap_used)]
+
 mod namespaces;
 
 use lanward::config::Subnet;

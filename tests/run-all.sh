@@ -9,6 +9,11 @@ export LANWARD_TEST_NOTES
 trap 'rm -f "$LANWARD_TEST_NOTES"' EXIT
 failed=()
 
+# The packet tests wait more than they compute: more of them at once than there are processors.
+threads=6
+# As many as are promised; a single run of the test does fewer.
+export LANWARD_RELOADS=${LANWARD_RELOADS:-1000}
+
 part() { # NAME COMMAND...
 	local name=$1 began=$SECONDS
 	shift
@@ -23,9 +28,9 @@ part() { # NAME COMMAND...
 
 tests() {
 	if cargo nextest --version >/dev/null 2>&1; then
-		cargo nextest run --workspace --status-level fail --final-status-level fail --show-progress none && cargo test --workspace --doc --quiet
+		cargo nextest run --workspace --test-threads $threads --status-level fail --final-status-level fail --show-progress none && cargo test --workspace --doc --quiet
 	else
-		cargo test --workspace --quiet
+		cargo test --workspace --quiet -- --test-threads $threads
 	fi
 }
 

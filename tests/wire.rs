@@ -1,5 +1,7 @@
 //! The recorded conversations with a real ubusd: read and written again, replayed to the broker, and replayed to the daemon's connection.
 
+#![allow(clippy::unwrap_used)]
+
 use lanward::blobmsg::{self, Data, Field, Writer};
 use lanward::system::ubus::frame::{Decoder, Frame, Header, Message, Type};
 use lanward::system::ubus::{Bus, Incoming, Kind, Method, Object, Status};
@@ -37,8 +39,10 @@ fn message(line: &Line) -> Option<Message> {
     }
 }
 
+type Rewritten = Result<Vec<u8>, blobmsg::Error>;
+
 /// A message's attributes taken apart to the last number and put together again.
-fn rewritten(message: &Message) -> Result<Vec<u8>, blobmsg::Error> {
+fn rewritten(message: &Message) -> Rewritten {
     let monitor = message.header.kind == Type::Monitor;
     list(&message.body, &|id, payload| match (monitor, id) {
         (false, DATA | SIGNATURE) => fields(payload),
@@ -50,10 +54,7 @@ fn rewritten(message: &Message) -> Result<Vec<u8>, blobmsg::Error> {
     })
 }
 
-fn list(
-    bytes: &[u8],
-    inner: &dyn Fn(u32, &[u8]) -> Result<Vec<u8>, blobmsg::Error>,
-) -> Result<Vec<u8>, blobmsg::Error> {
+fn list(bytes: &[u8], inner: &dyn Fn(u32, &[u8]) -> Rewritten) -> Rewritten {
     let mut writer = Writer::default();
     for attribute in blobmsg::attributes(bytes) {
         let attribute = attribute?;
@@ -62,7 +63,7 @@ fn list(
     Ok(writer.finish())
 }
 
-fn fields(bytes: &[u8]) -> Result<Vec<u8>, blobmsg::Error> {
+fn fields(bytes: &[u8]) -> Rewritten {
     let mut writer = Writer::default();
     for field in blobmsg::fields(bytes) {
         let Field { name, data } = field?;

@@ -8,6 +8,10 @@ fuzz_target!(|bytes: &[u8]| {
     let attributes = blobmsg::attributes(bytes).count();
     assert!(attributes <= bytes.len() / 4 + 1);
     let Ok(map) = blobmsg::decode(bytes) else { return };
-    let written = blobmsg::encode(&map).expect("what was read is neither too deep nor too long");
+    // A name that is not UTF-8 becomes longer, at worst too long.
+    let Ok(written) = blobmsg::encode(&map) else {
+        assert!(bytes.len() > 20_000);
+        return;
+    };
     assert_eq!(blobmsg::decode(&written).as_ref(), Ok(&map));
 });

@@ -19,7 +19,9 @@ fn frames(stream: &[u8], size: usize) -> (Vec<Frame>, Option<Desynchronised>) {
 }
 
 fuzz_target!(|bytes: &[u8]| {
-    let Some((size, stream)) = bytes.split_first() else { return };
+    let Some((size, stream)) = bytes.split_first() else {
+        return;
+    };
     let whole = frames(stream, usize::MAX);
     assert_eq!(frames(stream, usize::from(*size).max(1)), whole);
     for frame in &whole.0 {

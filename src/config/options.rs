@@ -220,7 +220,7 @@ pub static OPTIONS: &[OptionSpec] = &[
     many(LanOnly, "port", Kind::Ports, Nothing, "1024-65535")
         .means("50000-60000", "with level custom: the UDP destination ports"),
     many(LanOnly, "profile", Kind::Profile, Nothing, "")
-        .means("chrome-remote-desktop", "applications to stop besides, from profiles.json"),
+        .means("chrome-remote-desktop", "applications whose limits status and the page tell, from profiles.json"),
     many(LanOnly, "host", Kind::Host, Nothing, "")
         .means("192.168.1.20", "only these hosts, by IPv4, IPv6 or MAC; none: the whole zone"),
     many(LanOnly, "except_host", Kind::Host, Nothing, "")

@@ -18,6 +18,7 @@
 mod attribute;
 mod element;
 mod expression;
+pub mod neighbours;
 mod present;
 mod transaction;
 mod wire;

@@ -165,7 +165,7 @@ impl Conntrack {
             for message in Messages::new(&self.buffer) {
                 let message = message.ok_or(Error::Malformed)?;
                 let ours = usize::try_from(message.sequence.wrapping_sub(first)).is_ok_and(|n| n < batch.len());
-                if !ours || message.kind != libc::NLMSG_ERROR as u16 {
+                if !ours || i32::from(message.kind) != libc::NLMSG_ERROR {
                     continue;
                 }
                 open = open.saturating_sub(1);

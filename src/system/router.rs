@@ -3,6 +3,7 @@
 use crate::check::{BaseChain, Daemon, Facts, Table, TableState, Upnp};
 use crate::daemon::Paths;
 use crate::network::Links;
+use crate::nft::netlink::neighbours::Neighbour;
 use crate::state::Known;
 use crate::system::conntrack::Conntrack;
 use crate::system::nftables::{Nftables, Verdict};
@@ -23,7 +24,7 @@ pub fn facts(paths: &Paths, nftables: &mut Nftables, links: Links, known: Known)
         Some(Ok(Verdict::Missing)) => TableState::Missing,
         Some(Ok(Verdict::Differs(differences))) => TableState::Differs(differences),
     };
-    let (tables, chains) = (None::<Vec<Table>>, Vec::<BaseChain>::new());
+    let (tables, chains) = neighbours(nftables);
     let tables_seen = tables.clone().unwrap_or_default();
     Facts { table, chains, upnp: upnp(paths, &tables_seen), tables, missing: missing(), ..without_kernel(paths, links, known, Daemon::Asking) }
 }
@@ -61,6 +62,23 @@ fn without_kernel(paths: &Paths, links: Links, known: Known, daemon: Daemon) -> 
         daemon,
         profiles: known.profiles,
     }
+}
+
+/// All tables and base chains; `None` where the kernel refuses to tell.
+fn neighbours(nftables: &mut Nftables) -> (Option<Vec<Table>>, Vec<BaseChain>) {
+    let Ok(tables) = nftables.tables() else {
+        return (None, Vec::new());
+    };
+    let tables = tables.into_iter().map(|(family, name)| Table { family: family.into(), name }).collect();
+    let chain = |(family, neighbour): (&str, Neighbour)| BaseChain {
+        family: family.into(),
+        table: neighbour.table,
+        chain: neighbour.chain,
+        hook: neighbour.hook.into(),
+        priority: neighbour.priority,
+    };
+    let chains = nftables.base_chains().unwrap_or_default();
+    (Some(tables), chains.into_iter().map(chain).collect())
 }
 
 fn upnp(paths: &Paths, tables: &[Table]) -> Upnp {

@@ -5,7 +5,7 @@ use super::attribute::Attribute;
 use super::element;
 use super::expression::META_TIME_NS;
 use super::present::{hook_number, timeout_milliseconds, OBJECT_COUNTER};
-use super::{expressions, kind, Endian, Message, Present};
+use super::{expressions, kind, Endian, Message, Present, INET};
 use netlink_packet_core::{Emitable, NLM_F_APPEND, NLM_F_CREATE};
 use std::collections::BTreeMap;
 
@@ -241,6 +241,7 @@ pub fn element_request(table: &Table, set: &Set, element: &Element, endian: Endi
     let mut attributes = named(&table.name, 2, &set.name);
     attributes.push(Attribute::nest(3, element::encode(set, &plain, endian)));
     Message {
+        family: INET,
         kind: kind::GETSETELEM,
         flags: 0,
         attributes,
@@ -250,6 +251,7 @@ pub fn element_request(table: &Table, set: &Set, element: &Element, endian: Endi
 
 fn new(kind: u8, attributes: Vec<Attribute>, about: String) -> Message {
     Message {
+        family: INET,
         kind,
         flags: NLM_F_CREATE,
         attributes,
@@ -259,6 +261,7 @@ fn new(kind: u8, attributes: Vec<Attribute>, about: String) -> Message {
 
 fn delete(kind: u8, attributes: Vec<Attribute>, about: String) -> Message {
     Message {
+        family: INET,
         kind,
         flags: 0,
         attributes,
@@ -394,6 +397,7 @@ fn element_messages(kind: u8, table: &str, set: &str, elements: impl Iterator<It
         let mut attributes = named(table, 2, set);
         attributes.push(Attribute::nest(3, list));
         Message {
+            family: INET,
             kind,
             flags,
             attributes,
@@ -443,6 +447,7 @@ fn new_rule(table: &Table, chain: &Chain, rule: &Rule, index: usize, endian: End
     }
     let about = format!("rule {} of chain \"{}\" ({})", index + 1, chain.name, rule.comment);
     Message {
+        family: INET,
         kind: kind::NEWRULE,
         flags: NLM_F_CREATE | NLM_F_APPEND,
         attributes,

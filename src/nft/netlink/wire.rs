@@ -35,6 +35,8 @@ const ERROR_OFFSET: u16 = 2;
 pub struct Message {
     /// One of [`super::kind`].
     pub kind: u8,
+    /// `NFPROTO_*`; [`super::INET`] for everything that changes something.
+    pub family: u8,
     /// `NLM_F_*`, without `NLM_F_REQUEST`.
     pub flags: u16,
     /// Its attributes.
@@ -52,6 +54,7 @@ pub fn request(kind: u8, flags: u16, attributes: &[(u16, &str)]) -> Message {
         .collect();
     Message {
         kind,
+        family: INET,
         flags,
         attributes,
         about: String::new(),
@@ -65,7 +68,7 @@ impl Message {
 
     /// Appends it to a buffer.
     pub fn emit(&self, sequence: u32, buffer: &mut Vec<u8>) {
-        let header = NetfilterHeader::new(NetfilterProtoFamily::from(INET), 0, 0);
+        let header = NetfilterHeader::new(NetfilterProtoFamily::from(self.family), 0, 0);
         let kind = u16::from(SUBSYSTEM) << 8 | u16::from(self.kind);
         emit(kind, self.flags, sequence, &header, &self.attributes, buffer);
     }

@@ -159,3 +159,146 @@ fn subnet(address: IpAddr, prefix: u8) -> Option<Subnet> {
     };
     Some(Subnet { address, prefix })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
+        let mut bytes = u16::try_from(value.len() + 4).unwrap().to_ne_bytes().to_vec();
+        bytes.extend_from_slice(&kind.to_ne_bytes());
+        bytes.extend_from_slice(value);
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes
+    }
+
+    fn net(text: &str, prefix: u8) -> Subnet {
+        Subnet {
+            address: text.parse().unwrap(),
+            prefix,
+        }
+    }
+
+    #[test]
+    fn a_link_of_an_unknown_kind_is_a_link() {
+        let info = attribute(18, &attribute(1, b"from-the-future\0"));
+        let header = [
+            &[0, 0, 1, 0][..],
+            &7_u32.to_ne_bytes(),
+            &0x1_0043_u32.to_ne_bytes(),
+            &[0; 4],
+        ]
+        .concat();
+        let payload = [header, attribute(3, b"odd0\0"), info].concat();
+        assert_eq!(link(&payload), Some((7, 0x1_0043, "odd0".to_string())));
+        assert_eq!(device(libc::RTM_NEWLINK, &payload), Some((7, "odd0".to_string())));
+        assert_eq!(device(libc::RTM_DELLINK, &payload), None);
+        let of_bridge = [&[7], &payload[1..]].concat();
+        assert_eq!(device(libc::RTM_NEWLINK, &of_bridge), None);
+    }
+
+    #[test]
+    fn an_address_with_and_without_a_peer() {
+        let header = |family, prefix| [&[family, prefix, 0, 0][..], &3_u32.to_ne_bytes()].concat();
+        let plain = [
+            header(2, 24),
+            attribute(1, &[192, 168, 1, 1]),
+            attribute(2, &[192, 168, 1, 1]),
+        ]
+        .concat();
+        let own = |text: &str| text.parse::<IpAddr>().unwrap();
+        assert_eq!(
+            address(20, &plain),
+            Some((3, net("192.168.1.0", 24), own("192.168.1.1")))
+        );
+        let peer = [
+            header(2, 32),
+            attribute(1, &[100, 64, 0, 1]),
+            attribute(2, &[100, 64, 0, 2]),
+        ]
+        .concat();
+        assert_eq!(address(20, &peer), Some((3, net("100.64.0.1", 32), own("100.64.0.2"))));
+        let ipv6 = [header(10, 64), attribute(1, &own6("2001:db8::1"))].concat();
+        assert_eq!(address(20, &ipv6), Some((3, net("2001:db8::", 64), own("2001:db8::1"))));
+        assert_eq!(address(20, &header(2, 24)), None);
+        assert_eq!(
+            address(20, &[header(2, 33), attribute(1, &[1, 2, 3, 4])].concat()),
+            None
+        );
+    }
+
+    fn own6(text: &str) -> [u8; 16] {
+        text.parse::<Ipv6Addr>().unwrap().octets()
+    }
+
+    #[test]
+    fn routes_of_large_tables_and_several_hops() {
+        let header = |prefix, kind| vec![2, prefix, 0, 0, 254, 3, 0, kind, 0, 0, 0, 0];
+        let route = |table, dest, prefix, device| Route {
+            table,
+            dest: net(dest, prefix),
+            device,
+        };
+        let default = [header(0, 1), attribute(4, &4_u32.to_ne_bytes())].concat();
+        assert_eq!(routes(24, &default), [route(254, "0.0.0.0", 0, 4)]);
+        let large = [
+            header(8, 1),
+            attribute(1, &[10, 1, 2, 3]),
+            attribute(15, &1000_u32.to_ne_bytes()),
+            attribute(4, &4_u32.to_ne_bytes()),
+        ]
+        .concat();
+        assert_eq!(routes(24, &large), [route(1000, "10.0.0.0", 8, 4)]);
+        let gateway = attribute(5, &[10, 0, 0, 1]);
+        let hop = |device: u32| [&16_u16.to_ne_bytes()[..], &[0, 0], &device.to_ne_bytes(), &gateway].concat();
+        let several = [header(0, 1), attribute(9, &[hop(4), hop(5)].concat())].concat();
+        assert_eq!(
+            routes(24, &several),
+            [route(254, "0.0.0.0", 0, 4), route(254, "0.0.0.0", 0, 5)]
+        );
+        let blackhole = [header(0, 6), attribute(4, &4_u32.to_ne_bytes())].concat();
+        assert_eq!(routes(24, &blackhole), []);
+    }
+
+    #[test]
+    fn neighbours_whose_mac_is_known() {
+        let entry = |state: u16, mac: &[u8]| {
+            let header = [&[2, 0, 0, 0][..], &3_u32.to_ne_bytes(), &state.to_ne_bytes(), &[0, 1]].concat();
+            neighbour(
+                28,
+                &[header, attribute(1, &[192, 168, 1, 20]), attribute(2, mac)].concat(),
+            )
+        };
+        let known = Some((IpAddr::from([192, 168, 1, 20]), [2, 0, 0, 0, 0, 9]));
+        let mac = [2, 0, 0, 0, 0, 9];
+        for (state, expected) in [
+            (0x02, known),
+            (0x04, known),
+            (0x80, known),
+            (0x01, None),
+            (0x20, None),
+            (0x40, None),
+        ] {
+            assert_eq!(entry(state, &mac), expected, "{state}");
+        }
+        assert_eq!(
+            entry(0x02, &[1, 2, 3, 4]),
+            None,
+            "a tunnel's neighbour has an address for a MAC"
+        );
+        assert_eq!(entry(0x02, &[0; 6]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes(kind in 16u16..32, bytes in proptest::collection::vec(any::<u8>(), 0..120)) {
+            let _ = (device(kind, &bytes), address(kind, &bytes), routes(kind, &bytes), neighbour(kind, &bytes));
+        }
+
+        #[test]
+        fn any_next_hops(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            prop_assert!(next_hops(&bytes).len() <= bytes.len() / 8);
+        }
+    }
+}

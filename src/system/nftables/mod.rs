@@ -12,6 +12,7 @@ pub use error::Error;
 pub use monitor::{Change, Monitor};
 
 use crate::nft;
+use crate::nft::netlink::neighbours::{self, Neighbour};
 use crate::nft::netlink::{self, kind, Endian, Message, Present};
 use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP};
 use socket::Socket;
@@ -185,6 +186,34 @@ impl Nftables {
             Err(error) if error.is_absence() => Ok(()),
             result => result,
         }
+    }
+
+    /// Every table of every owner: family and name.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Refused`].
+    pub fn tables(&mut self) -> Result<Vec<(&'static str, String)>, Error> {
+        let mut tables = Vec::new();
+        for (family, name) in neighbours::FAMILIES {
+            self.socket.query(&neighbours::dump(kind::GETTABLE, family), |received| {
+                tables.extend(neighbours::table(received).map(|table| (name, table)));
+            })?;
+        }
+        Ok(tables)
+    }
+
+    /// Every chain of every owner that a hook calls, with its table's family.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Refused`].
+    pub fn base_chains(&mut self) -> Result<Vec<(&'static str, Neighbour)>, Error> {
+        let mut chains = Vec::new();
+        for (family, name) in neighbours::FAMILIES {
+            self.socket.query(&neighbours::dump(kind::GETCHAIN, family), |received| {
+                chains.extend(neighbours::base_chain(received, family).map(|chain| (name, chain)));
+            })?;
+        }
+        Ok(chains)
     }
 
     /// What the kernel has of a table, all of one generation.

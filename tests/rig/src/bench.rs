@@ -68,6 +68,7 @@ pub fn load_foreign_set(router: &Namespace) {
 /// # Panics
 /// If nft refuses it.
 #[must_use]
+#[allow(clippy::zombie_processes)] // wait4 below waits for it, and says what it used.
 pub fn nft_memory(router: &Namespace, script: &str) -> u64 {
     router.run(|| {
         let mut command = Command::new("nft");

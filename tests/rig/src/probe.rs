@@ -58,8 +58,10 @@ enum Control {
 const CONTROL_PORT: u16 = 9;
 /// How long a control packet may take on a busy machine before the house counts as broken.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long the answers may take where neither comes.
+const ANSWER_PATIENCE: Duration = Duration::from_millis(1500);
 /// How long a packet may be behind the control packet that was sent after it.
-const GRACE: Duration = Duration::from_millis(15);
+const GRACE: Duration = Duration::from_millis(25);
 
 impl House {
     /// From one host to another over IPv4.
@@ -130,6 +132,34 @@ impl<'a> Way<'a> {
     /// # Errors
     /// That neither packet arrived: what is between these hosts lets nothing through at all.
     pub fn try_udp(&self, port: u16) -> Result<Fate, String> {
+        let sent = self.send_and_watch(port)?;
+        if !sent.arrived {
+            return Ok(Fate::Lost);
+        }
+        // The first answer may have to find its neighbour, and a solicitation that got lost is repeated after a second.
+        let senders = [&sent.sender, &sent.control_sender];
+        let back = watch(
+            &senders,
+            &sent.question,
+            &sent.control,
+            ANSWER_PATIENCE,
+            FarEnd::Listens,
+        );
+        Ok(if back.question { Fate::Answered } else { Fate::Arrived })
+    }
+
+    /// Sends one UDP packet to `port` and says only whether it arrives, at once: no answer is waited for.
+    ///
+    /// # Panics
+    /// As [`udp`](Self::udp).
+    #[must_use]
+    pub fn arrives(&self, port: u16) -> bool {
+        self.send_and_watch(port)
+            .unwrap_or_else(|broken| panic!("{broken}"))
+            .arrived
+    }
+
+    fn send_and_watch(&self, port: u16) -> Result<Sent, String> {
         let listener = self.listen(port);
         let (control_listener, control_port) = match self.control {
             Control::DestPort(control) if control != port => (Some(self.listen(control)), control),
@@ -145,17 +175,19 @@ impl<'a> Way<'a> {
         let _ = sender.send_to(&question, self.target(port));
         let _ = control_sender.send_to(&control, self.target(control_port));
         let sockets: Vec<&UdpSocket> = std::iter::once(&listener).chain(control_listener.as_ref()).collect();
-        let seen = watch(&sockets, &question, &control, self.patience);
+        let seen = watch(&sockets, &question, &control, self.patience, FarEnd::Answers);
         if !seen.question && !seen.control {
             let control = self.control;
             return Err(format!(
                 "neither the packet nor the control packet arrived: {self}, port {port}, control {control:?}"
             ));
         }
-        Ok(match (seen.question, seen.question && hears(&sender, &question)) {
-            (false, _) => Fate::Lost,
-            (true, false) => Fate::Arrived,
-            (true, true) => Fate::Answered,
+        Ok(Sent {
+            arrived: seen.question,
+            sender,
+            control_sender,
+            question,
+            control,
         })
     }
 
@@ -215,27 +247,41 @@ impl std::fmt::Display for Way<'_> {
     }
 }
 
+/// What is left of a packet that was sent: where its answer would come back.
+struct Sent {
+    arrived: bool,
+    sender: UdpSocket,
+    control_sender: UdpSocket,
+    question: Vec<u8>,
+    control: Vec<u8>,
+}
+
 struct Seen {
     question: bool,
     control: bool,
 }
 
-/// Waits for the question; no longer than a moment behind the control.
-fn watch(sockets: &[&UdpSocket], question: &[u8], control: &[u8], patience: Duration) -> Seen {
+/// What comes in on these sockets until both have, or a moment behind the control packet, or the patience ends. Answers, where
+/// somebody listens at the far end.
+fn watch(sockets: &[&UdpSocket], question: &[u8], control: &[u8], patience: Duration, far: FarEnd) -> Seen {
     let mut seen = Seen {
         question: false,
         control: false,
     };
     let mut end = Instant::now() + patience;
-    while !seen.question && wait_readable(sockets, end) {
+    while !(seen.question && seen.control) && wait_readable(sockets, end) {
         for socket in sockets {
             while let Some(datagram) = receive(socket) {
                 if datagram.payload == question {
                     seen.question = true;
-                    let _ = socket.send_to(question, datagram.from);
-                } else if datagram.payload == control && !seen.control {
+                } else if datagram.payload == control {
                     seen.control = true;
-                    end = Instant::now() + GRACE;
+                    end = end.min(Instant::now() + GRACE);
+                } else {
+                    continue;
+                }
+                if far == FarEnd::Answers {
+                    let _ = socket.send_to(&datagram.payload, datagram.from);
                 }
             }
         }
@@ -243,17 +289,11 @@ fn watch(sockets: &[&UdpSocket], question: &[u8], control: &[u8], patience: Dura
     seen
 }
 
-/// Whether the answer comes back. On a way back that is open it takes microseconds; the bound is for busy machines.
-fn hears(socket: &UdpSocket, nonce: &[u8]) -> bool {
-    let end = Instant::now() + Duration::from_millis(150);
-    while wait_readable(&[socket], end) {
-        while let Some(datagram) = receive(socket) {
-            if datagram.payload == nonce {
-                return true;
-            }
-        }
-    }
-    false
+/// Whether the far end of a [`watch`] sends back what it gets.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum FarEnd {
+    Answers,
+    Listens,
 }
 
 /// Whether one of them can be read before `end`.
