@@ -22,7 +22,7 @@ fn within(patience: Duration, mut holds: impl FnMut() -> bool) -> bool {
 }
 
 fn is_kept_in(home: &Home) -> bool {
-    FAMILIES.iter().all(|family| home.house.way_out(*family).udp(50000) == Fate::Lost)
+    FAMILIES.iter().all(|family| !home.house.way_out(*family).arrives(50000))
 }
 
 /// 1. The user excepts the host `lan2` by its MAC. 2. Somebody on the WAN's own segment sends one packet from that MAC, with the
