@@ -19,7 +19,7 @@ use crate::system::ubus::{Bus, Incoming, Object, Status, Ticket};
 use crate::uci;
 use serde_json::{Map, Value};
 use std::collections::{BTreeSet, VecDeque};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::signal::unix::{signal, SignalKind};
 
@@ -133,7 +133,6 @@ const NETIFD: &str = "network.interface";
 
 impl Daemon {
     fn start(paths: Paths) -> Result<Self, StartError> {
-        starting("run directory", std::fs::create_dir_all(&paths.run_dir))?;
         let mut bus = Bus::new(&paths.ubus_socket, Object { name: report::OBJECT, methods: report::METHODS });
         bus.subscribe(NETIFD);
         Ok(Self {
@@ -158,13 +157,14 @@ impl Daemon {
         self.step(Event::Started).await;
         while !self.leaving {
             let deadline = self.state.next_deadline().map(|deadline| self.clock.instant(deadline));
-            // In this order: what protects comes before what asks, so that a caller that never stops cannot hold it up.
+            // In this order: what protects comes before what asks, so that a caller that never stops cannot hold it up. What is due comes
+            // before its reasons: a program that changes nftables all the time would put the look at the table off for ever.
             let event = tokio::select! {
                 biased;
                 _ = terminate.recv() => Some(Event::Terminate),
                 _ = interrupt.recv() => Some(Event::Terminate),
-                change = self.monitor.next() => self.changed(change),
                 () = sleep_until(deadline) => Some(Event::Deadline),
+                change = self.monitor.next() => self.changed(change),
                 _ = hang_up.recv() => Some(Event::Wake(Wake::Config)),
                 () = self.watcher.next() => Some(Event::Wake(Wake::Links)),
                 incoming = self.bus.next() => self.incoming(incoming).await,
@@ -256,14 +256,11 @@ impl Daemon {
             Action::Read { call, reply } => Some(Event::Read { result: self.reading(), call, reply }),
             Action::Diagnose { call } => Some(Event::Diagnosed { facts: Box::new(self.diagnose().await), call }),
             Action::WriteScript(table) => {
-                self.note("script for the firewall's include", storage::replace(
-                    &self.paths.script(),
-                    text::script(&table).as_bytes(),
-                    Durability::Memory,
-                ))
+                let written = self.keep(&self.paths.script(), text::script(&table).as_bytes());
+                self.note("script for the firewall's include", written)
             }
             Action::WriteRunState(Some(state)) => {
-                let written = storage::replace(&self.paths.run_state(), state.as_bytes(), Durability::Memory);
+                let written = self.keep(&self.paths.run_state(), state.as_bytes());
                 self.note("note about the switch", written)
             }
             Action::WriteRunState(None) => self.note("note about the switch", storage::remove(&self.paths.run_state())),
@@ -294,6 +291,11 @@ impl Daemon {
                 None
             }
         }
+    }
+
+    fn keep(&self, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+        std::fs::create_dir_all(&self.paths.run_dir)?;
+        storage::replace(path, bytes, Durability::Memory)
     }
 
     /// A file in the run directory that could not be written changes nothing that is enforced now.
@@ -331,7 +333,8 @@ impl Daemon {
         Ok(Reading {
             present: true,
             on: !on.is_empty(),
-            paused: pause.first().and_then(|element| element.expires),
+            // One without an end is none of ours.
+            paused: pause.first().map(|element| element.expires.unwrap_or(u64::MAX)),
             counters,
             learned,
         })

@@ -172,7 +172,7 @@ pub struct Reading {
     pub present: bool,
     /// The switch's element is in.
     pub on: bool,
-    /// Milliseconds of the pause that are left.
+    /// Milliseconds of the pause that are left; the greatest number for one that does not end.
     pub paused: Option<u64>,
     /// Named counters.
     pub counters: Counters,

@@ -6,7 +6,7 @@ use crate::event::{Now, Reading};
 use crate::nft::PortRange;
 use crate::profiles::{level_name, Profiles};
 use crate::ruleset;
-use crate::state::{Kernel, State};
+use crate::state::State;
 use crate::system::ubus::{Kind, Method};
 use serde_json::{json, Value};
 
@@ -56,7 +56,7 @@ pub fn lan_only(state: &State, reading: &Reading, now: Now) -> Value {
     json!({
         "enabled": state.on(),
         "observe": config.observe,
-        "enforced": state.holds() && reading.present && reading.on && paused == 0 && !config.observe && !state.out_of_hours(now),
+        "enforced": state.holds() && reading.present && reading.on && paused == 0 && reading.paused.is_none() && !config.observe && !state.out_of_hours(now),
         "paused_seconds": paused,
         "level": level_name(config.level),
         "ports": config.ports.iter().map(ToString::to_string).collect::<Vec<_>>(),
@@ -75,8 +75,8 @@ pub fn lan_only(state: &State, reading: &Reading, now: Now) -> Value {
 #[must_use]
 pub fn reload(state: &State) -> Value {
     let mut value = json!({ "applied": state.is_applied(), "problems": problems(&state.problems()) });
-    if let (Kernel::Failed(error), Some(fields)) = (&state.kernel, value.as_object_mut()) {
-        fields.insert("error".into(), format!("the table could not be applied: {error}").into());
+    if let (Some(error), Some(fields)) = (state.trouble(), value.as_object_mut()) {
+        fields.insert("error".into(), error.into());
     }
     value
 }

@@ -137,7 +137,8 @@ pub fn lay_out(policy: &Policy, on: bool) -> Table {
 }
 
 /// Learns the addresses behind a MAC, since what comes in from outside carries the host's address and not its MAC. In
-/// prerouting, so that a host is known before it forwards anything: its first DNS or UPnP request to the router is enough.
+/// prerouting, so that a host is known before it forwards anything: its first DNS or UPnP request to the router is enough. From the
+/// sources' devices only: a neighbour on the WAN who sends by such a MAC must not teach us that a host is excepted.
 fn prerouting(lan_only: &LanOnly) -> Chain {
     let mut rules = Vec::new();
     let learn = [
@@ -153,17 +154,19 @@ fn prerouting(lan_only: &LanOnly) -> Chain {
         if hosts.macs.is_empty() {
             continue;
         }
-        for (set, field) in [(learned[0], Field::Ip4Saddr), (learned[1], Field::Ip6Saddr)] {
-            rules.push(rule(
-                vec![
-                    Statement::Match(Match::In(vec![Field::EtherSaddr], macs.into())),
-                    Statement::Update {
-                        set: set.into(),
-                        key: vec![field],
-                    },
-                ],
-                comment,
-            ));
+        for incoming in device_matches(&lan_only.sources, SOURCE_DEVICES, Field::IifName) {
+            for (set, field) in [(learned[0], Field::Ip4Saddr), (learned[1], Field::Ip6Saddr)] {
+                let matches = incoming
+                    .iter()
+                    .cloned()
+                    .chain([Match::In(vec![Field::EtherSaddr], macs.into())]);
+                let mut statements: Vec<Statement> = matches.map(Statement::Match).collect();
+                statements.push(Statement::Update {
+                    set: set.into(),
+                    key: vec![field],
+                });
+                rules.push(rule(statements, comment));
+            }
         }
     }
     Chain {

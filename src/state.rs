@@ -3,6 +3,8 @@
 mod calls;
 mod deadlines;
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;
 
 use crate::config::{self, Config, Problem, System};
@@ -390,7 +392,7 @@ impl State {
                     // Whoever put it there may have died between the switch and the cut.
                     actions.extend(self.cut_action(now, Then::default()));
                 }
-                actions.extend(self.restore_pause(&verified.reading, now));
+                actions.extend(self.mend_pause(&verified.reading, now));
                 actions
             }
             // It is what was just sent, and reads back as something else: applying it again would not end.
@@ -422,15 +424,24 @@ impl State {
         }
         self.carried.take(&reading.counters);
         self.learned.clone_from(&reading.learned);
-        if let (None, Some(left)) = (self.pause_until, reading.paused) {
+        let paused = reading.paused.filter(|left| *left <= calls::LONGEST_PAUSE);
+        if let (None, Some(left)) = (self.pause_until, paused) {
             self.pause_until = Some(now.monotonic.saturating_add(left));
         }
     }
 
-    /// A table that the firewall's include has put back is right in everything but the pause.
-    fn restore_pause(&mut self, reading: &Reading, now: Now) -> Option<Action> {
-        let seconds = self.pause_left(now)?;
-        (reading.present && reading.paused.is_none()).then_some(Action::Pause { seconds, call: None })
+    /// A table that the firewall's include has put back is right in everything but the pause; and a pause that nobody could have
+    /// asked us for is another program's.
+    fn mend_pause(&self, reading: &Reading, now: Now) -> Vec<Action> {
+        let left = self.pause_left(now);
+        match reading.paused {
+            None if reading.present => left.map(|seconds| Action::Pause { seconds, call: None }).into_iter().collect(),
+            Some(paused) if paused > calls::LONGEST_PAUSE => vec![
+                Action::Log(Level::Warn, "a pause without an end was put in by another program; taking it out".into()),
+                Action::Pause { seconds: left.unwrap_or(0), call: None },
+            ],
+            None | Some(_) => Vec::new(),
+        }
     }
 
     /// Whole seconds of the pause that are left, if there are any.
@@ -457,7 +468,7 @@ impl State {
 
     /// Whether the switch is on and the kernel's rules are those that are wanted, as far as anybody has looked.
     pub(crate) fn holds(&self) -> bool {
-        self.on() && matches!(self.kernel, Kernel::Holds | Kernel::Applied)
+        self.on() && self.unseen.is_none() && matches!(self.kernel, Kernel::Holds | Kernel::Applied)
     }
 
     /// The switch as it was turned last.
@@ -502,7 +513,15 @@ impl State {
 
     /// Whether what the configuration says is what the kernel does.
     pub(crate) fn is_applied(&self) -> bool {
-        self.kernel == Kernel::Holds && !is_restricting(&self.problems())
+        self.kernel == Kernel::Holds && self.unseen.is_none() && !is_restricting(&self.problems())
+    }
+
+    /// What is wrong between us and the kernel, for people.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        if let Kernel::Failed(error) = &self.kernel {
+            return Some(format!("the table could not be applied: {error}"));
+        }
+        self.unseen.as_ref().map(|error| format!("the table cannot be looked at: {error}"))
     }
 
     /// Remembers the problems; those that are new are logged and told.

@@ -10,6 +10,8 @@ use std::rc::Rc;
 
 /// A week. What is longer is no pause.
 const LONGEST_PAUSE_MINUTES: i64 = 7 * 24 * 60;
+/// The same in milliseconds.
+pub(super) const LONGEST_PAUSE: u64 = 7 * 24 * 60 * 60_000;
 
 impl State {
     pub(super) fn call(&mut self, id: CallId, method: &str, arguments: &Map<String, Value>) -> Vec<Action> {
@@ -201,11 +203,7 @@ impl State {
             Reply::LanOnly(error) => error,
             Reply::Status => None,
         };
-        let kernel_error = match &self.kernel {
-            Kernel::Failed(error) => Some(format!("the table could not be applied: {error}")),
-            Kernel::Unknown | Kernel::Applied | Kernel::Holds | Kernel::Lost => None,
-        };
-        if let (Some(error), Some(fields)) = (chain_error.or(error).or(kernel_error), value.as_object_mut()) {
+        if let (Some(error), Some(fields)) = (chain_error.or(error).or_else(|| self.trouble()), value.as_object_mut()) {
             fields.insert("error".into(), error.into());
         }
         vec![Action::Answer(call, Ok(value))]

@@ -17,16 +17,19 @@ pub enum Durability {
     Memory,
 }
 
-/// A file's bytes; `None` if there is none.
+/// A file's bytes; `None` if there is none. What is no file (a pipe, whose other end may never come, a device) is refused.
 ///
 /// # Errors
 /// What the system says, or that the file is too large.
 pub fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    let file = match File::open(path) {
+    let file = match OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a file"));
+    }
     let mut bytes = Vec::new();
     file.take(LARGEST + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > LARGEST {

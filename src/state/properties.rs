@@ -1,0 +1,288 @@
+//! Random events in random order on the virtual clock of [`Play`]: what must hold after each of them, and once it is quiet.
+
+use super::tests::{caller, Play, LAN};
+use super::*;
+use proptest::prelude::*;
+
+/// A configuration, and what it comes to.
+#[derive(Debug, Clone, Copy)]
+struct Text {
+    text: &'static str,
+    enabled: bool,
+    observe: bool,
+    /// Refused where another one was accepted before.
+    refused: bool,
+}
+
+const fn right(text: &'static str, enabled: bool) -> Text {
+    Text { text, enabled, observe: false, refused: false }
+}
+
+const fn wrong(text: &'static str, enabled: bool) -> Text {
+    Text { refused: true, ..right(text, enabled) }
+}
+
+const TEXTS: [Text; 9] = [
+    right("config lan_only 'lan_only'\n\toption enabled '0'\n", false),
+    right("config lan_only 'lan_only'\n\toption enabled '1'\n", true),
+    right("config lan_only 'lan_only'\n\toption enabled '1'\n\toption level 'strict'\n\toption mirror '0'\n", true),
+    Text {
+        observe: true,
+        ..right("config lan_only 'lan_only'\n\toption enabled '1'\n\toption observe '1'\n", true)
+    },
+    // The clock starts at noon, UTC.
+    right("config lan_only 'lan_only'\n\toption enabled '1'\n\toption start '12:01'\n\toption stop '12:02'\n", true),
+    wrong("config lan_only 'lan_only'\n\toption enabled '0'\n\toption level 'hard'\n", false),
+    wrong("config lan_only 'lan_only'\n\toption enabled '0'\n\tlist source_zone 'lna'\n", false),
+    Text {
+        observe: true,
+        ..wrong("config lan_only 'lan_only'\n\toption enabled '0'\n\toption observe '1'\n\tlist dest_zone 'wna'\n", false)
+    },
+    wrong("config lan_only 'lan_only'\n\toption enabled '1\n", true),
+];
+
+#[derive(Debug, Clone)]
+enum Step {
+    Switch { on: bool, persist: bool },
+    Pause(i64),
+    Resume,
+    Call(&'static str),
+    Write(usize),
+    Wake(Wake),
+    LoseTable,
+    LoseRules,
+    LosePause,
+    ApplyFails(bool),
+    VerifyFails(bool),
+    SaveFails(bool),
+    LinksFail(bool),
+    Pass(u64),
+    ClockJumps(i64),
+    Respawn,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let wake = prop_oneof![
+        Just(Wake::Config),
+        Just(Wake::Links),
+        Just(Wake::Netifd),
+        Just(Wake::BusUp),
+        Just(Wake::BusDown("gone".into())),
+        Just(Wake::Nftables(Some("nft".into()))),
+        Just(Wake::Nftables(None)),
+    ];
+    prop_oneof![
+        3 => (any::<bool>(), any::<bool>()).prop_map(|(on, persist)| Step::Switch { on, persist }),
+        2 => prop_oneof![1..4_i64, -1..1_i64, Just(i64::MAX)].prop_map(Step::Pause),
+        1 => Just(Step::Resume),
+        2 => prop_oneof![Just("status"), Just("reload"), Just("reload")].prop_map(Step::Call),
+        4 => (0..TEXTS.len()).prop_map(Step::Write),
+        3 => wake.prop_map(Step::Wake),
+        1 => Just(Step::LoseTable),
+        1 => Just(Step::LoseRules),
+        1 => Just(Step::LosePause),
+        1 => any::<bool>().prop_map(Step::ApplyFails),
+        1 => any::<bool>().prop_map(Step::VerifyFails),
+        1 => any::<bool>().prop_map(Step::SaveFails),
+        1 => any::<bool>().prop_map(Step::LinksFail),
+        4 => prop_oneof![0..50_u64, 50..2_000_u64, 2_000..200_000_u64].prop_map(Step::Pass),
+        1 => prop_oneof![-100_000_000..100_000_000_i64, Just(-2_000_000_000)].prop_map(Step::ClockJumps),
+        1 => Just(Step::Respawn),
+    ]
+}
+
+/// What the switch should be: the last of what was accepted and what was called.
+struct Model {
+    accepted: Text,
+    enabled: bool,
+    note: Option<Override>,
+}
+
+impl Model {
+    fn on(&self) -> bool {
+        self.note.map_or(self.enabled, |note| note.on)
+    }
+
+    /// The files were read by a daemon that has accepted something before.
+    fn read(&mut self, text: Text, enabled: bool) {
+        if text.refused {
+            return;
+        }
+        self.accepted = text;
+        self.enabled = enabled;
+        self.note = self.note.filter(|note| note.configured == enabled);
+    }
+
+    fn start(&mut self, text: Text, enabled: bool) {
+        self.accepted = text;
+        self.enabled = enabled;
+        self.note = self.note.filter(|note| note.configured == enabled);
+    }
+
+    fn switch(&mut self, on: bool, saved: bool) {
+        if saved {
+            self.enabled = on;
+            self.note = None;
+        } else {
+            self.note = Some(Override { on, configured: self.enabled }).filter(|note| note.on != note.configured);
+        }
+    }
+}
+
+struct Trial {
+    play: Play,
+    model: Model,
+    file: Text,
+    /// `lan_only.enabled` in the file, which saving changes.
+    file_enabled: bool,
+}
+
+impl Trial {
+    fn new(first: usize) -> Self {
+        let file = TEXTS[first];
+        let mut trial = Self {
+            play: Play::new(file.text),
+            model: Model { accepted: file, enabled: file.enabled, note: None },
+            file,
+            file_enabled: file.enabled,
+        };
+        trial.play.event(Event::Started);
+        trial
+    }
+
+    fn ask(&mut self, method: &str, arguments: Value) -> Value {
+        let arguments = arguments.as_object().cloned().unwrap_or_default();
+        self.play.event(Event::Call { id: caller(), method: method.into(), arguments });
+        assert_eq!(self.play.answers.len(), 1, "{method} is answered once, and when its chain has ended");
+        self.play.answers.pop().expect("one").expect("status 0")
+    }
+
+    fn take(&mut self, step: Step) {
+        match step {
+            Step::Switch { on, persist } => {
+                // A file that is no UCI cannot be saved to.
+                let saved = persist && !self.play.save_fails && uci::parse(self.play.lanward.as_bytes()).is_ok();
+                let answer = self.ask("lan_only", json!({ "enabled": on, "persist": persist }));
+                self.model.switch(on, saved);
+                self.file_enabled = if saved { on } else { self.file_enabled };
+                assert_eq!(answer["enabled"], on);
+                assert!(!persist || saved || answer["error"].is_string(), "{answer}");
+                self.judge(&answer);
+            }
+            Step::Pause(minutes) => {
+                let answer = self.ask("pause", json!({ "minutes": minutes }));
+                let began = self.play.reading().paused.is_some();
+                assert!(answer["error"].is_string() || began, "{answer}");
+                self.judge(&answer);
+            }
+            Step::Resume => {
+                let answer = self.ask("resume", json!({}));
+                self.judge(&answer);
+            }
+            Step::Call("reload") => {
+                self.model.read(self.file, self.file_enabled);
+                let answer = self.ask("reload", json!({}));
+                assert!(!self.file.refused || answer["applied"] == false, "{answer}");
+                let is_wanted = self.play.table == self.play.state.wanted;
+                assert!(answer["applied"] == false || is_wanted, "answered before it was applied");
+            }
+            Step::Call(method) => drop(self.ask(method, json!({}))),
+            Step::Write(index) => {
+                self.file = TEXTS[index];
+                self.file_enabled = self.file.enabled;
+                self.play.lanward = self.file.text.into();
+            }
+            Step::Wake(wake) => {
+                if wake == Wake::Config {
+                    self.model.read(self.file, self.file_enabled);
+                }
+                self.play.event(Event::Wake(wake));
+            }
+            Step::LoseTable => self.play.lose_table(),
+            Step::LoseRules => {
+                let Some(table) = self.play.table.clone() else { return };
+                let mut table = (*table).clone();
+                table.chains.iter_mut().for_each(|chain| chain.rules.clear());
+                self.play.table = Some(Rc::new(table));
+                self.play.event(Event::Wake(Wake::Nftables(Some("nft".into()))));
+            }
+            Step::LosePause => {
+                self.play.pause_ends = None;
+                self.play.event(Event::Wake(Wake::Nftables(Some("nft".into()))));
+            }
+            Step::ApplyFails(fails) => self.play.apply_fails = fails.then_some("Operation not permitted"),
+            Step::VerifyFails(fails) => self.play.verify_fails = fails,
+            Step::SaveFails(fails) => self.play.save_fails = fails,
+            Step::LinksFail(fails) => self.play.links_fail = fails,
+            Step::Pass(milliseconds) => self.play.pass(milliseconds),
+            Step::ClockJumps(seconds) => self.play.now.unix = self.play.now.unix.saturating_add_signed(seconds),
+            Step::Respawn => {
+                self.model.start(self.file, self.file_enabled);
+                self.play.state = State::default();
+                self.play.event(Event::Started);
+            }
+        }
+        assert!(self.play.answers.is_empty(), "nobody is answered twice, or without having asked");
+    }
+
+    /// The kernel does what `enforced` says it does.
+    fn judge(&self, lan_only: &Value) {
+        if lan_only["enforced"] != true {
+            return;
+        }
+        let play = &self.play;
+        let table = play.table.as_ref().expect("a table that is enforced");
+        assert!(play.on && play.reading().paused.is_none(), "the switch is in and nothing is paused");
+        assert!(table.chains.iter().any(|chain| chain.name == "lan_only_out" && !chain.rules.is_empty()));
+        let drops = |rule: &crate::nft::Rule| rule.statements.contains(&crate::nft::Statement::Drop);
+        assert!(table.chains.iter().any(|chain| chain.rules.iter().any(drops)), "it drops");
+        assert!(!play.state.out_of_hours(play.now));
+    }
+
+    fn check(&mut self) {
+        let status = self.ask("status", json!({}));
+        self.judge(&status["lan_only"]);
+        assert_eq!(status["lan_only"]["enabled"], self.model.on(), "{:?}", self.file);
+        assert_eq!(status["lan_only"]["observe"], self.model.accepted.observe);
+        let note = self.play.run_state.as_deref().and_then(|note| Override::decode(note.as_bytes()));
+        assert_eq!(note, self.model.note, "what a next daemon would read");
+    }
+
+    /// Nothing goes wrong any more and time passes: everything comes right, and then nothing happens.
+    fn quiet(&mut self) {
+        self.play.apply_fails = None;
+        self.play.verify_fails = false;
+        self.play.links_fail = false;
+        self.play.pass(8 * 60_000);
+        let status = self.ask("status", json!({}));
+        assert_eq!(self.play.table, self.play.state.wanted, "the kernel holds what is wanted");
+        assert_eq!(status.get("error"), None);
+        let (on, observe) = (self.model.on(), self.model.accepted.observe);
+        assert_eq!(self.play.on, on || observe);
+        let holds = on && !observe && !self.play.state.out_of_hours(self.play.now) && self.play.reading().paused.is_none();
+        assert_eq!(status["lan_only"]["enforced"], holds, "{status}");
+        assert_eq!(status["lan_only"]["paused_seconds"], 0, "no pause was longer");
+        let (applies, deadlines) = (self.play.applies, self.play.deadlines);
+        self.play.pass(60 * 60_000);
+        assert_eq!(self.play.applies, applies, "nothing has changed");
+        // A schedule looks at the clock once a minute; nothing else does.
+        let most = if self.model.accepted.text.contains("start") { 64 } else { 0 };
+        assert!(self.play.deadlines - deadlines <= most, "{} wake-ups", self.play.deadlines - deadlines);
+        assert_eq!(self.play.firewall, LAN);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_happens_in_whatever_order(first in 0..TEXTS.len(), steps in prop::collection::vec(step(), 0..40)) {
+        let mut trial = Trial::new(first);
+        trial.check();
+        for step in steps {
+            trial.take(step);
+            trial.check();
+        }
+        trial.quiet();
+    }
+}
