@@ -1,5 +1,7 @@
 //! The option table against what is read by it, and the shipped configuration against the table.
 
+#![allow(clippy::unwrap_used)]
+
 use lanward::config::{read, read_text, Absent, Arity, Config, Host, Kind, Level, Problem, System, OPTIONS};
 use lanward::nft::PortRange;
 use lanward::uci::{self, Package, Section, Value};
