@@ -50,8 +50,10 @@ struct Connection {
     subscribers: bool,
     leaving: bool,
     sequence: u16,
-    requests: BTreeMap<u16, Request>,
-    open: BTreeSet<CallId>,
+    /// At most [`MAX_REQUESTS`] and a few, in the order in which they were sent.
+    requests: Vec<Request>,
+    /// At most [`MAX_OPEN`], in the order in which they came.
+    open: Vec<CallId>,
     outbox: VecDeque<u8>,
     fault: Option<String>,
 }
@@ -74,6 +76,7 @@ struct Subscription {
 
 #[derive(Debug)]
 struct Request {
+    sequence: u16,
     /// What the answer has in its header besides our number.
     peer: u32,
     deadline: Instant,
@@ -109,6 +112,20 @@ struct Answer {
     data: Option<Result<Map<String, Value>, &'static str>>,
 }
 
+impl Request {
+    /// Whether a message answers it.
+    fn is_answered_by(&self, answer: Header) -> bool {
+        self.sequence == answer.sequence && self.peer == answer.peer
+    }
+}
+
+impl Connection {
+    /// The request that a message answers.
+    fn asked(&mut self, answer: Header) -> Option<&mut Request> {
+        self.requests.iter_mut().find(|request| request.is_answered_by(answer))
+    }
+}
+
 impl Session {
     pub(super) fn new(object: Object) -> Self {
         Self {
@@ -135,7 +152,7 @@ impl Session {
 
     /// The connection is gone: whoever waits for an answer is told.
     pub(super) fn end(&mut self, reason: &str) {
-        for (_, request) in std::mem::take(&mut self.connection.requests) {
+        for request in std::mem::take(&mut self.connection.requests) {
             if let Purpose::LookUp { ticket, .. } | Purpose::Call { ticket } = request.purpose {
                 let error = io::Error::new(io::ErrorKind::NotConnected, reason);
                 self.incoming.push_back(Incoming::Answer {
@@ -162,7 +179,7 @@ impl Session {
 
     /// When [`Self::expire`] has something to do.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let requests = self.connection.requests.values().map(|request| request.deadline);
+        let requests = self.connection.requests.iter().map(|request| request.deadline);
         requests.chain(self.connection.greeting).min()
     }
 
@@ -170,12 +187,13 @@ impl Session {
         if self.connection.greeting.is_some_and(|deadline| deadline <= now) {
             self.fail("ubusd does not greet us");
         }
-        let late = |(sequence, request): (&u16, &Request)| (request.deadline <= now).then_some(*sequence);
-        let late: Vec<u16> = self.connection.requests.iter().filter_map(late).collect();
-        for sequence in late {
-            let Some(request) = self.connection.requests.remove(&sequence) else {
-                continue;
-            };
+        while let Some(late) = self
+            .connection
+            .requests
+            .iter()
+            .position(|request| request.deadline <= now)
+        {
+            let request = self.connection.requests.remove(late);
             match request.purpose {
                 Purpose::LookUp { ticket, .. } | Purpose::Call { ticket } => {
                     self.incoming.push_back(Incoming::Answer {
@@ -215,10 +233,8 @@ impl Session {
                 self.send(status(header, object, Status::NoMemory).finish());
             }
             (Type::Data, _) => {
-                if let Some(request) = self.connection.requests.get_mut(&header.sequence) {
-                    if request.peer == header.peer {
-                        request.answer.data.get_or_insert(Err("a reply that is too long"));
-                    }
+                if let Some(request) = self.connection.asked(header) {
+                    request.answer.data.get_or_insert(Err("a reply that is too long"));
                 }
             }
             _ => {}
@@ -243,13 +259,13 @@ impl Session {
     fn request(&mut self, purpose: Purpose, peer: u32, deadline: Instant, build: impl FnOnce(u16) -> Builder) {
         let sequence = self.next_sequence();
         let message = build(sequence).finish();
-        let request = Request {
+        self.connection.requests.push(Request {
+            sequence,
             peer,
             deadline,
             purpose,
             answer: Answer::default(),
-        };
-        self.connection.requests.insert(sequence, request);
+        });
         self.send(message);
     }
 
@@ -258,7 +274,8 @@ impl Session {
         loop {
             connection.sequence = connection.sequence.wrapping_add(1);
             // Ends: there are far fewer requests than numbers.
-            if connection.sequence != 0 && !connection.requests.contains_key(&connection.sequence) {
+            let is_taken = |request: &Request| request.sequence == connection.sequence;
+            if connection.sequence != 0 && !connection.requests.iter().any(is_taken) {
                 return connection.sequence;
             }
         }

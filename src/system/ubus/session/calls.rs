@@ -58,7 +58,7 @@ impl Session {
                     object,
                     serial: self.serial,
                 };
-                self.connection.open.insert(id);
+                self.connection.open.push(id);
                 let (user, group) = (
                     attributes.user.unwrap_or_default(),
                     attributes.group.unwrap_or_default(),
@@ -95,9 +95,10 @@ impl Session {
     }
 
     pub(in crate::system::ubus) fn answer(&mut self, id: CallId, result: Result<&Map<String, Value>, Status>) {
-        if !self.connection.open.remove(&id) {
+        let Some(index) = self.connection.open.iter().position(|open| *open == id) else {
             return;
-        }
+        };
+        self.connection.open.remove(index);
         let header = Header {
             kind: Type::Status,
             sequence: id.sequence,
@@ -149,8 +150,7 @@ impl Session {
 
     /// Refuses what is not answered, takes the object away and asks for a last sign: what is sent right before hanging up may get lost.
     pub(in crate::system::ubus) fn leave(&mut self, deadline: Instant) {
-        let open: Vec<CallId> = self.connection.open.iter().copied().collect();
-        for id in open {
+        for id in self.connection.open.clone() {
             self.answer(id, Err(Status::UnknownError));
         }
         self.connection.leaving = true;

@@ -67,11 +67,9 @@ impl Session {
 
     fn register(&mut self, listener: u32, pattern: String, now: Instant) {
         let listener = i32::from_be_bytes(listener.to_be_bytes());
-        let data = [
-            ("object".to_owned(), Value::from(listener)),
-            ("pattern".to_owned(), Value::from(pattern.as_str())),
-        ];
-        let data = data.into_iter().collect();
+        let mut data = Map::new();
+        data.insert("object".to_owned(), Value::from(listener));
+        data.insert("pattern".to_owned(), Value::from(pattern.as_str()));
         self.request(Purpose::Listen { pattern }, EVENTS, now + SETUP, |sequence| {
             Builder::new(Type::Invoke, sequence, EVENTS)
                 .object(EVENTS)

@@ -2,7 +2,7 @@
 
 use super::{Answer, Purpose, Question, Request, Session, MAX_REQUESTS};
 use crate::blobmsg;
-use crate::system::ubus::frame::{Builder, Header, Message, Type};
+use crate::system::ubus::frame::{Builder, Message, Type};
 use crate::system::ubus::server::Incoming;
 use crate::system::ubus::{CallError, Status, Ticket};
 use serde_json::{Map, Value};
@@ -11,12 +11,9 @@ use tokio::time::Instant;
 
 impl Session {
     pub(super) fn data(&mut self, message: &Message) {
-        let Some(request) = self.connection.requests.get_mut(&message.header.sequence) else {
+        let Some(request) = self.connection.asked(message.header) else {
             return;
         };
-        if request.peer != message.header.peer {
-            return;
-        }
         let attributes = message.parse();
         let answer = &mut request.answer;
         answer.object = answer.object.or(attributes.object);
@@ -27,18 +24,11 @@ impl Session {
     }
 
     pub(super) fn status(&mut self, message: &Message, now: Instant) {
-        let Header { sequence, peer, .. } = message.header;
-        if self
-            .connection
-            .requests
-            .get(&sequence)
-            .is_none_or(|request| request.peer != peer)
-        {
-            return;
-        }
-        let Some(request) = self.connection.requests.remove(&sequence) else {
+        let is_answered = |request: &Request| request.is_answered_by(message.header);
+        let Some(index) = self.connection.requests.iter().position(is_answered) else {
             return;
         };
+        let request = self.connection.requests.remove(index);
         let status = message.parse().status.map_or(Status::UnknownError, Status::from);
         self.complete(request, status, now);
     }
@@ -126,15 +116,13 @@ impl Session {
             return self.answered(ticket, Err(CallError::Status(Status::InvalidArgument)));
         }
         let purpose = Purpose::Call { ticket };
-        self.connection.requests.insert(
+        self.connection.requests.push(Request {
             sequence,
-            Request {
-                peer: object,
-                deadline,
-                purpose,
-                answer: Answer::default(),
-            },
-        );
+            peer: object,
+            deadline,
+            purpose,
+            answer: Answer::default(),
+        });
         self.send(message);
     }
 }
