@@ -12,11 +12,11 @@ pub use watch::Watcher;
 use crate::network::Links;
 use futures_util::StreamExt;
 use rtnetlink::packet_core::{
-    DecodeError, NetlinkDeserializable, NetlinkHeader, NetlinkMessage, NetlinkPayload, NetlinkSerializable, NLM_F_DUMP,
-    NLM_F_DUMP_INTR, NLM_F_REQUEST,
+    DecodeError, Emitable, NetlinkDeserializable, NetlinkHeader, NetlinkMessage, NetlinkPayload, NetlinkSerializable,
+    NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST,
 };
 use rtnetlink::packet_route::{
-    address::AddressMessage, link::LinkMessage, neighbour::NeighbourMessage, route::RouteMessage, RouteNetlinkMessage,
+    address::AddressHeader, link::LinkHeader, neighbour::NeighbourHeader, route::RouteHeader,
 };
 use rtnetlink::proto::{new_connection, ConnectionHandle};
 use rtnetlink::sys::{protocols::NETLINK_ROUTE, SocketAddr};
@@ -107,28 +107,28 @@ impl Reader {
 async fn read_all(handle: &ConnectionHandle<Raw>) -> Result<Links, Error> {
     let devices = dump(
         handle,
-        RouteNetlinkMessage::GetLink(LinkMessage::default()),
+        Raw::request(libc::RTM_GETLINK, &LinkHeader::default()),
         ENTRIES,
         parse::device,
     );
     let devices = devices.await?;
     let addresses = dump(
         handle,
-        RouteNetlinkMessage::GetAddress(AddressMessage::default()),
+        Raw::request(libc::RTM_GETADDR, &AddressHeader::default()),
         ENTRIES,
         parse::address,
     );
     let addresses = addresses.await?;
     let routes = dump(
         handle,
-        RouteNetlinkMessage::GetRoute(RouteMessage::default()),
+        Raw::request(libc::RTM_GETROUTE, &RouteHeader::default()),
         ROUTES,
         parse::routes,
     )
     .await?;
     let neighbours = dump(
         handle,
-        RouteNetlinkMessage::GetNeighbour(NeighbourMessage::default()),
+        Raw::request(libc::RTM_GETNEIGH, &NeighbourHeader::default()),
         ENTRIES,
         parse::neighbour,
     );
@@ -160,11 +160,10 @@ impl Drop for Task {
 /// What `parse` makes of each message of a dump, `most` of it.
 async fn dump<T, I: IntoIterator<Item = T>>(
     handle: &ConnectionHandle<Raw>,
-    request: RouteNetlinkMessage,
+    request: Raw,
     most: usize,
     parse: fn(u16, &[u8]) -> I,
 ) -> Result<Vec<T>, Error> {
-    let request = Raw::from(&request);
     let mut found = Vec::new();
     for _ in 0..DUMPS {
         found.clear();
@@ -199,14 +198,12 @@ struct Raw {
     payload: Vec<u8>,
 }
 
-impl From<&RouteNetlinkMessage> for Raw {
-    fn from(message: &RouteNetlinkMessage) -> Self {
-        let mut payload = vec![0; message.buffer_len()];
-        message.serialize(&mut payload);
-        Self {
-            kind: message.message_type(),
-            payload,
-        }
+impl Raw {
+    /// A request for everything of a kind: its fixed header alone, since `RouteNetlinkMessage` can encode every attribute of every kind.
+    fn request(kind: u16, header: &impl Emitable) -> Self {
+        let mut payload = vec![0; header.buffer_len()];
+        header.emit(&mut payload);
+        Self { kind, payload }
     }
 }
 
