@@ -233,7 +233,7 @@ fn offline_check(paths: &Paths, error: &CallError) -> Value {
 /// The script, from the files alone. Wrong configuration is told on stderr, and the closed form printed: that is what the daemon would apply.
 fn print(paths: &Paths) -> Exit {
     let texts = paths.texts();
-    let lanward = texts.lanward.as_ref().map_err(Clone::clone).and_then(|text| Ok(config::read_text(text.as_deref())));
+    let lanward = texts.lanward.as_ref().map_err(Clone::clone).map(|text| config::read_text(text.as_deref()));
     let (config, mut problems) = match lanward {
         Ok(read) => read,
         Err(error) => {

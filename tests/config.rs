@@ -1,5 +1,7 @@
 //! The option table against what is read by it, and the shipped configuration against the table.
 
+#![allow(clippy::unwrap_used)]
+
 use lanward::config::{read, read_text, Absent, Arity, Config, Host, Kind, Level, Problem, System, OPTIONS};
 use lanward::nft::PortRange;
 use lanward::uci::{self, Package, Section, Value};
@@ -703,7 +705,7 @@ fn any_package() -> impl Strategy<Value = Package> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases / 2, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_package_reads_to_something_that_can_be_applied(package in any_package()) {

@@ -25,8 +25,8 @@ fn is_kept_in(home: &Home) -> bool {
     FAMILIES.iter().all(|family| !home.house.way_out(*family).arrives(50000))
 }
 
-/// 1. The user excepts the host `lan2` by its MAC. 2. Somebody on the WAN's own segment sends one packet from that MAC, with the
-/// source address of `lan`. 3. `lan` must not count as excepted: nothing gets in to it through its UPnP mapping.
+/// First the user excepts the host `lan2` by its MAC. Then somebody on the WAN's own segment sends one packet from that MAC, with the
+/// source address of `lan`. Now `lan` must not count as excepted: nothing gets in to it through its UPnP mapping.
 #[test]
 fn a_neighbour_on_the_wan_cannot_make_a_host_an_excepted_one() {
     let config = switched_on(&format!("list except_host '{LAN2_MAC}'"));
@@ -131,7 +131,8 @@ fn a_configuration_file_of_any_kind_is_answered() {
         return;
     };
     let path = home.house.config_dir().join("lanward");
-    let make: [(&str, fn(&std::path::Path)); 4] = [
+    type Make = fn(&std::path::Path);
+    let make: [(&str, Make); 4] = [
         ("a pipe", |path| nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRUSR).expect("a pipe")),
         ("a directory", |path| fs::create_dir(path).expect("a directory")),
         ("endless", |path| std::os::unix::fs::symlink("/dev/zero", path).expect("a link")),

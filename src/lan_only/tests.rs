@@ -592,7 +592,7 @@ prop_compose! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases / 2, ..ProptestConfig::default() })]
 
     #[test]
     fn scope_and_the_naive_answer_agree(case in a_case(), flows in prop::collection::vec(a_flow(), 1..20)) {

@@ -109,7 +109,7 @@ impl Play {
     }
 
     pub(super) fn call(&mut self, method: &str, arguments: Value) -> Value {
-        let arguments: Map<String, Value> = arguments.as_object().unwrap().clone();
+        let Value::Object(arguments) = arguments else { panic!("{arguments} is no table") };
         self.event(Event::Call { id: caller(), method: method.into(), arguments });
         self.answers.pop().expect("an answer").expect("a status of 0")
     }

@@ -150,7 +150,7 @@ impl Conntrack {
         let first = self.next_sequence(batch.len());
         let mut request = Vec::new();
         for (sequence, flow) in (0..).map(|n| first.wrapping_add(n)).zip(batch) {
-            append(&mut request, deletion(flow), NLM_F_REQUEST | NLM_F_ACK, sequence);
+            append(&mut request, &deletion(flow), NLM_F_REQUEST | NLM_F_ACK, sequence);
         }
         self.send(&request)?;
         let mut open = batch.len();
@@ -189,7 +189,7 @@ impl Conntrack {
             attributes: Vec::new(),
         };
         let mut request = Vec::new();
-        append(&mut request, everything, NLM_F_REQUEST | NLM_F_DUMP, sequence);
+        append(&mut request, &everything, NLM_F_REQUEST | NLM_F_DUMP, sequence);
         self.send(&request)?;
         let mut verdict = Dump::Consistent;
         loop {
@@ -287,7 +287,7 @@ struct Request {
     attributes: Vec<Attribute>,
 }
 
-fn append(buffer: &mut Vec<u8>, request: Request, flags: u16, sequence: u32) {
+fn append(buffer: &mut Vec<u8>, request: &Request, flags: u16, sequence: u32) {
     let header = NetfilterHeader::new(request.family, 0, 0);
     emit(request.kind, flags, sequence, &header, &request.attributes, buffer);
 }
@@ -583,7 +583,7 @@ mod tests {
         let mut request = Vec::new();
         append(
             &mut request,
-            deletion(&Flow {
+            &deletion(&Flow {
                 zone: 258,
                 ..ipv4_flow()
             }),
@@ -599,7 +599,7 @@ mod tests {
         .concat();
         assert_eq!(request, message(0x0102, 5, 7, &expected));
         request.clear();
-        append(&mut request, deletion(&ipv4_flow()), 0, 0);
+        append(&mut request, &deletion(&ipv4_flow()), 0, 0);
         assert_eq!(request.len(), 16 + expected.len() - 8, "no zone attribute for zone 0");
     }
 

@@ -392,13 +392,11 @@ fn changed_lines(before: &[u8], after: &[u8]) -> usize {
 }
 
 fn cases() -> ProptestConfig {
-    let cases = std::env::var("PROPTEST_CASES")
-        .ok()
-        .and_then(|cases| cases.parse().ok());
+    let usual = ProptestConfig::default();
     ProptestConfig {
-        cases: cases.unwrap_or(4000),
+        cases: 4 * usual.cases,
         failure_persistence: None,
-        ..ProptestConfig::default()
+        ..usual
     }
 }
 
