@@ -4,11 +4,11 @@ use crate::config::{self, Problem};
 use crate::daemon::{self, Paths};
 use crate::event::Now;
 use crate::nft::text;
-use crate::state::State;
+use crate::state::{self, State};
 use crate::system::clock::Clock;
 use crate::system::logger;
 use crate::system::ubus::{call_once, CallError};
-use crate::{network, policy, report, ruleset, uci};
+use crate::{network, policy, report, ruleset};
 use lexopt::prelude::*;
 use serde_json::{json, Value};
 use std::io::{self, Write};
@@ -233,7 +233,7 @@ fn offline_check(paths: &Paths, error: &CallError) -> Value {
 /// The script, from the files alone. Wrong configuration is told on stderr, and the closed form printed: that is what the daemon would apply.
 fn print(paths: &Paths) -> Exit {
     let texts = paths.texts();
-    let lanward = texts.lanward.as_ref().map_err(Clone::clone).and_then(|text| Ok(config::read_text(text.as_deref())));
+    let lanward = texts.lanward.as_ref().map_err(Clone::clone).map(|text| config::read_text(text.as_deref()));
     let (config, mut problems) = match lanward {
         Ok(read) => read,
         Err(error) => {
@@ -241,11 +241,11 @@ fn print(paths: &Paths) -> Exit {
             return Exit::Failed;
         }
     };
-    let parse = |text: &Result<Option<Vec<u8>>, String>| text.as_ref().ok().and_then(Option::as_ref).map(|text| uci::parse(text));
-    let (firewall, network_file) = (parse(&texts.firewall), parse(&texts.network));
+    let mut parse = |text: &Result<Option<Vec<u8>>, String>, file| state::package(text, file, &mut problems);
+    let (firewall, network_file) = (parse(&texts.firewall, "firewall"), parse(&texts.network, "network"));
     let network = network::read(&network::Sources {
-        firewall: firewall.as_ref().and_then(|package| package.as_ref().ok()),
-        network: network_file.as_ref().and_then(|package| package.as_ref().ok()),
+        firewall: firewall.as_ref(),
+        network: network_file.as_ref(),
         netifd: None,
         links: &network::Links::default(),
     });

@@ -624,7 +624,7 @@ fn file_problem(file: &str, message: &str) -> Problem {
 }
 
 /// A configuration file that is only read. `None` with a problem noted if it cannot be.
-fn package(text: &Result<Option<Vec<u8>>, String>, file: &str, problems: &mut Vec<Problem>) -> Option<uci::Package> {
+pub(crate) fn package(text: &Result<Option<Vec<u8>>, String>, file: &str, problems: &mut Vec<Problem>) -> Option<uci::Package> {
     let error = match text {
         Ok(None) => return None,
         Ok(Some(text)) => match uci::parse(text) {
