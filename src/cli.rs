@@ -223,7 +223,7 @@ fn offline_check(paths: &Paths, error: &CallError) -> Value {
     let now = Clock::start().now();
     drop(state.handle(crate::event::Event::Configured(Box::new(paths.texts()), None), now));
     drop(state.handle(
-        crate::event::Event::Surveyed(Box::new(crate::event::Survey { netifd: None, links: Ok(network::Links::default()) })),
+        crate::event::Event::Surveyed(Box::new(crate::event::Survey { netifd: crate::event::Netifd::NotAsked, links: Ok(network::Links::default()) })),
         now,
     ));
     let facts = crate::system::router::facts_without_daemon(paths, state.known(now), error);

@@ -1,7 +1,7 @@
 //! The loop: wait, handle, perform. The only place that waits.
 
 use crate::check;
-use crate::event::{Action, CutScope, Event, Now, Reading, Survey, Texts, Verified, Wake};
+use crate::event::{Action, CutScope, Event, Netifd, Now, Reading, Survey, Texts, Verified, Wake};
 use crate::lan_only::Scope;
 use crate::network::Links;
 use crate::nft::{self, text};
@@ -219,7 +219,8 @@ impl Daemon {
                     self.ask_netifd();
                 }
                 let links = self.links.read().await.map_err(|error| error.to_string());
-                Some(Event::Surveyed(Box::new(Survey { netifd: result.ok(), links })))
+                let netifd = result.map_or_else(|error| Netifd::Silent(error.to_string()), Netifd::Says);
+                Some(Event::Surveyed(Box::new(Survey { netifd, links })))
             }
             Incoming::Notification { .. } | Incoming::Subscribed { .. } => Some(Event::Wake(Wake::Netifd)),
             Incoming::Refused { what, status } => {
@@ -245,7 +246,7 @@ impl Daemon {
                 // The kernel answers at once, netifd when it likes: what is new in the kernel does not wait for it.
                 self.ask_netifd();
                 let links = self.links.read().await.map_err(|error| error.to_string());
-                Some(Event::Surveyed(Box::new(Survey { netifd: None, links })))
+                Some(Event::Surveyed(Box::new(Survey { netifd: Netifd::NotAsked, links })))
             }
             Action::Apply(table) => Some(Event::Applied(self.nftables.apply(&table).map_err(|error| error.to_string()))),
             Action::Verify(table) => Some(Event::Verified(self.verify(&table))),

@@ -147,11 +147,22 @@ impl Default for Texts {
     }
 }
 
+/// What netifd had to say.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Netifd {
+    /// It was not asked yet: the kernel was quicker, or the bus is down.
+    NotAsked,
+    /// It did not answer; why.
+    Silent(String),
+    /// Its interfaces.
+    Says(Value),
+}
+
 /// The router as it is now.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Survey {
-    /// netifd's `network.interface dump`; `None`: nobody answered.
-    pub netifd: Option<Value>,
+    /// netifd's `network.interface dump`.
+    pub netifd: Netifd,
     /// Devices, addresses, routes, neighbours.
     pub links: Result<Links, String>,
 }

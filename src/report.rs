@@ -95,7 +95,7 @@ fn problems(problems: &[Problem]) -> Vec<Value> {
 }
 
 fn warnings(state: &State) -> Vec<String> {
-    let mut warnings = state.compiled.as_ref().map(|compiled| compiled.warnings.clone()).unwrap_or_default();
+    let mut warnings = state.router_warnings();
     warnings.extend(unenforced(&state.config));
     if let Some(Ok(profiles)) = &state.profiles {
         warnings.extend(profiles.warnings(state.config.lan_only.level, &state.config.lan_only.profiles));

@@ -34,8 +34,16 @@ const SOURCE_DEVICES: &str = "lan_only_source_devices";
 const DEST_DEVICES: &str = "lan_only_dest_devices";
 const OFF_HOURS: &str = "lan_only_off_hours";
 const PORTS: &str = "lan_only_ports";
-const HOSTS: SetNames = SetNames { v4: "lan_only_hosts4", v6: "lan_only_hosts6", mac: "lan_only_hosts_mac" };
-const EXCEPT_HOSTS: SetNames = SetNames { v4: "lan_only_except4", v6: "lan_only_except6", mac: "lan_only_except_mac" };
+const HOSTS: SetNames = SetNames {
+    v4: "lan_only_hosts4",
+    v6: "lan_only_hosts6",
+    mac: "lan_only_hosts_mac",
+};
+const EXCEPT_HOSTS: SetNames = SetNames {
+    v4: "lan_only_except4",
+    v6: "lan_only_except6",
+    mac: "lan_only_except_mac",
+};
 const EXCEPT_LEARNED: [&str; 2] = ["lan_only_except_learned4", "lan_only_except_learned6"];
 const EXCEPT_DESTS: [&str; 2] = ["lan_only_except_dests4", "lan_only_except_dests6"];
 const OPENINGS: [&str; 2] = ["lan_only_openings4", "lan_only_openings6"];
@@ -57,7 +65,10 @@ struct SetNames {
 /// The element that is the switch, and the pause.
 #[must_use]
 pub fn udp_element(timeout: Option<u32>) -> Element {
-    Element { key: vec![single(Value::InetProto(UDP))], timeout }
+    Element {
+        key: vec![single(Value::InetProto(UDP))],
+        timeout,
+    }
 }
 
 /// The set that holds the switch, as it is declared.
@@ -69,13 +80,22 @@ pub fn switch_set() -> Set {
 /// The set that holds the pause, as it is declared.
 #[must_use]
 pub fn pause_set() -> Set {
-    Set { timeout: Some(Timeout::PerElement), contents: Contents::List, ..configured(PAUSE, &[Kind::InetProto], Vec::new()) }
+    Set {
+        timeout: Some(Timeout::PerElement),
+        contents: Contents::List,
+        ..configured(PAUSE, &[Kind::InetProto], Vec::new())
+    }
 }
 
 /// As much of the table as is changed while running.
 #[must_use]
 pub fn switches() -> Table {
-    Table { name: TABLE.into(), counters: Vec::new(), sets: vec![switch_set(), pause_set()], chains: Vec::new() }
+    Table {
+        name: TABLE.into(),
+        counters: Vec::new(),
+        sets: vec![switch_set(), pause_set()],
+        chains: Vec::new(),
+    }
 }
 
 /// The sets of addresses behind the MACs of `host`, as they are declared while there are such hosts.
@@ -123,7 +143,12 @@ fn prerouting(lan_only: &LanOnly) -> Chain {
     let mut rules = Vec::new();
     let learn = [
         (&lan_only.hosts, HOSTS.mac, LEARNED, "learn a host's addresses"),
-        (&lan_only.except_hosts, EXCEPT_HOSTS.mac, EXCEPT_LEARNED, "learn an excepted host's addresses"),
+        (
+            &lan_only.except_hosts,
+            EXCEPT_HOSTS.mac,
+            EXCEPT_LEARNED,
+            "learn an excepted host's addresses",
+        ),
     ];
     for (hosts, macs, learned, comment) in learn {
         if hosts.macs.is_empty() {
@@ -131,21 +156,37 @@ fn prerouting(lan_only: &LanOnly) -> Chain {
         }
         for incoming in device_matches(&lan_only.sources, SOURCE_DEVICES, Field::IifName) {
             for (set, field) in [(learned[0], Field::Ip4Saddr), (learned[1], Field::Ip6Saddr)] {
-                let matches = incoming.iter().cloned().chain([Match::In(vec![Field::EtherSaddr], macs.into())]);
+                let matches = incoming
+                    .iter()
+                    .cloned()
+                    .chain([Match::In(vec![Field::EtherSaddr], macs.into())]);
                 let mut statements: Vec<Statement> = matches.map(Statement::Match).collect();
-                statements.push(Statement::Update { set: set.into(), key: vec![field] });
+                statements.push(Statement::Update {
+                    set: set.into(),
+                    key: vec![field],
+                });
                 rules.push(rule(statements, comment));
             }
         }
     }
-    Chain { name: "prerouting".into(), base: Some(Base { hook: Hook::Prerouting, priority: -150 }), rules }
+    Chain {
+        name: "prerouting".into(),
+        base: Some(Base {
+            hook: Hook::Prerouting,
+            priority: -150,
+        }),
+        rules,
+    }
 }
 
 /// Before fw4's `forward` (priority 0): a packet that is dropped here never reaches the rule that would offload its flow.
 fn forward() -> Chain {
     Chain {
         name: "forward".into(),
-        base: Some(Base { hook: Hook::Forward, priority: -5 }),
+        base: Some(Base {
+            hook: Hook::Forward,
+            priority: -5,
+        }),
         rules: vec![rule(
             vec![
                 Statement::Match(Match::In(vec![Field::L4Proto], ON.into())),
@@ -158,25 +199,11 @@ fn forward() -> Chain {
 
 /// Who is meant at all.
 fn scope(lan_only: &LanOnly) -> Chain {
-    let mut rules = vec![
-        // First, as it lets the most traffic go. Stated as "not a reply", so that a packet without conntrack (notrack rules) stays in.
-        rule(
-            vec![Statement::Match(Match::Direction(Direction::Reply)), Statement::Return],
-            "answers to whoever opened the flow",
-        ),
-        // Before anything is counted: what passes in a pause or out of hours was not held back.
-        rule(
-            vec![Statement::Match(Match::In(vec![Field::L4Proto], PAUSE.into())), Statement::Return],
-            "paused",
-        ),
-    ];
-    if lan_only.off_hours.is_some() {
-        // Windows in which the mode is *off*: with the clock unset, or past the last window, it holds.
-        rules.push(rule(
-            vec![Statement::Match(Match::In(vec![Field::Time], OFF_HOURS.into())), Statement::Return],
-            "out of hours",
-        ));
-    }
+    // First, as it lets the most traffic go. Stated as "not a reply", so that a packet without conntrack (notrack rules) stays in.
+    let mut rules = vec![rule(
+        vec![Statement::Match(Match::Direction(Direction::Reply)), Statement::Return],
+        "answers to whoever opened the flow",
+    )];
     rules.extend(crossings(
         &lan_only.sources,
         SOURCE_DEVICES,
@@ -195,7 +222,11 @@ fn scope(lan_only: &LanOnly) -> Chain {
             "from the WAN to the LAN",
         ));
     }
-    Chain { name: "lan_only".into(), base: None, rules }
+    Chain {
+        name: "lan_only".into(),
+        base: None,
+        rules,
+    }
 }
 
 /// One rule for the two sets of devices, and one for each combination with a wildcard.
@@ -203,8 +234,12 @@ fn crossings(from: &Devices, from_set: &str, to: &Devices, to_set: &str, chain: 
     let mut rules = Vec::new();
     for incoming in device_matches(from, from_set, Field::IifName) {
         for outgoing in device_matches(to, to_set, Field::OifName) {
-            let mut statements: Vec<Statement> =
-                incoming.iter().chain(&outgoing).cloned().map(Statement::Match).collect();
+            let mut statements: Vec<Statement> = incoming
+                .iter()
+                .chain(&outgoing)
+                .cloned()
+                .map(Statement::Match)
+                .collect();
             statements.push(Statement::Goto(chain.into()));
             rules.push(rule(statements, comment));
         }
@@ -229,9 +264,30 @@ fn device_matches(devices: &Devices, set: &str, field: Field) -> Vec<Vec<Match>>
     }
 }
 
+/// What comes before everything that is about single hosts, `port` being the far end's.
+fn preliminaries(lan_only: &LanOnly, port: Field) -> Vec<Rule> {
+    let mut rules = vec![
+        // First, since a packet that is not meant (QUIC, DNS) is to cost as little as can be.
+        rule(
+            vec![
+                Statement::Match(Match::NotIn(vec![port], PORTS.into())),
+                Statement::Return,
+            ],
+            "not a port of remote desktop",
+        ),
+        // Before anything is counted: what passes in a pause or out of hours was not held back.
+        returns(vec![Field::L4Proto], PAUSE, "paused"),
+    ];
+    if lan_only.off_hours.is_some() {
+        // Windows in which the mode is *off*: with the clock unset, or past the last window, it holds.
+        rules.push(returns(vec![Field::Time], OFF_HOURS, "out of hours"));
+    }
+    rules
+}
+
 /// What a host in the LAN sends out.
 fn outbound(lan_only: &LanOnly) -> Chain {
-    let mut rules = Vec::new();
+    let mut rules = preliminaries(lan_only, Field::UdpDport);
     for (family, field) in [(0, Field::Ip4Daddr), (1, Field::Ip6Daddr)] {
         if has_family(&lan_only.except_dests, family) {
             rules.push(returns(vec![field], EXCEPT_DESTS[family], "an excepted network"));
@@ -240,17 +296,29 @@ fn outbound(lan_only: &LanOnly) -> Chain {
     for (field, set) in host_sets(&lan_only.except_hosts, &EXCEPT_HOSTS, Side::Source) {
         rules.push(returns(vec![field], set, "an excepted host"));
     }
-    rules.extend(verdicts(lan_only, Side::Source, Field::UdpDport, 0, "outbound"));
-    Chain { name: "lan_only_out".into(), base: None, rules }
+    rules.extend(verdicts(lan_only, Side::Source, 0, "outbound"));
+    Chain {
+        name: "lan_only_out".into(),
+        base: None,
+        rules,
+    }
 }
 
 /// What comes in through a mapping, a full cone or a pinhole.
 fn inbound(lan_only: &LanOnly) -> Chain {
-    let mut rules = Vec::new();
+    let mut rules = preliminaries(lan_only, Field::UdpSport);
     // The user's own port forwards first: they are as wanted as the mode is.
     for (family, field) in [(0, Field::Ip4Daddr), (1, Field::Ip6Daddr)] {
-        if lan_only.openings.iter().any(|(network, _)| family_of(network) == family) {
-            rules.push(returns(vec![field, Field::UdpDport], OPENINGS[family], "a port forward of the configuration"));
+        if lan_only
+            .openings
+            .iter()
+            .any(|(network, _)| family_of(network) == family)
+        {
+            rules.push(returns(
+                vec![field, Field::UdpDport],
+                OPENINGS[family],
+                "a port forward of the configuration",
+            ));
         }
     }
     for (family, field) in [(0, Field::Ip4Saddr), (1, Field::Ip6Saddr)] {
@@ -261,16 +329,23 @@ fn inbound(lan_only: &LanOnly) -> Chain {
     for (field, set) in host_sets(&lan_only.except_hosts, &EXCEPT_HOSTS, Side::Dest) {
         rules.push(returns(vec![field], set, "an excepted host"));
     }
-    rules.extend(verdicts(lan_only, Side::Dest, Field::UdpSport, 1, "inbound"));
-    Chain { name: "lan_only_in".into(), base: None, rules }
+    rules.extend(verdicts(lan_only, Side::Dest, 1, "inbound"));
+    Chain {
+        name: "lan_only_in".into(),
+        base: None,
+        rules,
+    }
 }
 
 /// Drop and count, or count only: for the whole zone, or host by host.
-fn verdicts(lan_only: &LanOnly, side: Side, port: Field, counter: usize, comment: &str) -> Vec<Rule> {
+fn verdicts(lan_only: &LanOnly, side: Side, counter: usize, comment: &str) -> Vec<Rule> {
     let verdict = |before: Option<Match>| {
-        let (counters, last) = if lan_only.observe { (OBSERVED, Statement::Return) } else { (DROPPED, Statement::Drop) };
+        let (counters, last) = if lan_only.observe {
+            (OBSERVED, Statement::Return)
+        } else {
+            (DROPPED, Statement::Drop)
+        };
         let mut statements: Vec<Statement> = before.into_iter().map(Statement::Match).collect();
-        statements.push(Statement::Match(Match::In(vec![port], PORTS.into())));
         statements.push(Statement::Counter(counters[counter].into()));
         statements.push(last);
         rule(statements, comment)
@@ -293,7 +368,11 @@ enum Side {
 
 /// By which field and set the hosts are found. As a destination, a host that is named by MAC is found by the addresses learned.
 fn host_sets(hosts: &Hosts, names: &SetNames, side: Side) -> Vec<(Field, &'static str)> {
-    let learned = if names.mac == HOSTS.mac { LEARNED } else { EXCEPT_LEARNED };
+    let learned = if names.mac == HOSTS.mac {
+        LEARNED
+    } else {
+        EXCEPT_LEARNED
+    };
     let (v4, v6) = match side {
         Side::Source => (Field::Ip4Saddr, Field::Ip6Saddr),
         Side::Dest => (Field::Ip4Daddr, Field::Ip6Daddr),
@@ -316,29 +395,50 @@ fn host_sets(hosts: &Hosts, names: &SetNames, side: Side) -> Vec<(Field, &'stati
 fn sets(lan_only: &LanOnly, on: bool) -> Vec<Set> {
     let mut sets = vec![
         // A set can hold a constant only by a field that is the same in every packet of interest: the protocol.
-        Set { contents: Contents::Configuration(on.then(|| udp_element(None)).into_iter().collect()), ..switch_set() },
+        Set {
+            contents: Contents::Configuration(on.then(|| udp_element(None)).into_iter().collect()),
+            ..switch_set()
+        },
         pause_set(),
         configured(SOURCE_DEVICES, &[Kind::Ifname], device_elements(&lan_only.sources)),
         configured(DEST_DEVICES, &[Kind::Ifname], device_elements(&lan_only.dests)),
-        ranges(PORTS, &[Kind::InetService], lan_only.ports.iter().map(|ports| element(vec![port_range(*ports)])).collect()),
+        ranges(
+            PORTS,
+            &[Kind::InetService],
+            lan_only
+                .ports
+                .iter()
+                .map(|ports| element(vec![port_range(*ports)]))
+                .collect(),
+        ),
     ];
     if let Some(windows) = &lan_only.off_hours {
-        let elements = windows
-            .iter()
-            .map(|window| element(vec![Range { from: Value::Time(window.from), to: Value::Time(window.to) }]));
+        let elements = windows.iter().map(|window| {
+            element(vec![Range {
+                from: Value::Time(window.from),
+                to: Value::Time(window.to),
+            }])
+        });
         sets.push(ranges(OFF_HOURS, &[Kind::Time], elements.collect()));
     }
     sets.extend(host_elements(&lan_only.hosts, &HOSTS, LEARNED));
     sets.extend(host_elements(&lan_only.except_hosts, &EXCEPT_HOSTS, EXCEPT_LEARNED));
     for (family, kind) in [(0, Kind::Ipv4Addr), (1, Kind::Ipv6Addr)] {
-        let networks = lan_only.except_dests.iter().filter(|network| family_of(network) == family);
+        let networks = lan_only
+            .except_dests
+            .iter()
+            .filter(|network| family_of(network) == family);
         let elements: Vec<Element> = networks.map(|network| element(vec![subnet_range(network)])).collect();
         if !elements.is_empty() {
             sets.push(ranges(EXCEPT_DESTS[family], &[kind], elements));
         }
-        let openings = lan_only.openings.iter().filter(|(network, _)| lan_only.mirror && family_of(network) == family);
-        let elements: Vec<Element> =
-            openings.map(|(network, ports)| element(vec![subnet_range(network), port_range(*ports)])).collect();
+        let openings = lan_only
+            .openings
+            .iter()
+            .filter(|(network, _)| lan_only.mirror && family_of(network) == family);
+        let elements: Vec<Element> = openings
+            .map(|(network, ports)| element(vec![subnet_range(network), port_range(*ports)]))
+            .collect();
         if !elements.is_empty() {
             sets.push(ranges(OPENINGS[family], &[kind, Kind::InetService], elements));
         }
@@ -349,15 +449,24 @@ fn sets(lan_only: &LanOnly, on: bool) -> Vec<Set> {
 fn host_elements(hosts: &Hosts, names: &SetNames, learned: [&str; 2]) -> Vec<Set> {
     let mut sets = Vec::new();
     if !hosts.v4.is_empty() {
-        let elements = hosts.v4.iter().map(|address| element(vec![single(Value::Ipv4Addr(*address))]));
+        let elements = hosts
+            .v4
+            .iter()
+            .map(|address| element(vec![single(Value::Ipv4Addr(*address))]));
         sets.push(configured(names.v4, &[Kind::Ipv4Addr], elements.collect()));
     }
     if !hosts.v6.is_empty() {
-        let elements = hosts.v6.iter().map(|address| element(vec![single(Value::Ipv6Addr(*address))]));
+        let elements = hosts
+            .v6
+            .iter()
+            .map(|address| element(vec![single(Value::Ipv6Addr(*address))]));
         sets.push(configured(names.v6, &[Kind::Ipv6Addr], elements.collect()));
     }
     if !hosts.macs.is_empty() {
-        let elements = hosts.macs.iter().map(|mac| element(vec![single(Value::EtherAddr(*mac))]));
+        let elements = hosts
+            .macs
+            .iter()
+            .map(|mac| element(vec![single(Value::EtherAddr(*mac))]));
         sets.push(configured(names.mac, &[Kind::EtherAddr], elements.collect()));
         sets.extend([list(learned[0], Kind::Ipv4Addr), list(learned[1], Kind::Ipv6Addr)]);
     }
@@ -377,7 +486,10 @@ fn configured(name: &str, key: &[Kind], elements: Vec<Element>) -> Set {
 }
 
 fn ranges(name: &str, key: &[Kind], elements: Vec<Element>) -> Set {
-    Set { interval: true, ..configured(name, key, elements) }
+    Set {
+        interval: true,
+        ..configured(name, key, elements)
+    }
 }
 
 fn list(name: &str, kind: Kind) -> Set {
@@ -401,11 +513,17 @@ fn device_elements(devices: &Devices) -> Vec<Element> {
 }
 
 fn rule(statements: Vec<Statement>, comment: &str) -> Rule {
-    Rule { statements, comment: format!("!lanward: {comment}") }
+    Rule {
+        statements,
+        comment: format!("!lanward: {comment}"),
+    }
 }
 
 fn returns(fields: Vec<Field>, set: &str, comment: &str) -> Rule {
-    rule(vec![Statement::Match(Match::In(fields, set.into())), Statement::Return], comment)
+    rule(
+        vec![Statement::Match(Match::In(fields, set.into())), Statement::Return],
+        comment,
+    )
 }
 
 fn element(key: Vec<Range>) -> Element {
@@ -413,11 +531,17 @@ fn element(key: Vec<Range>) -> Element {
 }
 
 fn single(value: Value) -> Range {
-    Range { from: value.clone(), to: value }
+    Range {
+        from: value.clone(),
+        to: value,
+    }
 }
 
 fn port_range(ports: PortRange) -> Range {
-    Range { from: Value::InetService(ports.from), to: Value::InetService(ports.to) }
+    Range {
+        from: Value::InetService(ports.from),
+        to: Value::InetService(ports.to),
+    }
 }
 
 fn subnet_range(network: &Subnet) -> Range {
@@ -425,7 +549,10 @@ fn subnet_range(network: &Subnet) -> Range {
         IpAddr::V4(address) => Value::Ipv4Addr(address),
         IpAddr::V6(address) => Value::Ipv6Addr(address),
     };
-    Range { from: value(network.address), to: value(network.last()) }
+    Range {
+        from: value(network.address),
+        to: value(network.last()),
+    }
 }
 
 /// 0 for IPv4, 1 for IPv6: the index into the pairs of set names above.

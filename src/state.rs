@@ -8,7 +8,7 @@ mod properties;
 mod tests;
 
 use crate::config::{self, Config, Problem, System};
-use crate::event::{Action, CallId, CutScope, Event, Now, Reading, Survey, Texts, Then, Verified, Wake};
+use crate::event::{Action, CallId, CutScope, Event, Netifd, Now, Reading, Survey, Texts, Then, Verified, Wake};
 use crate::network::{self, Links, Network};
 use crate::nft::Table;
 use crate::policy::{self, Compiled};
@@ -43,6 +43,8 @@ pub struct State {
     /// The applications' file, or why it could not be read; `None`: not read yet.
     pub(crate) profiles: Option<Result<Profiles, String>>,
     netifd: Option<Value>,
+    /// Why it did not answer, as it was logged.
+    netifd_silent: Option<String>,
     links: Links,
     /// Why they could not be read the last time; logged once.
     links_error: Option<String>,
@@ -69,6 +71,9 @@ pub struct State {
     /// Why the table could not be read the last time; logged once.
     unseen: Option<String>,
 }
+
+/// So that the devices are a guess, if a good one.
+const WITHOUT_NETIFD: &str = "netifd: no answer; devices are those that /etc/config/network lets expect";
 
 /// How the kernel's table stands to [`State::wanted`].
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -235,8 +240,14 @@ impl State {
     fn surveyed(&mut self, survey: Survey, now: Now) -> Vec<Action> {
         let mut actions = Vec::new();
         // While netifd or the bus is away, what it said last is better than nothing.
-        if survey.netifd.is_some() {
-            self.netifd = survey.netifd;
+        match survey.netifd {
+            Netifd::NotAsked => {}
+            Netifd::Silent(why) if self.netifd.is_none() && self.netifd_silent.as_ref() != Some(&why) => {
+                actions.push(Action::Log(Level::Warn, format!("{WITHOUT_NETIFD} ({why})")));
+                self.netifd_silent = Some(why);
+            }
+            Netifd::Silent(_) => {}
+            Netifd::Says(dump) => self.netifd = Some(dump),
         }
         match survey.links {
             Ok(links) => {
@@ -491,13 +502,30 @@ impl State {
         Some(Action::Cut { scope, then })
     }
 
+    /// What works and may still surprise, on this router.
+    pub(crate) fn router_warnings(&self) -> Vec<String> {
+        let mut warnings = self.compiled.as_ref().map(|compiled| compiled.warnings.clone()).unwrap_or_default();
+        if self.netifd.is_none() {
+            warnings.push(WITHOUT_NETIFD.into());
+        }
+        warnings
+    }
+
+    fn known_network(&self) -> Network {
+        let mut network = self.network.clone();
+        if self.netifd.is_none() {
+            network.warnings.push(WITHOUT_NETIFD.into());
+        }
+        network
+    }
+
     /// What the diagnosis starts from.
     #[must_use]
     pub fn known(&self, now: Now) -> Known {
         Known {
             config: self.config.clone(),
             problems: self.problems(),
-            network: self.network.clone(),
+            network: self.known_network(),
             firewall: self.firewall.clone(),
             time_zone: self.time_zone.clone(),
             profiles: self.profiles.clone().unwrap_or_else(|| Err("not read yet".into())),

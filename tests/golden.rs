@@ -2,8 +2,12 @@
 //!
 //! `tests/golden/SYSTEM/NN_case` holds blocks, each begun by a line `== NAME ==`. `lanward` is the configuration; `firewall`, `network`, `netifd` (JSON) and
 //! `now` (seconds since 1970), `time zone` are given where they differ from the recorded router in `tests/openwrt/`; `problems`, `warnings` and
-//! `script` are expected. `LANWARD_GOLDEN=rewrite cargo test --test golden` writes what is, for review as a diff. Each script also goes through the real `nft -c`.
+//! `script` are expected. `LANWARD_GOLDEN=rewrite cargo test --test golden` writes what is, for review as a diff. Each case is also applied, by
+//! the real nft and over netlink.
 
+#![allow(clippy::unwrap_used)]
+
+use lanward::system::nftables::{Nftables, Verdict};
 use lanward::{config, network, nft, policy, ruleset, uci};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -34,8 +38,14 @@ fn blocks(text: &str) -> BTreeMap<String, String> {
     blocks
 }
 
-/// The three expected blocks, as they are.
-fn results(given: &BTreeMap<String, String>) -> BTreeMap<&'static str, String> {
+/// What a case leads to.
+struct Outcome {
+    table: nft::Table,
+    problems: Vec<config::Problem>,
+    warnings: Vec<String>,
+}
+
+fn outcome(given: &BTreeMap<String, String>) -> Outcome {
     let recorded = |name: &str| fs::read_to_string(root().join("openwrt").join(name)).unwrap();
     let package = |name: &str| {
         let text = given.get(name).cloned().unwrap_or_else(|| recorded(&format!("{name}.uci")));
@@ -57,14 +67,19 @@ fn results(given: &BTreeMap<String, String>) -> BTreeMap<&'static str, String> {
     let compiled = policy::compile(&config, &network, zone, now);
     problems.extend(compiled.problems);
     let on = config.lan_only.enabled || config.lan_only.observe;
-    let table = ruleset::lay_out(&compiled.policy, on);
+    Outcome { table: ruleset::lay_out(&compiled.policy, on), problems, warnings: compiled.warnings }
+}
 
+/// The three expected blocks, as they are.
+fn results(given: &BTreeMap<String, String>) -> BTreeMap<&'static str, String> {
+    let outcome = outcome(given);
     let mut listed = String::new();
-    for problem in problems {
-        let _ = writeln!(listed, "{}: {}{}", problem.option, problem.message, if problem.restricts { "" } else { " [goes on]" });
+    for problem in outcome.problems {
+        let goes_on = if problem.restricts { "" } else { " [goes on]" };
+        let _ = writeln!(listed, "{}: {}{goes_on}", problem.option, problem.message);
     }
-    let warnings = compiled.warnings.iter().map(|warning| format!("{warning}\n")).collect();
-    BTreeMap::from([("problems", listed), ("script", nft::text::script(&table)), ("warnings", warnings)])
+    let warnings = outcome.warnings.iter().map(|warning| format!("{warning}\n")).collect();
+    BTreeMap::from([("problems", listed), ("script", nft::text::script(&outcome.table)), ("warnings", warnings)])
 }
 
 fn cases() -> Vec<PathBuf> {
@@ -107,21 +122,60 @@ fn every_case_gives_what_it_expects() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-#[test]
-fn every_script_is_taken_by_the_real_nft() {
+/// Whether the real nft can be asked, in a network namespace of its own. If not, says so.
+fn nft_is_there() -> bool {
     let works = Command::new("unshare").args(["-n", "nft", "list", "ruleset"]).stderr(Stdio::null()).status();
-    if !works.is_ok_and(|status| status.success()) {
-        assert!(std::env::var_os("CI").is_none(), "nft or root is missing");
-        println!("SKIP: golden scripts through nft -c: nft or root is missing");
+    if works.is_ok_and(|status| status.success()) {
+        return true;
+    }
+    assert!(std::env::var_os("CI").is_none(), "nft or root is missing");
+    eprintln!("SKIP: goldens beside the real nft: nft or root is missing");
+    false
+}
+
+fn nft_output(arguments: &[&str]) -> String {
+    let output = Command::new("nft").args(arguments).env("TZ", "UTC").output().unwrap();
+    assert!(output.status.success(), "nft {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The table as nft lists it, after `apply` in a new network namespace.
+fn listed_after(apply: impl FnOnce() + Send + 'static) -> String {
+    let listed = std::thread::spawn(move || {
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
+        apply();
+        nft_output(&["list", "table", "inet", ruleset::TABLE])
+    });
+    listed.join().unwrap()
+}
+
+/// Each case's script by `nft -c` and `nft -f`, and its messages over netlink: the kernel lists the same, whichever way it came,
+/// and whichever way it came, netlink finds that it is what was meant.
+#[test]
+fn every_table_is_the_same_as_script_and_over_netlink() {
+    if !nft_is_there() {
         return;
     }
     let directory = std::env::temp_dir().join(format!("lanward-golden-{}", std::process::id()));
     fs::create_dir_all(&directory).unwrap();
     for path in cases() {
-        let script = directory.join("script.nft");
-        fs::write(&script, &results(&blocks(&fs::read_to_string(&path).unwrap()))["script"]).unwrap();
-        let output = Command::new("unshare").args(["-n", "nft", "-c", "-f"]).arg(&script).output().unwrap();
-        assert!(output.status.success(), "{}: {}", path.display(), String::from_utf8_lossy(&output.stderr));
+        let table = outcome(&blocks(&fs::read_to_string(&path).unwrap())).table;
+        let script = directory.join(path.file_name().unwrap());
+        fs::write(&script, nft::text::script(&table)).unwrap();
+        let file = script.to_str().unwrap().to_string();
+        let meant = table.clone();
+        let by_script = listed_after(move || {
+            nft_output(&["-c", "-f", &file]);
+            nft_output(&["-f", &file]);
+            assert_eq!(Nftables::open().unwrap().verify(&meant).unwrap(), Verdict::Same);
+        });
+        let by_netlink = listed_after(move || {
+            let mut nftables = Nftables::open().unwrap();
+            nftables.apply(&table).unwrap();
+            assert_eq!(nftables.verify(&table).unwrap(), Verdict::Same);
+        });
+        assert_eq!(by_script, by_netlink, "{}", path.display());
+        assert!(by_script.contains("chain lan_only"), "{by_script}");
     }
     fs::remove_dir_all(directory).unwrap();
 }

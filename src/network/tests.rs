@@ -91,7 +91,6 @@ fn the_recorded_router() {
             "lan: br-lan",
             "wan: wan0",
             "Allow-ISAKMP from wan to any 500-500",
-            "! netifd: not reached; devices are those that the network configuration lets expect",
             missing
         ]
     );

@@ -195,24 +195,27 @@ fn asks_set_for_protocol(statement: &Statement) -> bool {
 
 /// A rule that asks for two families or two protocols never matches, and nft refuses to read it.
 fn check_protocols(rule: &Rule) -> Result<(), String> {
-    let mut families = BTreeSet::new();
-    let mut protocols = BTreeSet::new();
+    let (mut families, mut protocols) = (Vec::new(), Vec::new());
     for statement in &rule.statements {
         families.extend(statement.fields().iter().filter_map(|field| field.family()));
         protocols.extend(statement.fields().iter().filter_map(|field| field.protocol()));
         match statement {
-            Statement::Match(Match::Family(family)) => families.extend([*family]),
-            Statement::Match(Match::Is(Field::L4Proto, Value::InetProto(protocol))) => protocols.extend([*protocol]),
+            Statement::Match(Match::Family(family)) => families.push(*family),
+            Statement::Match(Match::Is(Field::L4Proto, Value::InetProto(protocol))) => protocols.push(*protocol),
             _ => {}
         }
     }
-    if families.len() > 1 || protocols.len() > 1 {
+    if differ(&families) || differ(&protocols) {
         return Err("asks for two protocols at once".into());
     }
     if !protocols.is_empty() && rule.statements.iter().any(asks_set_for_protocol) {
         return Err("asks for a protocol and for one of a set".into());
     }
     Ok(())
+}
+
+fn differ<T: PartialEq>(all: &[T]) -> bool {
+    all.windows(2).any(|pair| pair[0] != pair[1])
 }
 
 fn check_names<'a>(what: &str, names: impl Iterator<Item = &'a str>) -> Result<(), Fault> {

@@ -101,7 +101,7 @@ pub(super) fn disjoint(set: &Set, elements: &[Element]) -> Vec<Element> {
         })
         .filter(|cuboid| cuboid.spans.iter().all(|span| span.from <= span.to))
         .collect();
-    cuboids.sort();
+    cuboids.sort_unstable();
     cuboids.dedup_by(|later, earlier| later.spans == earlier.spans);
     if set.interval {
         cuboids = match set.key.len() {
@@ -160,19 +160,18 @@ fn join_sorted(cuboids: Vec<Cuboid>) -> Vec<Cuboid> {
 fn join_along_one_part(mut cuboids: Vec<Cuboid>) -> Vec<Cuboid> {
     let parts = cuboids.first().map_or(0, |cuboid| cuboid.spans.len());
     for part in 0..parts {
-        let others = |cuboid: &Cuboid| {
-            let mut spans = cuboid.spans.clone();
-            spans.remove(part);
-            spans
+        let others = |one: &Cuboid, other: &Cuboid| {
+            let before = one.spans[..part].cmp(&other.spans[..part]);
+            before.then_with(|| one.spans[part + 1..].cmp(&other.spans[part + 1..]))
         };
-        cuboids.sort_by_cached_key(|cuboid| (others(cuboid), cuboid.spans[part].clone()));
+        cuboids.sort_unstable_by(|one, other| others(one, other).then_with(|| one.spans[part].cmp(&other.spans[part])));
         let mut joined: Vec<Cuboid> = Vec::with_capacity(cuboids.len());
         for next in cuboids {
             match joined.last_mut() {
                 Some(last)
                     if last.timeout.is_none()
                         && next.timeout.is_none()
-                        && others(last) == others(&next)
+                        && others(last, &next).is_eq()
                         && touch(&last.spans[part], &next.spans[part]) =>
                 {
                     if next.spans[part].to > last.spans[part].to {
@@ -184,7 +183,7 @@ fn join_along_one_part(mut cuboids: Vec<Cuboid>) -> Vec<Cuboid> {
         }
         cuboids = joined;
     }
-    cuboids.sort();
+    cuboids.sort_unstable();
     cuboids
 }
 
@@ -198,7 +197,7 @@ fn cut_overlaps(cuboids: Vec<Cuboid>) -> Vec<Cuboid> {
         }
         kept.extend(pieces);
     }
-    kept.sort();
+    kept.sort_unstable();
     kept
 }
 

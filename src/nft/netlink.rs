@@ -28,7 +28,7 @@ pub use element::Reading;
 pub use expression::expressions;
 pub use present::{counters, generation, readings, Counter, Generation, Present};
 pub use transaction::{edits, element_request, transaction, Edit};
-pub use wire::{batch, messages, request, Message, Received, BATCH_OVERHEAD};
+pub use wire::{batch, emit, messages, request, Message, Received, BATCH_OVERHEAD};
 
 /// Byte order of the machine that the kernel runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

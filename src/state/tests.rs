@@ -149,7 +149,7 @@ impl Play {
             Action::Survey => {
                 self.surveys += 1;
                 let links = if self.links_fail { Err("no buffer space".into()) } else { Ok(Links::default()) };
-                Some(Event::Surveyed(Box::new(Survey { netifd: None, links })))
+                Some(Event::Surveyed(Box::new(Survey { netifd: Netifd::NotAsked, links })))
             }
             Action::Apply(table) => {
                 self.applies += 1;
@@ -555,7 +555,7 @@ fn a_refused_configuration_does_not_keep_a_new_device_from_being_covered() {
         { "interface": "wan", "up": true, "l3_device": "wan7", "device": "wan7" },
         { "interface": "lan", "up": true, "l3_device": "br-lan", "device": "br-lan" },
     ] });
-    play.event(Event::Surveyed(Box::new(Survey { netifd: Some(dump), links: Ok(Links::default()) })));
+    play.event(Event::Surveyed(Box::new(Survey { netifd: Netifd::Says(dump), links: Ok(Links::default()) })));
     assert_eq!(play.call("status", json!({}))["lan_only"]["dest_devices"], json!(["wan7"]));
 }
 
@@ -565,7 +565,7 @@ fn a_closed_form_follows_the_routers_devices() {
     assert_eq!(play.call("status", json!({}))["lan_only"]["dest_devices"], json!(["wan0"]));
     // netifd answers after the start, and knows a device that the configuration did not let expect.
     let dump = json!({ "interface": [{ "interface": "wan", "up": true, "l3_device": "wwan0", "device": "wwan0" }] });
-    play.event(Event::Surveyed(Box::new(Survey { netifd: Some(dump), links: Ok(Links::default()) })));
+    play.event(Event::Surveyed(Box::new(Survey { netifd: Netifd::Says(dump), links: Ok(Links::default()) })));
     let status = play.call("status", json!({}));
     assert_eq!(status["lan_only"]["dest_devices"], json!(["wwan0"]));
     assert_eq!((status["applied"].as_bool(), status["lan_only"]["enforced"].as_bool()), (Some(false), Some(true)));

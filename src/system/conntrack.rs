@@ -2,16 +2,12 @@
 //!
 //! netlink's own headers are in the machine's byte order; everything in ctnetlink's attributes is big endian.
 //! The dump is read by a parser of our own: it makes no allocation for an entry that is not kept (a router may hold 100 000), and it knows
-//! `CTA_ID` and `CTA_ZONE`, which `netlink-packet-netfilter` does not. Requests are built with that crate's types.
+//! `CTA_ID` and `CTA_ZONE`, which `netlink-packet-netfilter` does not. Requests are the same plain trees of attributes as for nf_tables.
 
 use super::netlink::Messages;
-use netlink_packet_core::{
-    DefaultNla, NetlinkMessage, NetlinkPayload, NlasIterator, NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST,
-};
-use netlink_packet_netfilter::conntrack::{
-    ConntrackAttribute, ConntrackMessage, IPTuple, ProtoTuple, Protocol, Tuple as TupleAttribute,
-};
-use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage, NetfilterProtoFamily};
+use crate::nft::netlink::{emit, Attribute};
+use netlink_packet_core::{NlasIterator, NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST};
+use netlink_packet_netfilter::{NetfilterHeader, NetfilterProtoFamily};
 use netlink_sys::{protocols::NETLINK_NETFILTER, Socket, SocketAddr};
 use nix::sys::{
     socket::{setsockopt, sockopt},
@@ -187,10 +183,11 @@ impl Conntrack {
         flows: &mut Vec<Flow>,
     ) -> Result<Dump, Error> {
         let sequence = self.next_sequence(1);
-        let everything = NetfilterMessage::new(
-            NetfilterHeader::new(NetfilterProtoFamily::Unspec, 0, 0),
-            ConntrackMessage::Get(Vec::new()),
-        );
+        let everything = Request {
+            kind: CT_GET,
+            family: NetfilterProtoFamily::Unspec,
+            attributes: Vec::new(),
+        };
         let mut request = Vec::new();
         append(&mut request, everything, NLM_F_REQUEST | NLM_F_DUMP, sequence);
         self.send(&request)?;
@@ -283,47 +280,67 @@ fn refusal(errno: i32) -> Error {
     }
 }
 
-fn append(request: &mut Vec<u8>, message: NetfilterMessage, flags: u16, sequence: u32) {
-    let mut message = NetlinkMessage::from(message);
-    message.header.flags = flags;
-    message.header.sequence_number = sequence;
-    message.finalize();
-    debug_assert!(matches!(message.payload, NetlinkPayload::InnerMessage(_)));
-    let start = request.len();
-    request.resize(start + message.buffer_len(), 0);
-    message.serialize(&mut request[start..]);
+/// A request to ctnetlink.
+struct Request {
+    kind: u16,
+    family: NetfilterProtoFamily,
+    attributes: Vec<Attribute>,
 }
 
-fn deletion(flow: &Flow) -> NetfilterMessage {
-    let family = match flow.original.source {
-        IpAddr::V4(_) => NetfilterProtoFamily::IPv4,
-        IpAddr::V6(_) => NetfilterProtoFamily::IPv6,
+fn append(buffer: &mut Vec<u8>, request: Request, flags: u16, sequence: u32) {
+    let header = NetfilterHeader::new(request.family, 0, 0);
+    emit(request.kind, flags, sequence, &header, &request.attributes, buffer);
+}
+
+fn deletion(flow: &Flow) -> Request {
+    let (family, source_kind, dest_kind) = match flow.original.source {
+        IpAddr::V4(_) => (NetfilterProtoFamily::IPv4, CTA_IP_V4_SRC, CTA_IP_V4_DST),
+        IpAddr::V6(_) => (NetfilterProtoFamily::IPv6, CTA_IP_V6_SRC, CTA_IP_V6_DST),
     };
-    let addresses = TupleAttribute::Ip(vec![
-        IPTuple::SourceAddress(flow.original.source),
-        IPTuple::DestinationAddress(flow.original.dest),
-    ]);
-    let ports = TupleAttribute::Proto(vec![
-        ProtoTuple::Protocol(Protocol::from(flow.protocol)),
-        ProtoTuple::SourcePort(flow.original.source_port),
-        ProtoTuple::DestinationPort(flow.original.dest_port),
-    ]);
-    let mut attributes = vec![
-        ConntrackAttribute::CtaTupleOrig(vec![addresses, ports]),
-        ConntrackAttribute::Other(DefaultNla::new(CTA_ID, flow.id.to_be_bytes().to_vec())),
+    let addresses = vec![
+        leaf(source_kind, octets(flow.original.source)),
+        leaf(dest_kind, octets(flow.original.dest)),
     ];
+    let ports = vec![
+        leaf(CTA_PROTO_NUM, [flow.protocol]),
+        leaf(CTA_PROTO_SRC_PORT, flow.original.source_port.to_be_bytes()),
+        leaf(CTA_PROTO_DST_PORT, flow.original.dest_port.to_be_bytes()),
+    ];
+    let tuple = vec![nest(CTA_TUPLE_IP, addresses), nest(CTA_TUPLE_PROTO, ports)];
+    let mut attributes = vec![nest(CTA_TUPLE_ORIG, tuple), leaf(CTA_ID, flow.id.to_be_bytes())];
     // Kernels without zones refuse the attribute even for zone 0.
     if flow.zone != 0 {
-        attributes.push(ConntrackAttribute::Other(DefaultNla::new(
-            CTA_ZONE,
-            flow.zone.to_be_bytes().to_vec(),
-        )));
+        attributes.push(leaf(CTA_ZONE, flow.zone.to_be_bytes()));
     }
-    NetfilterMessage::new(NetfilterHeader::new(family, 0, 0), ConntrackMessage::Delete(attributes))
+    Request {
+        kind: CT_DELETE,
+        family,
+        attributes,
+    }
+}
+
+fn leaf(kind: u16, value: impl Into<Vec<u8>>) -> Attribute {
+    let value = value.into();
+    Attribute::Leaf { kind, value }
+}
+
+fn nest(kind: u16, inner: Vec<Attribute>) -> Attribute {
+    Attribute::Nest { kind, inner }
+}
+
+fn octets(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(address) => address.octets().into(),
+        IpAddr::V6(address) => address.octets().into(),
+    }
 }
 
 /// `NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_NEW`
 const CT_NEW: i32 = 1 << 8;
+/// `IPCTNL_MSG_CT_GET`
+const CT_GET: u16 = 1 << 8 | 1;
+/// `IPCTNL_MSG_CT_DELETE`
+const CT_DELETE: u16 = 1 << 8 | 2;
 /// `struct nfgenmsg`
 const NFGENMSG: usize = 4;
 

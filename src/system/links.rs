@@ -12,8 +12,8 @@ pub use watch::Watcher;
 use crate::network::Links;
 use futures_util::StreamExt;
 use rtnetlink::packet_core::{
-    DecodeError, Emitable, NetlinkDeserializable, NetlinkHeader, NetlinkMessage, NetlinkPayload, NetlinkSerializable, NLM_F_DUMP,
-    NLM_F_DUMP_INTR, NLM_F_REQUEST,
+    DecodeError, Emitable, NetlinkDeserializable, NetlinkHeader, NetlinkMessage, NetlinkPayload, NetlinkSerializable,
+    NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST,
 };
 use rtnetlink::packet_route::{
     address::AddressHeader, link::LinkHeader, neighbour::NeighbourHeader, route::RouteHeader,

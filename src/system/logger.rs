@@ -5,16 +5,58 @@
 //! through says how many were lost.
 
 use log::{LevelFilter, Log, Metadata, Record};
+use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::sync::Mutex;
-use syslog::{Facility, Formatter3164, LogFormat, Severity};
+use std::time::{SystemTime, UNIX_EPOCH};
+use syslog::{Facility, LogFormat, Severity};
 
 /// Where the lines go.
 enum Sink {
     Stderr,
-    Syslog { socket: Option<UnixDatagram>, formatter: Formatter3164, lost: u32 },
+    Syslog {
+        socket: Option<UnixDatagram>,
+        formatter: Formatter,
+        lost: u32,
+    },
+}
+
+/// The lines of `syslog`'s `Formatter3164` (RFC 3164, in UTC), without the crate `time` that it reads its format with: 30 KB.
+struct Formatter {
+    pid: u32,
+}
+
+impl<T: Display> LogFormat<T> for Formatter {
+    fn format<W: Write>(&self, line: &mut W, severity: Severity, message: T) -> syslog::Result<()> {
+        let priority = Facility::LOG_DAEMON as u8 | severity as u8;
+        let (stamp, pid) = (stamp(SystemTime::now()), self.pid);
+        write!(line, "<{priority}>{stamp} lanward[{pid}]: {message}").map_err(syslog::Error::Write)
+    }
+}
+
+/// `Mmm dd hh:mm:ss`. A clock before 1970 reads as 1970.
+fn stamp(now: SystemTime) -> String {
+    const MONTHS: [&str; 12] = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ];
+    let unix = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let date = i64::try_from(unix)
+        .ok()
+        .and_then(|unix| tz::UtcDateTime::from_timespec(unix, 0).ok());
+    // The kernel's clock ends in 2232.
+    let Some(date) = date else {
+        return "Jan 01 00:00:00".into();
+    };
+    let month = MONTHS.get(usize::from(date.month()) - 1).copied().unwrap_or_default();
+    format!(
+        "{month} {:02} {:02}:{:02}:{:02}",
+        date.month_day(),
+        date.hour(),
+        date.minute(),
+        date.second()
+    )
 }
 
 struct Logger {
@@ -38,13 +80,14 @@ pub fn start(level: LevelFilter) -> Result<(), log::SetLoggerError> {
 }
 
 fn syslog_sink() -> Sink {
-    let formatter = Formatter3164 {
-        facility: Facility::LOG_DAEMON,
-        hostname: None,
-        process: "lanward".into(),
+    let formatter = Formatter {
         pid: std::process::id(),
     };
-    Sink::Syslog { socket: connect().ok(), formatter, lost: 0 }
+    Sink::Syslog {
+        socket: connect().ok(),
+        formatter,
+        lost: 0,
+    }
 }
 
 fn connect() -> io::Result<UnixDatagram> {
@@ -69,9 +112,17 @@ impl Log for Logger {
         match &mut *sink {
             Sink::Stderr => {
                 // Nobody is left to be told that stderr is gone.
-                let _ = writeln!(io::stderr(), "lanward: {}: {line}", record.level().as_str().to_lowercase());
+                let _ = writeln!(
+                    io::stderr(),
+                    "lanward: {}: {line}",
+                    record.level().as_str().to_lowercase()
+                );
             }
-            Sink::Syslog { socket, formatter, lost } => send(socket, formatter, lost, severity(record.level()), &line),
+            Sink::Syslog {
+                socket,
+                formatter,
+                lost,
+            } => send(socket, formatter, lost, severity(record.level()), &line),
         }
     }
 
@@ -79,7 +130,7 @@ impl Log for Logger {
 }
 
 /// logd may have been restarted: one new connection is tried, then the line is counted as lost.
-fn send(socket: &mut Option<UnixDatagram>, formatter: &Formatter3164, lost: &mut u32, severity: Severity, line: &str) {
+fn send(socket: &mut Option<UnixDatagram>, formatter: &Formatter, lost: &mut u32, severity: Severity, line: &str) {
     if *lost > 0 {
         let notice = format!("{lost} log lines were lost: the log was not read");
         if transmit(socket, formatter, Severity::LOG_WARNING, &notice).is_err() {
@@ -95,12 +146,14 @@ fn send(socket: &mut Option<UnixDatagram>, formatter: &Formatter3164, lost: &mut
 
 fn transmit(
     socket: &mut Option<UnixDatagram>,
-    formatter: &Formatter3164,
+    formatter: &Formatter,
     severity: Severity,
     line: &str,
 ) -> io::Result<()> {
     let mut message = Vec::with_capacity(line.len() + 64);
-    formatter.format(&mut message, severity, line).map_err(|error| io::Error::other(error.to_string()))?;
+    formatter
+        .format(&mut message, severity, line)
+        .map_err(|error| io::Error::other(error.to_string()))?;
     if let Some(known) = socket {
         match known.send(&message) {
             Ok(_) => return Ok(()),
@@ -125,7 +178,10 @@ fn severity(level: log::Level) -> Severity {
 
 /// One event is one line, whatever a configuration file or a device's name holds.
 fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(1000).collect()
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .take(1000)
+        .collect()
 }
 
 #[cfg(test)]
@@ -139,10 +195,44 @@ mod tests {
     }
 
     #[test]
+    fn a_line_is_what_syslog_would_make_of_it() {
+        let theirs = syslog::Formatter3164 {
+            facility: Facility::LOG_DAEMON,
+            hostname: None,
+            process: "lanward".into(),
+            pid: 12_345,
+        };
+        let lines = || {
+            let (mut one, mut other) = (Vec::new(), Vec::new());
+            theirs.format(&mut one, Severity::LOG_WARNING, "{x}").unwrap();
+            Formatter { pid: 12_345 }
+                .format(&mut other, Severity::LOG_WARNING, "{x}")
+                .unwrap();
+            (String::from_utf8(one).unwrap(), String::from_utf8(other).unwrap())
+        };
+        // The second may change between the two.
+        let (one, other) = (0..3)
+            .map(|_| lines())
+            .find(|(one, other)| one == other)
+            .unwrap_or_else(lines);
+        assert_eq!(one, other);
+    }
+
+    #[test]
+    fn the_stamp_over_the_years() {
+        let at = |seconds| stamp(UNIX_EPOCH + std::time::Duration::from_secs(seconds));
+        assert_eq!(at(0), "Jan 01 00:00:00");
+        assert_eq!(at(951_826_154), "Feb 29 12:09:14");
+        assert_eq!(at(2_147_483_648), "Jan 19 03:14:08");
+    }
+
+    #[test]
     fn a_log_that_nobody_reads_loses_lines_and_says_so_later() {
         let (ours, theirs) = UnixDatagram::pair().unwrap();
         ours.set_nonblocking(true).unwrap();
-        let Sink::Syslog { formatter, .. } = syslog_sink() else { panic!() };
+        let Sink::Syslog { formatter, .. } = syslog_sink() else {
+            panic!()
+        };
         let (mut socket, mut lost) = (Some(ours), 0);
         for _ in 0..10_000 {
             send(&mut socket, &formatter, &mut lost, Severity::LOG_INFO, "line");

@@ -120,7 +120,7 @@ pub(super) fn decode(set: &Set, elements: &[Vec<u8>], endian: Endian) -> Vec<Rea
         .iter()
         .filter_map(|element| decode_one(set, element, endian))
         .collect();
-    readings.sort_by_key(|reading| bounds(&reading.key));
+    readings.sort_unstable_by_key(|reading| bounds(&reading.key));
     readings
 }
 

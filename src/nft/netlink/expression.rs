@@ -349,7 +349,7 @@ fn merge_matches(pieces: Vec<Piece>) -> Vec<Piece> {
     let mut order: Vec<(Place, usize)> = (0..slots.len())
         .filter_map(|index| Some((place_at(&slots, index)?, index)))
         .collect();
-    order.sort();
+    order.sort_unstable();
     let mut last: Option<usize> = None;
     for (_, index) in order {
         last = match last {

@@ -267,13 +267,13 @@ impl SeenSet {
         let wanted = set.elements();
         let there = element::decode(set, &self.elements, endian);
         let mut there: Vec<_> = there.iter().map(|reading| element::bounds(&reading.key)).collect();
-        there.sort();
+        there.sort_unstable();
         let lost = wanted
             .iter()
             .filter(|one| one.timeout.is_none() && there.binary_search(&element::bounds(&one.key)).is_err())
             .count();
         let mut keys: Vec<_> = wanted.iter().map(|one| element::bounds(&one.key)).collect();
-        keys.sort();
+        keys.sort_unstable();
         let added = there.iter().filter(|key| keys.binary_search(key).is_err()).count();
         if lost + added > 0 {
             found.push(format!(

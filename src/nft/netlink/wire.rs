@@ -118,7 +118,8 @@ fn expression_name(attribute: &Attribute) -> Option<&str> {
     std::str::from_utf8(value.strip_suffix(&[0])?).ok()
 }
 
-fn emit(
+/// Appends a request of any of nfnetlink's subsystems to a buffer. `kind` holds the subsystem's number too.
+pub fn emit(
     kind: u16,
     flags: u16,
     sequence: u32,

@@ -3,7 +3,6 @@
 use super::parse;
 use super::Error;
 use rtnetlink::sys::{protocols::NETLINK_ROUTE, AsyncSocket, AsyncSocketExt, SocketAddr, TokioSocket};
-use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -88,8 +87,10 @@ fn listen() -> io::Result<TokioSocket> {
 /// What notifications have said so far, to tell news from repetitions.
 #[derive(Debug, Default)]
 struct Known {
-    links: BTreeMap<u32, (u32, String)>,
-    addresses: BTreeSet<(u32, IpAddr, u8)>,
+    /// Index, state and name.
+    links: Vec<(u32, u32, String)>,
+    /// The device's index, the address and the length of its prefix.
+    addresses: Vec<(u32, IpAddr, u8)>,
 }
 
 impl Known {
@@ -113,25 +114,37 @@ impl Known {
             libc::RTM_NEWLINK | libc::RTM_DELLINK if payload.first() == Some(&parse::AF_BRIDGE) => false,
             libc::RTM_NEWLINK => match parse::link(payload) {
                 Some((index, flags, name)) => {
-                    let state = (flags & STATE, name);
-                    self.links.insert(index, state.clone()) != Some(state)
+                    let link = (index, flags & STATE, name);
+                    let is_news = !self.links.contains(&link);
+                    if is_news {
+                        self.links.retain(|(known, ..)| *known != index);
+                        self.links.push(link);
+                    }
+                    is_news
                 }
                 None => true,
             },
             libc::RTM_DELLINK => {
                 if let Some((index, ..)) = parse::link(payload) {
-                    self.links.remove(&index);
+                    self.links.retain(|(known, ..)| *known != index);
                     self.addresses.retain(|(device, ..)| *device != index);
                 }
                 true
             }
             libc::RTM_NEWADDR => match parse::any_address(payload) {
-                Some((index, subnet, own)) => self.addresses.insert((index, own, subnet.prefix)),
+                Some((index, subnet, own)) => {
+                    let address = (index, own, subnet.prefix);
+                    let is_news = !self.addresses.contains(&address);
+                    if is_news {
+                        self.addresses.push(address);
+                    }
+                    is_news
+                }
                 None => true,
             },
             libc::RTM_DELADDR => {
                 if let Some((index, subnet, own)) = parse::any_address(payload) {
-                    self.addresses.remove(&(index, own, subnet.prefix));
+                    self.addresses.retain(|known| *known != (index, own, subnet.prefix));
                 }
                 true
             }

@@ -250,14 +250,15 @@ impl Builder {
     /// SIGNATURE: for each method a table with, for each argument, the number of its type.
     #[must_use]
     pub fn signature(self, methods: &[super::Method]) -> Self {
-        let method = |method: &super::Method| {
-            let arguments = method
-                .arguments
-                .iter()
-                .map(|(name, kind)| ((*name).to_owned(), kind.type_number().into()));
-            (method.name.to_owned(), Value::Object(arguments.collect()))
-        };
-        self.fields(BlobAttrId::SIGNATURE, &methods.iter().map(method).collect())
+        let mut signature = Map::new();
+        for method in methods {
+            let mut arguments = Map::new();
+            for (name, kind) in method.arguments {
+                arguments.insert((*name).to_owned(), kind.type_number().into());
+            }
+            signature.insert(method.name.to_owned(), Value::Object(arguments));
+        }
+        self.fields(BlobAttrId::SIGNATURE, &signature)
     }
 
     /// DATA.

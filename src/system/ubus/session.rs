@@ -47,8 +47,10 @@ struct Connection {
     subscribers: bool,
     leaving: bool,
     sequence: u16,
-    requests: BTreeMap<u16, Request>,
-    open: BTreeSet<CallId>,
+    /// At most [`MAX_REQUESTS`] and a few, in the order in which they were sent.
+    requests: Vec<Request>,
+    /// At most [`MAX_OPEN`], in the order in which they came.
+    open: Vec<CallId>,
     outbox: VecDeque<u8>,
     fault: Option<String>,
 }
@@ -71,6 +73,7 @@ struct Subscription {
 
 #[derive(Debug)]
 struct Request {
+    sequence: u16,
     /// What the answer has in its header besides our number.
     peer: u32,
     deadline: Instant,
@@ -106,6 +109,20 @@ struct Answer {
     data: Option<Result<Map<String, Value>, &'static str>>,
 }
 
+impl Request {
+    /// Whether a message answers it.
+    fn is_answered_by(&self, answer: Header) -> bool {
+        self.sequence == answer.sequence && self.peer == answer.peer
+    }
+}
+
+impl Connection {
+    /// The request that a message answers.
+    fn asked(&mut self, answer: Header) -> Option<&mut Request> {
+        self.requests.iter_mut().find(|request| request.is_answered_by(answer))
+    }
+}
+
 impl Session {
     pub(super) fn new(object: Object) -> Self {
         Self {
@@ -132,7 +149,7 @@ impl Session {
 
     /// The connection is gone: whoever waits for an answer is told.
     pub(super) fn end(&mut self, reason: &str) {
-        for (_, request) in std::mem::take(&mut self.connection.requests) {
+        for request in std::mem::take(&mut self.connection.requests) {
             if let Purpose::LookUp { ticket, .. } | Purpose::Call { ticket } = request.purpose {
                 let error = io::Error::new(io::ErrorKind::NotConnected, reason);
                 self.incoming.push_back(Incoming::Answer {
@@ -159,7 +176,7 @@ impl Session {
 
     /// When [`Self::expire`] has something to do.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let requests = self.connection.requests.values().map(|request| request.deadline);
+        let requests = self.connection.requests.iter().map(|request| request.deadline);
         requests.chain(self.connection.greeting).min()
     }
 
@@ -167,12 +184,13 @@ impl Session {
         if self.connection.greeting.is_some_and(|deadline| deadline <= now) {
             self.fail("ubusd does not greet us");
         }
-        let late = |(sequence, request): (&u16, &Request)| (request.deadline <= now).then_some(*sequence);
-        let late: Vec<u16> = self.connection.requests.iter().filter_map(late).collect();
-        for sequence in late {
-            let Some(request) = self.connection.requests.remove(&sequence) else {
-                continue;
-            };
+        while let Some(late) = self
+            .connection
+            .requests
+            .iter()
+            .position(|request| request.deadline <= now)
+        {
+            let request = self.connection.requests.remove(late);
             match request.purpose {
                 Purpose::LookUp { ticket, .. } | Purpose::Call { ticket } => {
                     self.incoming.push_back(Incoming::Answer {
@@ -212,10 +230,8 @@ impl Session {
                 self.send(status(header, object, Status::NoMemory).finish());
             }
             (Type::Data, _) => {
-                if let Some(request) = self.connection.requests.get_mut(&header.sequence) {
-                    if request.peer == header.peer {
-                        request.answer.data.get_or_insert(Err("a reply that is too long"));
-                    }
+                if let Some(request) = self.connection.asked(header) {
+                    request.answer.data.get_or_insert(Err("a reply that is too long"));
                 }
             }
             _ => {}
@@ -242,13 +258,13 @@ impl Session {
     fn request(&mut self, purpose: Purpose, peer: u32, deadline: Instant, build: impl FnOnce(u16) -> Builder) {
         let sequence = self.next_sequence();
         let message = build(sequence).finish();
-        let request = Request {
+        self.connection.requests.push(Request {
+            sequence,
             peer,
             deadline,
             purpose,
             answer: Answer::default(),
-        };
-        self.connection.requests.insert(sequence, request);
+        });
         self.send(message);
     }
 
@@ -257,7 +273,8 @@ impl Session {
         loop {
             connection.sequence = connection.sequence.wrapping_add(1);
             // Ends: there are far fewer requests than numbers.
-            if connection.sequence != 0 && !connection.requests.contains_key(&connection.sequence) {
+            let is_taken = |request: &Request| request.sequence == connection.sequence;
+            if connection.sequence != 0 && !connection.requests.iter().any(is_taken) {
                 return connection.sequence;
             }
         }
@@ -274,12 +291,9 @@ impl Session {
     }
 
     fn data(&mut self, message: &Message) {
-        let Some(request) = self.connection.requests.get_mut(&message.header.sequence) else {
+        let Some(request) = self.connection.asked(message.header) else {
             return;
         };
-        if request.peer != message.header.peer {
-            return;
-        }
         let attributes = message.parse();
         let answer = &mut request.answer;
         answer.object = answer.object.or(attributes.object);
@@ -290,18 +304,11 @@ impl Session {
     }
 
     fn status(&mut self, message: &Message, now: Instant) {
-        let Header { sequence, peer, .. } = message.header;
-        if self
-            .connection
-            .requests
-            .get(&sequence)
-            .is_none_or(|request| request.peer != peer)
-        {
-            return;
-        }
-        let Some(request) = self.connection.requests.remove(&sequence) else {
+        let is_answered = |request: &Request| request.is_answered_by(message.header);
+        let Some(index) = self.connection.requests.iter().position(is_answered) else {
             return;
         };
+        let request = self.connection.requests.remove(index);
         let status = message.parse().status.map_or(Status::UnknownError, Status::from);
         self.complete(request, status, now);
     }
@@ -389,15 +396,13 @@ impl Session {
             return self.answered(ticket, Err(CallError::Status(Status::InvalidArgument)));
         }
         let purpose = Purpose::Call { ticket };
-        self.connection.requests.insert(
+        self.connection.requests.push(Request {
             sequence,
-            Request {
-                peer: object,
-                deadline,
-                purpose,
-                answer: Answer::default(),
-            },
-        );
+            peer: object,
+            deadline,
+            purpose,
+            answer: Answer::default(),
+        });
         self.send(message);
     }
 
@@ -452,7 +457,7 @@ impl Session {
                     object,
                     serial: self.serial,
                 };
-                self.connection.open.insert(id);
+                self.connection.open.push(id);
                 let (user, group) = (
                     attributes.user.unwrap_or_default(),
                     attributes.group.unwrap_or_default(),
@@ -489,9 +494,10 @@ impl Session {
     }
 
     pub(super) fn answer(&mut self, id: CallId, result: Result<&Map<String, Value>, Status>) {
-        if !self.connection.open.remove(&id) {
+        let Some(index) = self.connection.open.iter().position(|open| *open == id) else {
             return;
-        }
+        };
+        self.connection.open.remove(index);
         let header = Header {
             kind: Type::Status,
             sequence: id.sequence,
@@ -543,8 +549,7 @@ impl Session {
 
     /// Refuses what is not answered, takes the object away and asks for a last sign: what is sent right before hanging up may get lost.
     pub(super) fn leave(&mut self, deadline: Instant) {
-        let open: Vec<CallId> = self.connection.open.iter().copied().collect();
-        for id in open {
+        for id in self.connection.open.clone() {
             self.answer(id, Err(Status::UnknownError));
         }
         self.connection.leaving = true;
@@ -618,11 +623,9 @@ impl Session {
 
     fn register(&mut self, listener: u32, pattern: String, now: Instant) {
         let listener = i32::from_be_bytes(listener.to_be_bytes());
-        let data = [
-            ("object".to_owned(), Value::from(listener)),
-            ("pattern".to_owned(), Value::from(pattern.as_str())),
-        ];
-        let data = data.into_iter().collect();
+        let mut data = Map::new();
+        data.insert("object".to_owned(), Value::from(listener));
+        data.insert("pattern".to_owned(), Value::from(pattern.as_str()));
         self.request(Purpose::Listen { pattern }, EVENTS, now + SETUP, |sequence| {
             Builder::new(Type::Invoke, sequence, EVENTS)
                 .object(EVENTS)
