@@ -145,11 +145,11 @@ fn the_run_directory_may_be_in_any_state() {
 
 #[test]
 fn a_configuration_file_of_any_kind_is_answered() {
+    type Make = fn(&std::path::Path);
     let Some(home) = Home::start("odd files", House::plan(), &switched_on("")) else {
         return;
     };
     let path = home.house.config_dir().join("lanward");
-    type Make = fn(&std::path::Path);
     let make: [(&str, Make); 4] = [
         ("a pipe", |path| {
             nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRUSR).expect("a pipe");
