@@ -4,11 +4,11 @@ use crate::config::{self, Problem};
 use crate::daemon::{self, Paths};
 use crate::event::Now;
 use crate::nft::text;
-use crate::state::State;
+use crate::state::{self, State};
 use crate::system::clock::Clock;
 use crate::system::logger;
 use crate::system::ubus::{call_once, CallError};
-use crate::{network, policy, report, ruleset, uci};
+use crate::{network, policy, report, ruleset};
 use lexopt::prelude::*;
 use serde_json::{json, Value};
 use std::io::{self, Write};
@@ -241,11 +241,11 @@ fn print(paths: &Paths) -> Exit {
             return Exit::Failed;
         }
     };
-    let parse = |text: &Result<Option<Vec<u8>>, String>| text.as_ref().ok().and_then(Option::as_ref).map(|text| uci::parse(text));
-    let (firewall, network_file) = (parse(&texts.firewall), parse(&texts.network));
+    let mut parse = |text: &Result<Option<Vec<u8>>, String>, file| state::package(text, file, &mut problems);
+    let (firewall, network_file) = (parse(&texts.firewall, "firewall"), parse(&texts.network, "network"));
     let network = network::read(&network::Sources {
-        firewall: firewall.as_ref().and_then(|package| package.as_ref().ok()),
-        network: network_file.as_ref().and_then(|package| package.as_ref().ok()),
+        firewall: firewall.as_ref(),
+        network: network_file.as_ref(),
         netifd: None,
         links: &network::Links::default(),
     });

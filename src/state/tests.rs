@@ -1,7 +1,8 @@
 //! Scripts of (time, event) → actions on a virtual clock. The kernel, the files and the bus are played by [`Play`].
 
 use super::*;
-use crate::event::Reply;
+use crate::event::{Reading, Reply, Verified};
+use crate::system::nftables::{Counter, Verdict};
 use crate::system::ubus::Status;
 use serde_json::Map;
 
