@@ -442,7 +442,10 @@ mod tests {
     fn the_c_librarys_local_time_says_the_same() {
         for (name, _) in ZONES {
             if !std::path::Path::new("/usr/share/zoneinfo").join(name).exists() {
-                return skip("local time beside the C library's", &format!("no /usr/share/zoneinfo/{name}"));
+                return skip(
+                    "local time beside the C library's",
+                    &format!("no /usr/share/zoneinfo/{name}"),
+                );
             }
         }
         // Every seven minutes, or as many times seven.

@@ -116,7 +116,10 @@ impl State {
             Event::Paused { seconds, result, call } => self.paused(seconds, result, call, now),
             Event::Read { result, call, reply } => self.read(result, call, reply, now),
             Event::Diagnosed { facts, call } => {
-                vec![Action::Answer(call, Ok(report::checks(&crate::check::diagnose(&facts))))]
+                vec![Action::Answer(
+                    call,
+                    Ok(report::checks(&crate::check::diagnose(&facts))),
+                )]
             }
             Event::Call { id, method, arguments } => self.call(id, &method, &arguments),
             Event::Deadline => self.deadline(now),
@@ -147,7 +150,10 @@ impl State {
         self.firewall = firewall.or_else(|| self.firewall.take());
         self.network_file = network_file.or_else(|| self.network_file.take());
         self.time_zone = texts.time_zone;
-        let text = texts.profiles.as_deref().ok_or_else(|| "there is no such file".to_string());
+        let text = texts
+            .profiles
+            .as_deref()
+            .ok_or_else(|| "there is no such file".to_string());
         self.profiles = Some(text.and_then(|text| profiles::parse(text).map_err(|error| error.to_string())));
         if let Some(Ok(profiles)) = &self.profiles {
             problems.extend(report::unknown_profiles(&config, profiles));
@@ -185,7 +191,8 @@ impl State {
 
     /// The configuration has spoken since the switch was turned without being saved; for the next daemon, too.
     fn drop_outlived_note(&mut self) -> Option<Action> {
-        self.unsaved.take_if(|unsaved| unsaved.configured != self.config.lan_only.enabled)?;
+        self.unsaved
+            .take_if(|unsaved| unsaved.configured != self.config.lan_only.enabled)?;
         Some(Action::WriteRunState(None))
     }
 
@@ -200,11 +207,17 @@ impl State {
                 self.deadlines.survey_soon(now.monotonic);
                 vec![Action::Log(Level::Info, "connected to ubus".into())]
             }
-            Wake::BusDown(reason) => vec![Action::Log(Level::Warn, format!("no ubus: {reason}; enforcement goes on"))],
+            Wake::BusDown(reason) => vec![Action::Log(
+                Level::Warn,
+                format!("no ubus: {reason}; enforcement goes on"),
+            )],
             Wake::Nftables(program) => {
                 self.deadlines.verify_soon(now.monotonic);
                 let program = program.as_deref().unwrap_or("unknown");
-                vec![Action::Log(Level::Debug, format!("nftables changed by {program}: looking after the table"))]
+                vec![Action::Log(
+                    Level::Debug,
+                    format!("nftables changed by {program}: looking after the table"),
+                )]
             }
         }
     }
@@ -260,10 +273,15 @@ impl State {
             }
         }
         let known: BTreeSet<Problem> = self.policy_problems.iter().cloned().collect();
-        let is_news = problems.iter().any(|problem| problem.restricts && !known.contains(problem));
+        let is_news = problems
+            .iter()
+            .any(|problem| problem.restricts && !known.contains(problem));
         actions.extend(self.report_problems(self.file_problems.clone(), problems));
         // What holds goes on to hold; but a closed form (taken at the start) has to follow the router's devices as well.
-        let is_whole = self.compiled.as_ref().is_some_and(|compiled| !is_restricting(&compiled.problems));
+        let is_whole = self
+            .compiled
+            .as_ref()
+            .is_some_and(|compiled| !is_restricting(&compiled.problems));
         let refused = is_whole && is_restricting(&compiled.problems);
         if is_news && (refused || self.candidate.is_some()) {
             actions.push(refusal());
@@ -305,18 +323,24 @@ impl State {
 
     /// Seconds of the pause that are left, rounded up; 0: not paused.
     pub(crate) fn pause_seconds(&self, now: Now) -> u64 {
-        self.pause_until.map_or(0, |end| end.saturating_sub(now.monotonic).div_ceil(1000))
+        self.pause_until
+            .map_or(0, |end| end.saturating_sub(now.monotonic).div_ceil(1000))
     }
 
     /// The windows in which the mode does not hold, as the kernel has them.
     fn off_hours(&self) -> &[Window] {
-        let windows = self.compiled.as_ref().and_then(|compiled| compiled.policy.lan_only.off_hours.as_deref());
+        let windows = self
+            .compiled
+            .as_ref()
+            .and_then(|compiled| compiled.policy.lan_only.off_hours.as_deref());
         windows.unwrap_or_default()
     }
 
     /// Whether the schedule lets everything pass now: judged as the kernel does it.
     pub(crate) fn out_of_hours(&self, now: Now) -> bool {
-        self.off_hours().iter().any(|window| (window.from..=window.to).contains(&now.unix))
+        self.off_hours()
+            .iter()
+            .any(|window| (window.from..=window.to).contains(&now.unix))
     }
 
     /// Whether the switch is on and the kernel's rules are those that are wanted, as far as anybody has looked.
@@ -340,13 +364,20 @@ impl State {
             return None;
         }
         let lan_only = self.compiled.as_ref()?.policy.lan_only.clone();
-        let scope = Box::new(CutScope { lan_only, learned: self.learned.clone() });
+        let scope = Box::new(CutScope {
+            lan_only,
+            learned: self.learned.clone(),
+        });
         Some(Action::Cut { scope, then })
     }
 
     /// What works and may still surprise, on this router.
     pub(crate) fn router_warnings(&self) -> Vec<String> {
-        let mut warnings = self.compiled.as_ref().map(|compiled| compiled.warnings.clone()).unwrap_or_default();
+        let mut warnings = self
+            .compiled
+            .as_ref()
+            .map(|compiled| compiled.warnings.clone())
+            .unwrap_or_default();
         if self.netifd.is_none() {
             warnings.push(WITHOUT_NETIFD.into());
         }
@@ -378,7 +409,11 @@ impl State {
 
     /// All problems as they stand.
     pub(crate) fn problems(&self) -> Vec<Problem> {
-        self.file_problems.iter().chain(&self.policy_problems).cloned().collect()
+        self.file_problems
+            .iter()
+            .chain(&self.policy_problems)
+            .cloned()
+            .collect()
     }
 
     /// Whether what the configuration says is what the kernel does.
@@ -391,7 +426,9 @@ impl State {
         if let Kernel::Failed(error) = &self.kernel {
             return Some(format!("the table could not be applied: {error}"));
         }
-        self.unseen.as_ref().map(|error| format!("the table cannot be looked at: {error}"))
+        self.unseen
+            .as_ref()
+            .map(|error| format!("the table cannot be looked at: {error}"))
     }
 
     /// Remembers the problems; those that are new are logged and told.
@@ -405,23 +442,32 @@ impl State {
                 let level = if problem.restricts { Level::Error } else { Level::Warn };
                 [
                     Action::Log(level, format!("{}: {}", problem.option, problem.message)),
-                    Action::Notify("problem", json!({ "option": problem.option, "message": problem.message })),
+                    Action::Notify(
+                        "problem",
+                        json!({ "option": problem.option, "message": problem.message }),
+                    ),
                 ]
             })
             .collect()
     }
 
     fn report_warnings(&self, compiled: &Compiled) -> Vec<Action> {
-        let known = self.compiled.as_ref().map(|known| known.warnings.as_slice()).unwrap_or_default();
+        let known = self
+            .compiled
+            .as_ref()
+            .map(|known| known.warnings.as_slice())
+            .unwrap_or_default();
         let fresh = compiled.warnings.iter().filter(|warning| !known.contains(warning));
         fresh.map(|warning| Action::Log(Level::Warn, warning.clone())).collect()
     }
 
     fn answer_reloads(&mut self) -> Vec<Action> {
         let answer = report::reload(self);
-        std::mem::take(&mut self.reloads).into_iter().map(|call| Action::Answer(call, Ok(answer.clone()))).collect()
+        std::mem::take(&mut self.reloads)
+            .into_iter()
+            .map(|call| Action::Answer(call, Ok(answer.clone())))
+            .collect()
     }
-
 }
 
 impl Override {
@@ -435,7 +481,10 @@ impl Override {
     #[must_use]
     pub fn decode(text: &[u8]) -> Option<Self> {
         let value: Value = serde_json::from_slice(text).ok()?;
-        Some(Self { on: value.get("lan_only")?.as_bool()?, configured: value.get("configured")?.as_bool()? })
+        Some(Self {
+            on: value.get("lan_only")?.as_bool()?,
+            configured: value.get("configured")?.as_bool()?,
+        })
     }
 }
 
@@ -448,11 +497,20 @@ fn refusal() -> Action {
 }
 
 fn file_problem(file: &str, message: &str) -> Problem {
-    Problem { system: System::Lanward, option: file.into(), message: message.into(), restricts: true }
+    Problem {
+        system: System::Lanward,
+        option: file.into(),
+        message: message.into(),
+        restricts: true,
+    }
 }
 
 /// A configuration file that is only read. `None` with a problem noted if it cannot be.
-pub(crate) fn package(text: &Result<Option<Vec<u8>>, String>, file: &str, problems: &mut Vec<Problem>) -> Option<uci::Package> {
+pub(crate) fn package(
+    text: &Result<Option<Vec<u8>>, String>,
+    file: &str,
+    problems: &mut Vec<Problem>,
+) -> Option<uci::Package> {
     let error = match text {
         Ok(None) => return None,
         Ok(Some(text)) => match uci::parse(text) {

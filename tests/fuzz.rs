@@ -103,7 +103,9 @@ fn streams() -> &'static [Vec<u8>] {
 fn lists() -> &'static [Vec<u8>] {
     static LISTS: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
     LISTS.get_or_init(|| {
-        let bodies = conversations().flatten().filter_map(|line| Some(line.bytes.get(12..)?.to_vec()));
+        let bodies = conversations()
+            .flatten()
+            .filter_map(|line| Some(line.bytes.get(12..)?.to_vec()));
         bodies.filter_map(|body| data_of(&body)).collect()
     })
 }

@@ -40,7 +40,10 @@ struct Debounce {
 impl Debounce {
     fn again(known: Option<Self>, now: u64, quiet: u64, latest: u64) -> Self {
         let latest = known.map_or(now.saturating_add(latest), |known| known.latest);
-        Self { quiet: now.saturating_add(quiet), latest }
+        Self {
+            quiet: now.saturating_add(quiet),
+            latest,
+        }
     }
 
     fn due(self) -> u64 {
@@ -55,7 +58,10 @@ impl Deadlines {
 
     pub(super) fn survey_again(&mut self, now: u64) {
         let due = now.saturating_add(SURVEY_RETRY);
-        self.survey.get_or_insert(Debounce { quiet: due, latest: due });
+        self.survey.get_or_insert(Debounce {
+            quiet: due,
+            latest: due,
+        });
     }
 
     pub(super) fn verify_soon(&mut self, now: u64) {
@@ -90,7 +96,10 @@ impl State {
             self.deadlines.out_of_hours = false;
             return;
         }
-        let edges = self.off_hours().iter().flat_map(|window| [window.from, window.to.saturating_add(1)]);
+        let edges = self
+            .off_hours()
+            .iter()
+            .flat_map(|window| [window.from, window.to.saturating_add(1)]);
         let edge = edges.filter(|edge| *edge > now.unix).min().unwrap_or(u64::MAX);
         let wait = (edge.saturating_sub(now.unix)).saturating_mul(1000).min(SCHEDULE_LOOK);
         self.deadlines.schedule = Some(now.monotonic.saturating_add(wait));
@@ -114,7 +123,10 @@ impl State {
     pub(super) fn deadline(&mut self, now: Now) -> Vec<Action> {
         let mut actions = Vec::new();
         let time = now.monotonic;
-        if self.pause_until.is_some_and(|end| end.saturating_add(PAUSE_SLACK) <= time) {
+        if self
+            .pause_until
+            .is_some_and(|end| end.saturating_add(PAUSE_SLACK) <= time)
+        {
             self.pause_until = None;
             actions.extend(self.tell_pause(0, now));
         }

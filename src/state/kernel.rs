@@ -45,7 +45,9 @@ impl State {
         }
         let lost = self.kernel == Kernel::Lost;
         self.kernel = Kernel::Applied;
-        let Some(wanted) = self.wanted.clone() else { return Vec::new() };
+        let Some(wanted) = self.wanted.clone() else {
+            return Vec::new();
+        };
         let mut actions = Vec::new();
         // The kernel's pause went with the table; its end did not.
         if let Some(seconds) = self.pause_left(now).filter(|_| lost) {
@@ -98,7 +100,9 @@ impl State {
     }
 
     pub(super) fn verified(&mut self, result: Result<Verified, String>, now: Now) -> Vec<Action> {
-        let Some(wanted) = self.wanted.clone() else { return Vec::new() };
+        let Some(wanted) = self.wanted.clone() else {
+            return Vec::new();
+        };
         let verified = match result {
             Ok(verified) => verified,
             Err(error) => return self.unseen(error, now),
@@ -121,9 +125,10 @@ impl State {
                 actions
             }
             // It is what was just sent, and reads back as something else: applying it again would not end.
-            (Verdict::Differs(differences), Kernel::Applied) => {
-                self.failed(format!("the kernel made something else of it: {}", differences.join("; ")), now)
-            }
+            (Verdict::Differs(differences), Kernel::Applied) => self.failed(
+                format!("the kernel made something else of it: {}", differences.join("; ")),
+                now,
+            ),
             (Verdict::Missing, Kernel::Applied) => self.failed("it was removed at once".into(), now),
             (_, Kernel::Unknown | Kernel::Failed(_)) => vec![Action::Apply(wanted)],
             (verdict, Kernel::Holds | Kernel::Lost) => {
@@ -132,7 +137,11 @@ impl State {
                     Verdict::Missing | Verdict::Same => "deleted by another program".to_string(),
                 };
                 self.kernel = Kernel::Lost;
-                let often = if self.losses.note(now) == Losses::LOGGED { "; if it goes on like this, it is not logged" } else { "" };
+                let often = if self.losses.note(now) == Losses::LOGGED {
+                    "; if it goes on like this, it is not logged"
+                } else {
+                    ""
+                };
                 vec![
                     Action::Log(self.losses.level(), format!("table {what}; putting it back{often}")),
                     Action::Notify("table.lost", json!({ "reason": what })),
@@ -160,10 +169,19 @@ impl State {
     fn mend_pause(&self, reading: &Reading, now: Now) -> Vec<Action> {
         let left = self.pause_left(now);
         match reading.paused {
-            None if reading.present => left.map(|seconds| Action::Pause { seconds, call: None }).into_iter().collect(),
+            None if reading.present => left
+                .map(|seconds| Action::Pause { seconds, call: None })
+                .into_iter()
+                .collect(),
             Some(paused) if paused > calls::LONGEST_PAUSE => vec![
-                Action::Log(Level::Warn, "a pause without an end was put in by another program; taking it out".into()),
-                Action::Pause { seconds: left.unwrap_or(0), call: None },
+                Action::Log(
+                    Level::Warn,
+                    "a pause without an end was put in by another program; taking it out".into(),
+                ),
+                Action::Pause {
+                    seconds: left.unwrap_or(0),
+                    call: None,
+                },
             ],
             None | Some(_) => Vec::new(),
         }
@@ -195,7 +213,11 @@ impl Losses {
 
     /// Another program that fights for the table would fill the log, dozens of lines a second.
     fn level(&self) -> Level {
-        if self.count > Self::LOGGED { Level::Debug } else { Level::Warn }
+        if self.count > Self::LOGGED {
+            Level::Debug
+        } else {
+            Level::Warn
+        }
     }
 }
 
