@@ -185,7 +185,9 @@ impl Trial {
     }
 
     fn ask(&mut self, method: &str, arguments: Value) -> Value {
-        let arguments = arguments.as_object().cloned().unwrap_or_default();
+        let Value::Object(arguments) = arguments else {
+            panic!("{arguments} is no table")
+        };
         self.play.event(Event::Call {
             id: caller(),
             method: method.into(),
