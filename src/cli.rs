@@ -117,7 +117,11 @@ fn parse(mut parser: lexopt::Parser) -> Result<Invocation, lexopt::Error> {
         ["reload"] => Command::Reload,
         ["print"] => Command::Print,
         [] => return Err("no command".into()),
-        [word, ..] => return Err(format!("'{word}' is not a command, or has too many operands").into()),
+        [word @ ("run" | "status" | "on" | "off" | "resume" | "check" | "reload" | "print"), operand, ..] => {
+            return Err(format!("{word} takes no operand: '{operand}'").into());
+        }
+        ["pause", _, operand, ..] => return Err(format!("pause takes one number of minutes: '{operand}'").into()),
+        [word, ..] => return Err(format!("'{word}' is not a command").into()),
     };
     if temporary && !matches!(command, Command::Switch { .. } | Command::Help | Command::Version) {
         return Err("--temporary goes with on and off".into());
@@ -434,7 +438,8 @@ mod tests {
             ("lanward pause soon", "'soon'"),
             ("lanward pause 0", "'0'"),
             ("lanward pause -5", "-5"),
-            ("lanward on now", "'on'"),
+            ("lanward on now", "on takes no operand: 'now'"),
+            ("lanward pause 5 6", "'6'"),
             ("lanward status --temporary", "--temporary"),
             ("lanward on --json", "--json"),
             ("lanward --colour", "--colour"),

@@ -37,6 +37,8 @@ pub struct State {
     configured: bool,
     /// One that was read since and waits for [`State::evaluate`], or was refused there: it is tried again whenever the router has changed.
     candidate: Option<Config>,
+    /// Whether it was in a file, so that a missing file is a mistake.
+    had_file: bool,
     /// What is wrong with the files as they were read last.
     file_problems: Vec<Problem>,
     firewall: Option<uci::Package>,
@@ -159,7 +161,12 @@ impl State {
             problems.extend(report::unknown_profiles(&config, profiles));
         }
 
+        // Defaults would switch off. Whoever means that says so in the file.
+        if self.had_file && texts.lanward == Ok(None) {
+            problems.push(file_problem("lanward", "the file is not there any more"));
+        }
         let refused = self.configured && is_restricting(&problems);
+        self.had_file |= !refused && matches!(texts.lanward, Ok(Some(_)));
         self.candidate = None;
         let mut actions = Vec::new();
         if !self.configured {
