@@ -1082,23 +1082,51 @@ fn names_from_outside_cannot_leave_their_quotes() {
 #[test]
 fn the_neighbours_are_all_seen_with_their_hooks_and_priorities() {
     namespace_or_skip!();
-    nft(&["-f", "-"], "table inet fw4 { chain forward { type filter hook forward priority filter; }; chain inner { }; }");
-    nft(&["-f", "-"], "table ip nat { chain post { type nat hook postrouting priority srcnat; }; }");
-    nft(&["-f", "-"], "table arp a { chain in { type filter hook input priority -7; }; }");
-    nft(&["-f", "-"], "table bridge b { chain p { type filter hook prerouting priority dstnat; }; }");
+    nft(
+        &["-f", "-"],
+        "table inet fw4 { chain forward { type filter hook forward priority filter; }; chain inner { }; }",
+    );
+    nft(
+        &["-f", "-"],
+        "table ip nat { chain post { type nat hook postrouting priority srcnat; }; }",
+    );
+    nft(
+        &["-f", "-"],
+        "table arp a { chain in { type filter hook input priority -7; }; }",
+    );
+    nft(
+        &["-f", "-"],
+        "table bridge b { chain p { type filter hook prerouting priority dstnat; }; }",
+    );
     nft(&["-f", "-"], "table ip6 empty { }");
     let mut nftables = Nftables::open().unwrap();
     let mut tables = nftables.tables().unwrap();
     tables.sort_unstable();
-    let expected =
-        [("arp", "a"), ("bridge", "b"), ("inet", "fw4"), ("ip", "nat"), ("ip6", "empty")].map(|(f, t)| (f, t.to_string()));
+    let expected = [
+        ("arp", "a"),
+        ("bridge", "b"),
+        ("inet", "fw4"),
+        ("ip", "nat"),
+        ("ip6", "empty"),
+    ]
+    .map(|(f, t)| (f, t.to_string()));
     assert_eq!(tables, expected);
     let mut chains: Vec<String> = (nftables.base_chains().unwrap().into_iter())
-        .map(|(family, chain)| format!("{family} {} {} {} {}", chain.table, chain.chain, chain.hook, chain.priority))
+        .map(|(family, chain)| {
+            format!(
+                "{family} {} {} {} {}",
+                chain.table, chain.chain, chain.hook, chain.priority
+            )
+        })
         .collect();
     chains.sort_unstable();
     assert_eq!(
         chains,
-        ["arp a in input -7", "bridge b p prerouting -300", "inet fw4 forward forward 0", "ip nat post postrouting 100"]
+        [
+            "arp a in input -7",
+            "bridge b p prerouting -300",
+            "inet fw4 forward forward 0",
+            "ip nat post postrouting 100"
+        ]
     );
 }
