@@ -4,11 +4,11 @@ use crate::config::{self, Problem};
 use crate::daemon::{self, Paths};
 use crate::event::Now;
 use crate::nft::text;
-use crate::state::State;
+use crate::state::{self, State};
 use crate::system::clock::Clock;
 use crate::system::logger;
 use crate::system::ubus::{call_once, CallError};
-use crate::{network, policy, report, ruleset, uci};
+use crate::{network, policy, report, ruleset};
 use lexopt::prelude::*;
 use serde_json::{json, Value};
 use std::io::{self, Write};
@@ -117,7 +117,11 @@ fn parse(mut parser: lexopt::Parser) -> Result<Invocation, lexopt::Error> {
         ["reload"] => Command::Reload,
         ["print"] => Command::Print,
         [] => return Err("no command".into()),
-        [word, ..] => return Err(format!("'{word}' is not a command, or has too many operands").into()),
+        [word @ ("run" | "status" | "on" | "off" | "resume" | "check" | "reload" | "print"), operand, ..] => {
+            return Err(format!("{word} takes no operand: '{operand}'").into());
+        }
+        ["pause", _, operand, ..] => return Err(format!("pause takes one number of minutes: '{operand}'").into()),
+        [word, ..] => return Err(format!("'{word}' is not a command").into()),
     };
     if temporary && !matches!(command, Command::Switch { .. } | Command::Help | Command::Version) {
         return Err("--temporary goes with on and off".into());
@@ -174,7 +178,7 @@ fn run(paths: Paths) -> Exit {
     // A second logger cannot be set up by a program that has one main function.
     let _ = logger::start(log::LevelFilter::Info);
     std::panic::set_hook(Box::new(|panic| {
-        log::error!("a defect ended the daemon; what is enforced stays: {panic}")
+        log::error!("a defect ended the daemon; what is enforced stays: {panic}");
     }));
     match daemon::run(paths) {
         Ok(()) => Exit::Done,
@@ -279,13 +283,11 @@ fn print(paths: &Paths) -> Exit {
             return Exit::Failed;
         }
     };
-    let parse = |text: &Result<Option<Vec<u8>>, String>| {
-        text.as_ref().ok().and_then(Option::as_ref).map(|text| uci::parse(text))
-    };
-    let (firewall, network_file) = (parse(&texts.firewall), parse(&texts.network));
+    let mut parse = |text: &Result<Option<Vec<u8>>, String>, file| state::package(text, file, &mut problems);
+    let (firewall, network_file) = (parse(&texts.firewall, "firewall"), parse(&texts.network, "network"));
     let network = network::read(&network::Sources {
-        firewall: firewall.as_ref().and_then(|package| package.as_ref().ok()),
-        network: network_file.as_ref().and_then(|package| package.as_ref().ok()),
+        firewall: firewall.as_ref(),
+        network: network_file.as_ref(),
         netifd: None,
         links: &network::Links::default(),
     });
@@ -436,7 +438,8 @@ mod tests {
             ("lanward pause soon", "'soon'"),
             ("lanward pause 0", "'0'"),
             ("lanward pause -5", "-5"),
-            ("lanward on now", "'on'"),
+            ("lanward on now", "on takes no operand: 'now'"),
+            ("lanward pause 5 6", "'6'"),
             ("lanward status --temporary", "--temporary"),
             ("lanward on --json", "--json"),
             ("lanward --colour", "--colour"),

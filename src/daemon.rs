@@ -445,6 +445,13 @@ impl Daemon {
         }
         let text = match uci::set_option(&old, "lan_only", "enabled", value) {
             Ok(text) => text,
+            // A second section would make the file one that is refused from now on.
+            Err(uci::EditError::NoSection) if has_lan_only(&old) => {
+                return Err(format!(
+                    "{}: its section lan_only has no name: config lan_only 'lan_only'",
+                    path.display()
+                ));
+            }
             Err(uci::EditError::NoSection) => {
                 let section = format!("\nconfig lan_only 'lan_only'\n\toption enabled '{value}'\n");
                 [old.as_slice(), section.as_bytes()].concat()
@@ -472,6 +479,10 @@ fn says(text: &[u8], value: &str) -> bool {
             .is_some_and(|section| section.option("enabled") == Some(value))
             && named.next().is_none()
     })
+}
+
+fn has_lan_only(text: &[u8]) -> bool {
+    uci::parse(text).is_ok_and(|package| package.of_kind("lan_only").next().is_some())
 }
 
 /// Ends the flows in scope and says how many.

@@ -94,7 +94,7 @@ impl Ran {
     }
 
     #[track_caller]
-    fn is_silent(self) -> Self {
+    fn says_nothing(self) -> Self {
         assert_eq!(self.out, "", "{}", self.words);
         self
     }
@@ -117,13 +117,13 @@ fn wrong_usage_is_2_and_says_so_on_stderr() {
         ("status --verbose", "--verbose"),
         ("status -x", "-x"),
     ] {
-        files.run(words).ends_with(2).is_silent().complains(part);
+        files.run(words).ends_with(2).says_nothing().complains(part);
     }
     let bare = Command::new(program()).args(["print", "--config-dir"]).output();
     let bare = bare.expect("the program can be started");
     Ran::of("print --config-dir", bare)
         .ends_with(2)
-        .is_silent()
+        .says_nothing()
         .complains("--config-dir");
 }
 
@@ -154,7 +154,7 @@ fn what_needs_the_daemon_is_1_without_one() {
         "resume",
         "reload",
     ] {
-        files.run(words).ends_with(1).is_silent().complains("ubusd");
+        files.run(words).ends_with(1).says_nothing().complains("ubusd");
     }
     let kept = fs::read_to_string(files.config().join("lanward")).expect("it is there");
     assert_eq!(kept, switched_on(""), "nobody wrote");
@@ -186,7 +186,11 @@ fn print_needs_no_daemon_and_says_3_for_a_wrong_configuration() {
     }
     files.run("print").ends_with(0).says("table inet lanward {");
     fs::create_dir(files.config().join("lanward")).expect("a directory in our own");
-    files.run("print").ends_with(1).is_silent().complains("config/lanward");
+    files
+        .run("print")
+        .ends_with(1)
+        .says_nothing()
+        .complains("config/lanward");
 }
 
 #[test]
@@ -244,13 +248,13 @@ fn print_and_check_need_no_root() {
     };
     assert_eq!(run("print").ends_with(0).out, files.run("print").out);
     run("check").ends_with(1).says("configuration");
-    run("run").ends_with(1).is_silent();
+    run("run").ends_with(1).says_nothing();
     files.write("lanward", &switched_on("option level 'sead'"));
     run("print").ends_with(3).complains("lanward.lan_only.level");
     run("check").ends_with(3).says("lanward.lan_only.level");
     let secret = files.config().join("lanward");
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).expect("it is ours");
-    run("print").ends_with(1).is_silent().complains("config/lanward");
+    run("print").ends_with(1).says_nothing().complains("config/lanward");
 }
 
 /// The program in the house's router, beside the daemon.

@@ -27,8 +27,8 @@ fn is_kept_in(home: &Home) -> bool {
         .all(|family| !home.house.way_out(*family).arrives(50000))
 }
 
-/// First the user excepts the host `lan2` by its MAC. Then somebody on the WAN's own segment sends one packet from that MAC, with the
-/// source address of `lan`. Now `lan` must not count as excepted: nothing gets in to it through its UPnP mapping.
+/// The user excepts the host `lan2` by its MAC. Somebody on the WAN's own segment sends one packet from that MAC, with the
+/// source address of `lan`. Then `lan` must not count as excepted: nothing gets in to it through its UPnP mapping.
 #[test]
 fn a_neighbour_on_the_wan_cannot_make_a_host_an_excepted_one() {
     let config = switched_on(&format!("list except_host '{LAN2_MAC}'"));
@@ -145,18 +145,18 @@ fn the_run_directory_may_be_in_any_state() {
 
 #[test]
 fn a_configuration_file_of_any_kind_is_answered() {
+    type Make = fn(&std::path::Path);
     let Some(home) = Home::start("odd files", House::plan(), &switched_on("")) else {
         return;
     };
     let path = home.house.config_dir().join("lanward");
-    type Make = fn(&std::path::Path);
     let make: [(&str, Make); 4] = [
         ("a pipe", |path| {
-            nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRUSR).expect("a pipe")
+            nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRUSR).expect("a pipe");
         }),
         ("a directory", |path| fs::create_dir(path).expect("a directory")),
         ("endless", |path| {
-            std::os::unix::fs::symlink("/dev/zero", path).expect("a link")
+            std::os::unix::fs::symlink("/dev/zero", path).expect("a link");
         }),
         ("a loop", |path| std::os::unix::fs::symlink(path, path).expect("a link")),
     ];
@@ -171,4 +171,27 @@ fn a_configuration_file_of_any_kind_is_answered() {
     }
     let _ = fs::remove_file(&path);
     assert_eq!(home.reload(&switched_on(""))["applied"], json!(true));
+}
+
+#[test]
+fn print_names_every_file_that_it_could_not_read() {
+    let directory = std::env::temp_dir().join(format!("lanward-print-{}", std::process::id()));
+    fs::create_dir_all(&directory).expect("a directory");
+    for file in ["lanward", "firewall", "network"] {
+        for name in ["lanward", "firewall", "network"] {
+            fs::write(directory.join(name), if name == file { "config zone '" } else { "" }).expect("written");
+        }
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_lanward"))
+            .args(["print", "--config-dir"])
+            .arg(&directory)
+            .output()
+            .expect("it runs");
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            complaint.contains(&format!("{file}: ")) && complaint.contains("never closed"),
+            "{file}: {complaint}"
+        );
+        assert_eq!(output.status.code(), Some(3), "{file}");
+    }
+    fs::remove_dir_all(directory).expect("removed");
 }

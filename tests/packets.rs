@@ -1,6 +1,7 @@
 //! What is promised, asked with packets: did it arrive? Each test has a house of its own out of network namespaces, with the daemon in
 //! its router.
 
+use lanward::config::{Arity, System, OPTIONS};
 use lanward_rig::flood::{Arrivals, Rate};
 use lanward_rig::home::{switched_off, switched_on, Home, Switch};
 use lanward_rig::house::{Family, House, FAMILIES, MAPPED_PORT, REDIRECTED_PORT, ROUTER_PORT};
@@ -759,4 +760,51 @@ fn the_switch_is_written_down_only_when_asked_and_nothing_else_changes() {
     home.daemon.must("reload", &json!({}));
     assert_eq!(home.house.way_out(Family::V4).udp(50000), Fate::Lost);
     assert_eq!(home.house.way_out(Family::V4).udp(50005), Fate::Answered);
+}
+
+/// Every option of the table is wrong once, in the file of a daemon that runs: each time the problem names it, and nothing that
+/// worked stops.
+#[test]
+fn a_wrong_value_in_any_option_is_named_and_stops_nothing() {
+    let Some(home) = Home::start("wrong options", House::plan(), &switched_on("")) else {
+        return;
+    };
+    let way = home.house.way_out(Family::V4);
+    let mut restricting = 0;
+    for spec in OPTIONS {
+        let name = if spec.system.is_single() {
+            spec.system.word()
+        } else {
+            "any"
+        };
+        let keyword = if spec.arity == Arity::Many { "list" } else { "option" };
+        let wrong = format!(
+            "config {} '{name}'\n\t{keyword} {} '?!'\n",
+            spec.system.word(),
+            spec.name
+        );
+        let config = match spec.system {
+            System::LanOnly if spec.name == "enabled" => wrong,
+            System::LanOnly => switched_on(&format!("{keyword} {} '?!'", spec.name)),
+            _ => switched_on("") + &wrong,
+        };
+        let answer = home.reload(&config);
+        let place = format!("lanward.{name}.{}", spec.name);
+        let problems = answer["problems"].as_array().expect("a list of problems");
+        let named = problems.iter().any(|problem| {
+            problem["option"] == place && problem["message"].as_str().is_some_and(|text| text.contains("'?!'"))
+        });
+        assert!(named, "{place}: {answer}");
+        let refused = spec.restricts && answer["applied"] == json!(false);
+        let goes_on = !spec.restricts && problems.iter().all(|problem| problem["option"] != "lanward");
+        assert!(refused || goes_on, "{place}: {answer}");
+        restricting += u32::from(refused);
+        assert!(!home.daemon.ended(), "{place} ended the daemon");
+        assert_eq!(home.daemon.lan_only()["enforced"], true, "{place}");
+    }
+    assert!(restricting > 20, "{restricting} options restrict");
+    assert_eq!(way.udp(50000), Fate::Lost, "still dropped");
+    let answer = home.reload(&switched_off(""));
+    assert_eq!(answer["applied"], true, "{answer}");
+    assert_eq!(way.udp(50000), Fate::Answered, "and still to be switched");
 }

@@ -78,7 +78,7 @@ impl State {
     /// The switch's element is in or out. If the kernel refused it, the table as a whole is wanted with it.
     pub(super) fn switched(&mut self, result: Result<(), String>, then: Then, now: Now) -> Vec<Action> {
         let Some(turned) = then.turned else { return Vec::new() };
-        self.pause_until = None;
+        let was_paused = self.pause_until.take().is_some();
         // Until the file says so, too, this is what makes it last.
         self.unsaved = Some(Override {
             on: turned.on,
@@ -87,6 +87,9 @@ impl State {
         .filter(|unsaved| unsaved.on != unsaved.configured);
         self.lay_out();
         let mut actions = Vec::new();
+        if was_paused {
+            actions.push(Action::Notify("pause", json!({ "seconds": 0 })));
+        }
         if let Err(error) = result {
             actions.push(Action::Log(
                 Level::Warn,
