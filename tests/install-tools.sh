@@ -17,6 +17,8 @@ any() { # FILE...: what a pattern has become
 PATH="$PATH:/usr/sbin:/sbin"
 need iproute2 command -v ip
 need nftables command -v nft
+# nft asks it what the protocols' names mean.
+need netbase test -e /etc/protocols
 need conntrack command -v conntrack
 need util-linux command -v unshare
 need shellcheck command -v shellcheck
