@@ -476,6 +476,60 @@ fn stopping_the_daemon_keeps_the_drop() {
 }
 
 #[test]
+fn a_hang_up_has_the_configuration_read() {
+    let Some(home) = Home::start("SIGHUP", House::plan(), &switched_off("")) else {
+        return;
+    };
+    home.house.configure(&switched_on(""));
+    assert_eq!(
+        home.house.way_out(Family::V4).udp(50000),
+        Fate::Answered,
+        "nobody said so yet"
+    );
+    home.daemon.hang_up();
+    within(Duration::from_secs(5), || {
+        home.house.way_out(Family::V4).udp(50000) == Fate::Lost
+    })
+    .expect("it reads the file");
+    home.house.configure(&switched_on("option level 'sead'"));
+    home.daemon.hang_up();
+    assert!(
+        home.daemon.logs("lanward.lan_only.level", Duration::from_secs(5)),
+        "the problem is named"
+    );
+    assert_eq!(
+        home.house.way_out(Family::V4).udp(50000),
+        Fate::Lost,
+        "and what was applied stays"
+    );
+}
+
+#[test]
+fn an_idle_daemon_is_not_woken() {
+    const WATCHED: Duration = Duration::from_secs(10);
+    for config in [
+        switched_off(""),
+        switched_on("list host '02:00:00:00:77:64'\noption start '22:00'\noption stop '07:00'"),
+    ] {
+        let Some(home) = Home::start("idle", House::plan(), &config) else {
+            return;
+        };
+        // What a start leaves to be done is over when nothing happens for a while.
+        let quiet = || {
+            let before = home.daemon.voluntary_switches();
+            std::thread::sleep(Duration::from_secs(2));
+            home.daemon.voluntary_switches() == before
+        };
+        within(Duration::from_secs(20), quiet).expect("it comes to rest");
+        let before = home.daemon.voluntary_switches();
+        std::thread::sleep(WATCHED);
+        let woken = home.daemon.voluntary_switches() - before;
+        figure("idle", &format!("woken {woken} times in {WATCHED:?}"));
+        assert!(woken <= 1, "woken {woken} times in {WATCHED:?}");
+    }
+}
+
+#[test]
 fn a_flushed_ruleset_is_put_back_within_a_second() {
     let Some(home) = Home::start("flush ruleset", House::plan(), &switched_on("")) else {
         return;

@@ -168,6 +168,15 @@ impl Daemon {
         )
     }
 
+    /// Tells it, as an init script may, to read its configuration again.
+    ///
+    /// # Panics
+    /// If it does not run.
+    pub fn hang_up(&self) {
+        let pid = self.process.as_ref().expect("it runs").pid;
+        kill(pid, Signal::SIGHUP).expect("it is our own process");
+    }
+
     /// Ends it by SIGKILL and waits until it is gone.
     pub fn kill9(&mut self) {
         self.end(Signal::SIGKILL);
