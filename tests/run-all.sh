@@ -64,8 +64,21 @@ nextest=
 if cargo nextest --version >/dev/null 2>&1; then nextest=yes; fi
 processors=$(nproc)
 
+finish() {
+	echo
+	sort -u "$LANWARD_TEST_NOTES"
+	echo
+	[ "$failed" = 0 ] || echo "FAILED: ${failures[*]}"
+	echo "took $SECONDS s"
+	echo "$passed passed, $failed failed"
+	[ "$failed" = 0 ]
+	exit
+}
+
 part 'lint' make --no-print-directory lint
 part 'build' cargo build --workspace --all-targets --quiet
+# Nothing that comes later could be run.
+case ${failures[*]-} in *build*) finish ;; esac
 tests 'units' "$processors" --lib
 # tests/netifd.rs and tests/probes.rs are the rig's own, tests/blobmsg.rs and tests/uci.rs the oracles'.
 for file in tests/*.rs tests/rig/tests/*.rs tests/oracles/tests/*.rs; do
@@ -88,11 +101,4 @@ else
 	echo 'NOT ASKED cargo-fuzz: it is not installed, or there is no nightly compiler; tests/fuzz.rs ran the same targets' >>"$LANWARD_TEST_NOTES"
 fi
 part 'demo' target/debug/demo
-
-echo
-sort -u "$LANWARD_TEST_NOTES"
-echo
-[ "$failed" = 0 ] || echo "FAILED: ${failures[*]}"
-echo "took $SECONDS s"
-echo "$passed passed, $failed failed"
-[ "$failed" = 0 ]
+finish
