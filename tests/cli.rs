@@ -110,7 +110,7 @@ fn wrong_usage_is_2_and_says_so_on_stderr() {
         ("pause soon", "'soon'"),
         ("pause 0", "'0'"),
         ("pause 5 6", "pause"),
-        ("on now", "'now'"),
+        ("on now", "on takes no operand: 'now'"),
         ("on --json", "--json"),
         ("print --json", "--json"),
         ("status --temporary", "--temporary"),

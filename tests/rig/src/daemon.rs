@@ -89,7 +89,9 @@ impl Daemon {
         ] {
             command.arg(option).arg(at(path));
         }
+        // Also where this machine has a syslog.
         command
+            .env("LANWARD_LOG", "stderr")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
