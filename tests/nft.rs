@@ -8,8 +8,8 @@
 mod nft_oracle;
 
 use lanward::nft::{
-    self, text, Base, Chain, Contents, Direction, Element, Family, Field, Hook, Kind, Match, Range, Rule, Set, State,
-    Statement, Table, Timeout, Value,
+    self, tcp_flag, text, Base, Bits, Chain, Contents, Direction, Element, Family, Field, Hook, Kind, Mark, Match,
+    Operation, Range, Reject, Rule, Set, State, Statement, Table, Timeout, Value,
 };
 use lanward::system::nftables::{Change, Edit, Error, Monitor, Nftables, Reading, Verdict};
 use nft_oracle::{namespace, nft, nft_output, without_expiry};
@@ -86,6 +86,23 @@ fn within(fields: &[Field], set: &str) -> Statement {
 
 fn beyond(fields: &[Field], set: &str) -> Statement {
     Statement::Match(Match::NotIn(fields.to_vec(), set.into()))
+}
+
+fn element(operation: Operation, set: &str, key: &[Field], timeout: Option<u32>) -> Statement {
+    Statement::Element {
+        operation,
+        set: set.into(),
+        key: key.to_vec(),
+        timeout,
+    }
+}
+
+fn log(prefix: &str) -> Statement {
+    Statement::Log {
+        group: 5,
+        snaplen: 80,
+        prefix: prefix.into(),
+    }
 }
 
 fn chain(name: &str, base: Option<(Hook, i32)>, rules: Vec<Rule>) -> Chain {
@@ -211,6 +228,18 @@ fn rich_sets() -> Vec<Set> {
             ..set("seen6", &[Ip6, InetService], Contents::List)
         },
         Set {
+            dynamic: true,
+            timeout: Some(Timeout::PerElement),
+            size: Some(64),
+            ..set("admitted6", &[Ip6], Contents::List)
+        },
+        Set {
+            dynamic: true,
+            timeout: Some(Timeout::PerElement),
+            size: Some(64),
+            ..set("ports6", &[InetService, Ip6], Contents::List)
+        },
+        Set {
             size: Some(9),
             timeout: Some(Timeout::Seconds(3600)),
             ..set("listed", &[Ip4, InetService], Contents::List)
@@ -318,16 +347,10 @@ fn rich_rules() -> Vec<Rule> {
         ],
         vec![
             within(&[TcpDport], "low"),
-            Statement::Update {
-                set: "seen".into(),
-                key: vec![Ip4Saddr],
-            },
+            element(Operation::Update, "seen", &[Ip4Saddr], None),
         ],
         vec![
-            Statement::Update {
-                set: "seen6".into(),
-                key: vec![Ip6Saddr, TcpDport],
-            },
+            element(Operation::Update, "seen6", &[Ip6Saddr, TcpDport], None),
             Statement::Accept,
         ],
         vec![beyond(&[Ip4Saddr, TcpSport], "listed"), Statement::Drop],
@@ -338,6 +361,7 @@ fn rich_rules() -> Vec<Rule> {
             Statement::Drop,
         ],
     ];
+    rules.extend(gate_rules());
     let mut rules: Vec<Rule> = rules
         .drain(..)
         .enumerate()
@@ -346,6 +370,126 @@ fn rich_rules() -> Vec<Rule> {
     rules[0].comment = "x".repeat(127);
     rules[1].comment = String::new();
     rules
+}
+
+const BIT: u32 = 0x1000_0000;
+
+/// What a gate needs to be said.
+fn gate_rules() -> Vec<Vec<Statement>> {
+    use tcp_flag::{ACK, FIN, RST, SYN};
+    use Field::*;
+    use Operation::{Add, Delete, Update};
+    let matched = |m: Match| Statement::Match(m);
+    let flags = |bits| Statement::Match(Match::TcpFlags(bits));
+    let exactly = |among, set| Bits::Exactly { among, set };
+    let mark = |mark, bits| Statement::Match(Match::Mark(mark, bits));
+    let tcp = || is(L4Proto, Value::InetProto(6));
+    let ssh = |field| is(field, Value::InetService(22));
+    vec![
+        vec![
+            within(&[IifName], "members"),
+            ssh(TcpDport),
+            within(&[Ip4Saddr], "seen"),
+            Statement::SetMark(Mark::Packet, BIT),
+            Statement::Counter("other".into()),
+        ],
+        vec![Statement::SetMark(Mark::Connection, 3)],
+        vec![mark(Mark::Packet, exactly(BIT, BIT)), Statement::Accept],
+        vec![mark(Mark::Packet, exactly(BIT | 1, 1)), Statement::Accept],
+        vec![mark(Mark::Packet, exactly(BIT, 0)), Statement::Accept],
+        vec![mark(Mark::Packet, Bits::Any(BIT)), Statement::Accept],
+        vec![
+            mark(Mark::Connection, Bits::Any(0x30)),
+            Statement::SetMark(Mark::Packet, BIT),
+        ],
+        vec![mark(Mark::Connection, exactly(0x30, 0x10)), Statement::Accept],
+        vec![flags(exactly(FIN | SYN | RST | ACK, SYN)), Statement::Accept],
+        vec![flags(exactly(FIN | SYN | RST | ACK, SYN | ACK)), Statement::Accept],
+        vec![flags(exactly(FIN | SYN | RST, 0)), Statement::Accept],
+        vec![flags(exactly(FIN, FIN)), Statement::Accept],
+        vec![flags(exactly(0xfe, 0xca)), Statement::Accept],
+        vec![ssh(TcpDport), flags(Bits::Any(FIN | RST)), Statement::Return],
+        vec![tcp(), flags(Bits::Any(FIN)), Statement::Return],
+        vec![ssh(TcpSport), ssh(TcpDport), flags(Bits::Any(0x7f)), Statement::Return],
+        vec![
+            matched(Match::Bytes(Direction::Original, 5_000_000_000)),
+            Statement::Return,
+        ],
+        vec![matched(Match::Bytes(Direction::Reply, 70)), Statement::Return],
+        vec![
+            matched(Match::ToThisMachine),
+            within(&[Ip4Daddr], "hosts"),
+            Statement::Return,
+        ],
+        vec![is(Ip6Saddr, ip6("fe80::1")), Statement::Return],
+        vec![is(Ip6SaddrNet(10), ip6("fe80::")), Statement::Return],
+        vec![
+            is(Ip6SaddrNet(64), ip6("2001:db8::")),
+            is(Ip6DaddrNet(16), ip6("2001::")),
+            Statement::Return,
+        ],
+        vec![is(CtIp6SaddrNet(7), ip6("fc00::")), Statement::Return],
+        vec![ssh(TcpDport), element(Update, "seen", &[Ip4Saddr], Some(90))],
+        vec![element(Add, "seen", &[Ip4Daddr], Some(3600)), Statement::Accept],
+        vec![element(Add, "seen", &[Ip4Daddr], None), Statement::Accept],
+        vec![
+            flags(Bits::Any(FIN | RST)),
+            element(Delete, "seen", &[CtIp4Saddr], None),
+            Statement::Counter("other".into()),
+        ],
+        vec![element(Delete, "admitted6", &[CtIp6SaddrNet(64)], None)],
+        vec![
+            element(Update, "admitted6", &[Ip6SaddrNet(64)], Some(4_000_000_000)),
+            Statement::Accept,
+        ],
+        vec![
+            element(Update, "seen6", &[Ip6SaddrNet(56), TcpDport], Some(7)),
+            Statement::Accept,
+        ],
+        vec![
+            element(Add, "ports6", &[TcpDport, Ip6DaddrNet(48)], None),
+            Statement::Accept,
+        ],
+        vec![within(&[Ip6SaddrNet(64)], "admitted6"), Statement::Accept],
+        vec![beyond(&[Ip6DaddrNet(64)], "admitted6"), Statement::Accept],
+        vec![within(&[Ip6SaddrNet(127), TcpDport], "seen6"), Statement::Accept],
+        vec![beyond(&[TcpDport, Ip6SaddrNet(1)], "ports6"), Statement::Accept],
+        vec![within(&[Ip6SaddrNet(64)], "nets"), Statement::Accept],
+        vec![tcp(), ssh(CtDport), is(CtIp4Daddr, ip4("192.0.2.1")), Statement::Accept],
+        vec![
+            is(L4Proto, Value::InetProto(17)),
+            within(&[CtDport], "ports"),
+            Statement::Accept,
+        ],
+        vec![tcp(), within(&[CtIp4Saddr, CtDport], "listed"), Statement::Accept],
+        vec![tcp(), beyond(&[CtIp6Daddr, CtDport], "pairs"), Statement::Accept],
+        vec![
+            within(&[CtIp6Saddr], "nets"),
+            is(Ip6Daddr, ip6("::1")),
+            Statement::Accept,
+        ],
+        vec![
+            matched(Match::Family(Family::Ipv4)),
+            within(&[CtIp4Saddr], "seen"),
+            Statement::Limit { rate: 100, burst: 1000 },
+            log("lanward: 'ä' \\ %s @x {;} * "),
+            Statement::Drop,
+        ],
+        vec![
+            log(&"x".repeat(127)),
+            Statement::Limit { rate: 1, burst: 1 },
+            Statement::Drop,
+        ],
+        vec![ssh(TcpDport), Statement::Reject(Reject::TcpReset)],
+        vec![
+            tcp(),
+            within(&[Ip4Saddr], "seen"),
+            log("x"),
+            Statement::Reject(Reject::TcpReset),
+        ],
+        vec![within(&[Ip4Saddr], "seen"), Statement::Reject(Reject::PortUnreachable)],
+        vec![Statement::Reject(Reject::PortUnreachable)],
+    ]
 }
 
 fn rich() -> Table {
@@ -414,7 +558,7 @@ fn list_prints_what_nft_prints() {
     let is_merged = |rule: &Rule| rule.statements.contains(&is(Field::IifName, name("lo")));
     table.chains[5].rules.retain(|rule| !is_merged(rule));
     Nftables::open().unwrap().apply(&table).unwrap();
-    let theirs = nft_oracle::normalized(&listing());
+    let theirs = nft_oracle::normalized(&nft_oracle::with_todays_flags(&listing()));
     nft_oracle::assert_same_words(&nft_oracle::normalized(&text::list(&table)), &theirs);
 }
 
@@ -1082,23 +1226,51 @@ fn names_from_outside_cannot_leave_their_quotes() {
 #[test]
 fn the_neighbours_are_all_seen_with_their_hooks_and_priorities() {
     namespace_or_skip!();
-    nft(&["-f", "-"], "table inet fw4 { chain forward { type filter hook forward priority filter; }; chain inner { }; }");
-    nft(&["-f", "-"], "table ip nat { chain post { type nat hook postrouting priority srcnat; }; }");
-    nft(&["-f", "-"], "table arp a { chain in { type filter hook input priority -7; }; }");
-    nft(&["-f", "-"], "table bridge b { chain p { type filter hook prerouting priority dstnat; }; }");
+    nft(
+        &["-f", "-"],
+        "table inet fw4 { chain forward { type filter hook forward priority filter; }; chain inner { }; }",
+    );
+    nft(
+        &["-f", "-"],
+        "table ip nat { chain post { type nat hook postrouting priority srcnat; }; }",
+    );
+    nft(
+        &["-f", "-"],
+        "table arp a { chain in { type filter hook input priority -7; }; }",
+    );
+    nft(
+        &["-f", "-"],
+        "table bridge b { chain p { type filter hook prerouting priority dstnat; }; }",
+    );
     nft(&["-f", "-"], "table ip6 empty { }");
     let mut nftables = Nftables::open().unwrap();
     let mut tables = nftables.tables().unwrap();
     tables.sort_unstable();
-    let expected =
-        [("arp", "a"), ("bridge", "b"), ("inet", "fw4"), ("ip", "nat"), ("ip6", "empty")].map(|(f, t)| (f, t.to_string()));
+    let expected = [
+        ("arp", "a"),
+        ("bridge", "b"),
+        ("inet", "fw4"),
+        ("ip", "nat"),
+        ("ip6", "empty"),
+    ]
+    .map(|(f, t)| (f, t.to_string()));
     assert_eq!(tables, expected);
     let mut chains: Vec<String> = (nftables.base_chains().unwrap().into_iter())
-        .map(|(family, chain)| format!("{family} {} {} {} {}", chain.table, chain.chain, chain.hook, chain.priority))
+        .map(|(family, chain)| {
+            format!(
+                "{family} {} {} {} {}",
+                chain.table, chain.chain, chain.hook, chain.priority
+            )
+        })
         .collect();
     chains.sort_unstable();
     assert_eq!(
         chains,
-        ["arp a in input -7", "bridge b p prerouting -300", "inet fw4 forward forward 0", "ip nat post postrouting 100"]
+        [
+            "arp a in input -7",
+            "bridge b p prerouting -300",
+            "inet fw4 forward forward 0",
+            "ip nat post postrouting 100"
+        ]
     );
 }

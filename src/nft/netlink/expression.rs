@@ -3,7 +3,10 @@
 //! Order and merging follow nft's `src/payload.c` (dependencies, `payload_try_merge`) and `src/netlink_linearize.c`; the tests hold every rule
 //! against `nft --debug=netlink`.
 
-use super::super::{element, Direction, Family, Field, Kind, Match, Rule, State, Statement, Table, Value};
+use super::super::{
+    element, mask6, Bits, Direction, Family, Field, Kind, Mark, Match, Operation, Reject, Rule, State, Statement,
+    Table, Value, TCP,
+};
 use super::attribute::Attribute;
 use super::Endian;
 
@@ -46,8 +49,12 @@ enum Source {
     /// `enum nft_meta_keys`
     Meta(u32),
     Payload(Place),
+    /// `enum nft_ct_keys`, in the direction in which the connection was opened.
+    Original(u32),
 }
 
+/// `enum nft_meta_keys`
+const META_MARK: u32 = 3;
 const META_IIFNAME: u32 = 6;
 const META_OIFNAME: u32 = 7;
 const META_IIFTYPE: u32 = 8;
@@ -59,6 +66,13 @@ pub(super) const META_TIME_NS: u32 = 30;
 const CT_STATE: u32 = 0;
 const CT_DIRECTION: u32 = 1;
 const CT_STATUS: u32 = 2;
+const CT_MARK: u32 = 3;
+const CT_PROTO_DST: u32 = 12;
+const CT_BYTES: u32 = 15;
+const CT_SRC_IP: u32 = 19;
+const CT_DST_IP: u32 = 20;
+const CT_SRC_IP6: u32 = 21;
+const CT_DST_IP6: u32 = 22;
 
 /// `IPS_DST_NAT`
 const STATUS_DNAT: u32 = 1 << 5;
@@ -67,6 +81,17 @@ const ARPHRD_ETHER: u16 = 1;
 
 const CMP_EQ: u32 = 0;
 const CMP_NEQ: u32 = 1;
+const CMP_GTE: u32 = 5;
+
+/// `RTN_LOCAL`
+const ROUTE_LOCAL: u32 = 2;
+
+/// The byte of TCP's flags.
+const TCP_FLAGS: Place = Place {
+    header: Header::Transport,
+    offset: 13,
+    length: 1,
+};
 
 fn source(field: Field) -> Source {
     let place = |header, offset, length| Source::Payload(Place { header, offset, length });
@@ -78,10 +103,15 @@ fn source(field: Field) -> Source {
         Field::EtherSaddr => place(Header::Link, 6, 6),
         Field::Ip4Saddr => place(Header::Network, 12, 4),
         Field::Ip4Daddr => place(Header::Network, 16, 4),
-        Field::Ip6Saddr => place(Header::Network, 8, 16),
-        Field::Ip6Daddr => place(Header::Network, 24, 16),
+        Field::Ip6Saddr | Field::Ip6SaddrNet(_) => place(Header::Network, 8, 16),
+        Field::Ip6Daddr | Field::Ip6DaddrNet(_) => place(Header::Network, 24, 16),
         Field::UdpSport | Field::TcpSport => place(Header::Transport, 0, 2),
         Field::UdpDport | Field::TcpDport => place(Header::Transport, 2, 2),
+        Field::CtIp4Saddr => Source::Original(CT_SRC_IP),
+        Field::CtIp4Daddr => Source::Original(CT_DST_IP),
+        Field::CtIp6Saddr | Field::CtIp6SaddrNet(_) => Source::Original(CT_SRC_IP6),
+        Field::CtIp6Daddr => Source::Original(CT_DST_IP6),
+        Field::CtDport => Source::Original(CT_PROTO_DST),
     }
 }
 
@@ -132,14 +162,25 @@ impl Encoder<'_> {
         let action = match statement {
             Statement::Match(condition) => return self.condition(condition),
             Statement::Counter(name) => counter(name),
-            Statement::Update { set, key } => {
+            Statement::Element {
+                operation,
+                set,
+                key,
+                timeout,
+            } => {
                 self.dependencies(key);
-                let mut loads = self.load_all(key, false);
-                self.pieces.push(Piece::Action(update(set)));
-                let at = self.pieces.len() - 1;
-                self.pieces.splice(at..at, loads.drain(..).map(Piece::Action));
-                return;
+                let loads = self.load_all(key, false);
+                self.pieces.extend(loads.into_iter().map(Piece::Action));
+                dynset(*operation, set, *timeout)
             }
+            Statement::SetMark(mark, bits) => {
+                let set = bitwise(REGISTER_1, self.endian.u32(!bits), self.endian.u32(*bits));
+                self.pieces.extend([load_mark(*mark), set].map(Piece::Action));
+                store_mark(*mark)
+            }
+            Statement::Log { group, snaplen, prefix } => log(*group, *snaplen, prefix),
+            Statement::Limit { rate, burst } => limit(*rate, *burst),
+            Statement::Reject(how) => reject(*how),
             Statement::Jump(chain) => verdict(-3, Some(chain)),
             Statement::Goto(chain) => verdict(-4, Some(chain)),
             Statement::Return => verdict(-5, None),
@@ -154,7 +195,7 @@ impl Encoder<'_> {
             Match::Is(field, value) => self.is(*field, value),
             Match::BeginsWith(field, start) => {
                 let bytes = start.bytes().take(15).collect();
-                self.other(vec![load(*field, REGISTER_1), compare(CMP_EQ, bytes)]);
+                self.loaded(*field, bytes);
             }
             Match::In(fields, set) => self.lookup(fields, set, 0),
             Match::NotIn(fields, set) => self.lookup(fields, set, 1),
@@ -163,19 +204,36 @@ impl Encoder<'_> {
                     Direction::Original => 0,
                     Direction::Reply => 1,
                 };
-                self.other(vec![ct(CT_DIRECTION), compare(CMP_EQ, vec![value])]);
+                self.other(vec![ct(CT_DIRECTION, REGISTER_1), compare(CMP_EQ, vec![value])]);
             }
-            Match::StatusDnat => self.any_bit(CT_STATUS, STATUS_DNAT),
+            Match::StatusDnat => self.bits(ct(CT_STATUS, REGISTER_1), Bits::Any(STATUS_DNAT), 4),
             Match::State(states) => {
                 let bits = states
                     .iter()
                     .map(|state| state_bit(*state))
                     .fold(0, |bits, bit| bits | bit);
-                self.any_bit(CT_STATE, bits);
+                self.bits(ct(CT_STATE, REGISTER_1), Bits::Any(bits), 4);
             }
             Match::Family(family) => {
                 self.family = Some(*family);
                 self.nfproto(*family);
+            }
+            Match::TcpFlags(bits) => {
+                self.transport_protocol(TCP);
+                self.bits(payload(TCP_FLAGS, REGISTER_1), *bits, 1);
+            }
+            Match::Mark(mark, bits) => self.bits(load_mark(*mark), *bits, 4),
+            Match::Bytes(direction, least) => {
+                let list = vec![
+                    ct_towards(CT_BYTES, *direction, REGISTER_1),
+                    byteorder(REGISTER_1, 8, 8),
+                    compare(CMP_GTE, least.to_be_bytes().to_vec()),
+                ];
+                self.other(list);
+            }
+            Match::ToThisMachine => {
+                let local = self.endian.u32(ROUTE_LOCAL);
+                self.other(vec![fib_daddr_type(), compare(CMP_EQ, local)]);
             }
         }
     }
@@ -183,19 +241,14 @@ impl Encoder<'_> {
     fn is(&mut self, field: Field, value: &Value) {
         self.dependencies(&[field]);
         let network = element::bytes(value);
-        match source(field) {
-            Source::Payload(place) => self.pieces.push(Piece::Packet {
+        match (source(field), field.whole()) {
+            (Source::Payload(place), (_, None)) => self.pieces.push(Piece::Packet {
                 place,
                 value: network,
                 is_protocol: false,
             }),
-            Source::Meta(_) => {
-                let value = match field.kind() {
-                    Kind::Time => self.endian.ordered(network),
-                    _ => network,
-                };
-                self.other(vec![load(field, REGISTER_1), compare(CMP_EQ, value)]);
-            }
+            _ if field.kind() == Kind::Time => self.loaded(field, self.endian.ordered(network)),
+            _ => self.loaded(field, network),
         }
         if let (Field::L4Proto, Value::InetProto(protocol)) = (field, value) {
             self.protocol = Some(*protocol);
@@ -226,7 +279,7 @@ impl Encoder<'_> {
                 0 => REGISTER_1 + words / 4,
                 _ => REGISTER32_0 + words,
             };
-            list.push(load(*field, register));
+            list.extend(load(*field, register));
             if field.kind() == Kind::Time && is_interval {
                 list.push(byteorder(register, 8, 8));
             }
@@ -246,14 +299,21 @@ impl Encoder<'_> {
                 };
                 self.other(vec![meta(META_IIFTYPE, REGISTER_1), compare(CMP_EQ, value.to_vec())]);
             }
-            if let (Some(family), None) = (field.family(), self.family) {
+            let family = field.family().filter(|_| !field.is_of_connection());
+            if let (Some(family), None) = (family, self.family) {
                 self.family = Some(family);
                 self.network_protocol(family);
             }
-            if let (Some(protocol), None) = (field.protocol(), self.protocol) {
-                self.protocol = Some(protocol);
-                self.other(vec![meta(META_L4PROTO, REGISTER_1), compare(CMP_EQ, vec![protocol])]);
+            if let Some(protocol) = field.protocol() {
+                self.transport_protocol(protocol);
             }
+        }
+    }
+
+    fn transport_protocol(&mut self, protocol: u8) {
+        if self.protocol.is_none() {
+            self.protocol = Some(protocol);
+            self.other(vec![meta(META_L4PROTO, REGISTER_1), compare(CMP_EQ, vec![protocol])]);
         }
     }
 
@@ -286,19 +346,26 @@ impl Encoder<'_> {
         self.other(vec![meta(META_NFPROTO, REGISTER_1), compare(CMP_EQ, vec![number])]);
     }
 
-    fn any_bit(&mut self, key: u32, bits: u32) {
-        let data = |value: u32| vec![Attribute::bytes(DATA_VALUE, self.endian.u32(value))];
-        let and = expression(
-            "bitwise",
-            vec![
-                Attribute::u32(1, REGISTER_1),
-                Attribute::u32(2, REGISTER_1),
-                Attribute::u32(3, 4),
-                Attribute::nest(4, data(bits)),
-                Attribute::nest(5, data(0)),
-            ],
-        );
-        self.other(vec![ct(key), and, compare(CMP_NEQ, vec![0; 4])]);
+    /// Asks for bits of what was loaded: a number in the machine's order, or one byte.
+    fn bits(&mut self, loaded: Attribute, bits: Bits, length: usize) {
+        let data = |value: u32| match length {
+            1 => vec![value.to_le_bytes()[0]],
+            _ => self.endian.u32(value),
+        };
+        let (operator, value) = match bits {
+            Bits::Any(_) => (CMP_NEQ, 0),
+            Bits::Exactly { set, .. } => (CMP_EQ, set),
+        };
+        let and = bitwise(REGISTER_1, data(bits.mask()), vec![0; length]);
+        let compared = compare(operator, data(value));
+        self.other(vec![loaded, and, compared]);
+    }
+
+    /// The field, compared with these bytes.
+    fn loaded(&mut self, field: Field, value: Vec<u8>) {
+        let mut list = load(field, REGISTER_1);
+        list.push(compare(CMP_EQ, value));
+        self.other(list);
     }
 
     fn other(&mut self, list: Vec<Attribute>) {
@@ -407,11 +474,31 @@ fn expression(name: &str, data: Vec<Attribute>) -> Attribute {
     )
 }
 
-fn load(field: Field, register: u32) -> Attribute {
-    match source(field) {
+/// One expression, or two for a field with a mask.
+fn load(field: Field, register: u32) -> Vec<Attribute> {
+    let loaded = match source(field) {
         Source::Meta(key) => meta(key, register),
         Source::Payload(place) => payload(place, register),
+        Source::Original(key) => ct_towards(key, Direction::Original, register),
+    };
+    let mask = |bits| bitwise(register, mask6(bits).octets().to_vec(), vec![0; 16]);
+    std::iter::once(loaded).chain(field.whole().1.map(mask)).collect()
+}
+
+fn load_mark(mark: Mark) -> Attribute {
+    match mark {
+        Mark::Packet => meta(META_MARK, REGISTER_1),
+        Mark::Connection => ct(CT_MARK, REGISTER_1),
     }
+}
+
+/// `NFTA_META_KEY`, `NFTA_META_SREG`; `NFTA_CT_KEY`, `NFTA_CT_SREG`
+fn store_mark(mark: Mark) -> Attribute {
+    let (name, key, register) = match mark {
+        Mark::Packet => ("meta", META_MARK, 3),
+        Mark::Connection => ("ct", CT_MARK, 4),
+    };
+    expression(name, vec![Attribute::u32(2, key), Attribute::u32(register, REGISTER_1)])
 }
 
 /// `NFTA_META_DREG`, `NFTA_META_KEY`
@@ -420,8 +507,51 @@ fn meta(key: u32, register: u32) -> Attribute {
 }
 
 /// `NFTA_CT_DREG`, `NFTA_CT_KEY`
-fn ct(key: u32) -> Attribute {
-    expression("ct", vec![Attribute::u32(2, key), Attribute::u32(1, REGISTER_1)])
+fn ct(key: u32, register: u32) -> Attribute {
+    expression("ct", vec![Attribute::u32(2, key), Attribute::u32(1, register)])
+}
+
+/// As [`ct`], with `NFTA_CT_DIRECTION`: `enum ip_conntrack_dir`
+fn ct_towards(key: u32, direction: Direction, register: u32) -> Attribute {
+    let number = match direction {
+        Direction::Original => 0,
+        Direction::Reply => 1,
+    };
+    expression(
+        "ct",
+        vec![
+            Attribute::u32(2, key),
+            Attribute::u32(1, register),
+            Attribute::bytes(3, vec![number]),
+        ],
+    )
+}
+
+/// `NFTA_FIB_DREG`, `NFTA_FIB_RESULT` (`NFT_FIB_RESULT_ADDRTYPE`), `NFTA_FIB_FLAGS` (`NFTA_FIB_F_DADDR`)
+fn fib_daddr_type() -> Attribute {
+    expression(
+        "fib",
+        vec![
+            Attribute::u32(1, REGISTER_1),
+            Attribute::u32(2, 3),
+            Attribute::u32(3, 1 << 1),
+        ],
+    )
+}
+
+/// `NFTA_BITWISE_*`: the register's bytes, those not in the mask cleared, those in `flip` turned over.
+fn bitwise(register: u32, mask: Vec<u8>, flip: Vec<u8>) -> Attribute {
+    let length = u32::try_from(mask.len()).unwrap_or_default();
+    expression(
+        "bitwise",
+        vec![
+            Attribute::u32(1, register),
+            Attribute::u32(2, register),
+            Attribute::u32(3, length),
+            Attribute::nest(4, vec![Attribute::bytes(DATA_VALUE, mask)]),
+            Attribute::nest(5, vec![Attribute::bytes(DATA_VALUE, flip)]),
+        ],
+    )
 }
 
 /// `NFTA_PAYLOAD_*`
@@ -469,16 +599,55 @@ fn counter(name: &str) -> Attribute {
     expression("objref", vec![Attribute::u32(1, 1), Attribute::string(2, name)])
 }
 
-/// `NFTA_DYNSET_SET_NAME`, `NFTA_DYNSET_OP` (`NFT_DYNSET_OP_UPDATE`), `NFTA_DYNSET_SREG_KEY`
-fn update(set: &str) -> Attribute {
+/// `NFTA_DYNSET_SET_NAME`, `NFTA_DYNSET_OP` (`enum nft_dynset_ops`), `NFTA_DYNSET_SREG_KEY`, `NFTA_DYNSET_TIMEOUT` (milliseconds)
+fn dynset(operation: Operation, set: &str, timeout: Option<u32>) -> Attribute {
+    let number = match operation {
+        Operation::Add => 0,
+        Operation::Update => 1,
+        Operation::Delete => 2,
+    };
+    let mut data = vec![
+        Attribute::string(1, set),
+        Attribute::u32(3, number),
+        Attribute::u32(4, REGISTER_1),
+    ];
+    data.extend(timeout.map(|seconds| Attribute::u64(6, u64::from(seconds) * 1000)));
+    expression("dynset", data)
+}
+
+/// `NFTA_LOG_GROUP`, `NFTA_LOG_PREFIX`, `NFTA_LOG_SNAPLEN`
+fn log(group: u16, snaplen: u32, prefix: &str) -> Attribute {
     expression(
-        "dynset",
+        "log",
         vec![
-            Attribute::string(1, set),
-            Attribute::u32(3, 1),
-            Attribute::u32(4, REGISTER_1),
+            Attribute::bytes(1, group.to_be_bytes().to_vec()),
+            Attribute::string(2, prefix),
+            Attribute::u32(3, snaplen),
         ],
     )
+}
+
+/// `NFTA_LIMIT_RATE`, `NFTA_LIMIT_UNIT` (one second), `NFTA_LIMIT_BURST`, `NFTA_LIMIT_TYPE` (`NFT_LIMIT_PKTS`)
+fn limit(rate: u32, burst: u32) -> Attribute {
+    expression(
+        "limit",
+        vec![
+            Attribute::u64(1, rate.into()),
+            Attribute::u64(2, 1),
+            Attribute::u32(3, burst),
+            Attribute::u32(4, 0),
+        ],
+    )
+}
+
+/// `NFTA_REJECT_TYPE` (`enum nft_reject_types`), `NFTA_REJECT_ICMP_CODE` (`NFT_REJECT_ICMPX_PORT_UNREACH`). A reset has no code, and the kernel
+/// would not say the one it was sent.
+fn reject(how: Reject) -> Attribute {
+    let data = match how {
+        Reject::TcpReset => vec![Attribute::u32(1, 1)],
+        Reject::PortUnreachable => vec![Attribute::u32(1, 2), Attribute::bytes(2, vec![1])],
+    };
+    expression("reject", data)
 }
 
 /// `NFTA_IMMEDIATE_DREG`, `NFTA_IMMEDIATE_DATA` with `NFTA_VERDICT_CODE` and `NFTA_VERDICT_CHAIN`
