@@ -1224,6 +1224,103 @@ fn names_from_outside_cannot_leave_their_quotes() {
 }
 
 #[test]
+fn a_log_prefix_cannot_leave_its_quotes() {
+    namespace_or_skip!();
+    let mut table = rich();
+    table.chains[5].rules = vec![rule("", vec![log("a\" accept; $y\n\"")])];
+    assert!(table.check().is_err());
+    run_script(&table);
+    let listed = listing();
+    assert!(
+        listed.contains("log prefix \"a? accept; ?y??\" group 5 snaplen 80\n"),
+        "{listed}"
+    );
+}
+
+fn fault_of(statements: &[Statement]) -> Option<String> {
+    let mut table = rich();
+    table.chains[5].rules = vec![rule("", statements.to_vec())];
+    table.check().err().map(|fault| fault.problem)
+}
+
+/// What every nft refuses to read, or any nft would read, or list, as something else.
+#[test]
+fn what_nft_cannot_be_told_is_a_fault() {
+    use Field::*;
+    use Operation::{Add, Delete, Update};
+    let matched = |m: Match| Statement::Match(m);
+    let flags = |bits| Statement::Match(Match::TcpFlags(bits));
+    let exactly = |among, set| Bits::Exactly { among, set };
+    let mark = |bits| Statement::Match(Match::Mark(Mark::Packet, bits));
+    let reset = Statement::Reject(Reject::TcpReset);
+    let udp = is(L4Proto, Value::InetProto(17));
+    let tcp = is(L4Proto, Value::InetProto(6));
+    let icmp = is(L4Proto, Value::InetProto(1));
+    let port = is(CtDport, Value::InetService(22));
+    let mut cut = log("x");
+    if let Statement::Log { snaplen, .. } = &mut cut {
+        *snaplen = 0;
+    }
+    let faults: Vec<(&str, Vec<Statement>)> = vec![
+        ("not be TCP", vec![reset.clone()]),
+        ("not be TCP", vec![udp.clone(), reset.clone()]),
+        (
+            "not be TCP",
+            vec![element(Add, "seen", &[Ip4Saddr], None), reset.clone()],
+        ),
+        ("no protocol before", vec![port.clone()]),
+        ("no protocol before", vec![port.clone(), tcp.clone()]),
+        ("no protocol before", vec![icmp, port.clone()]),
+        ("no protocol before", vec![within(&[CtIp4Saddr, CtDport], "listed")]),
+        ("two protocols", vec![udp, flags(Bits::Any(1))]),
+        (
+            "two protocols",
+            vec![is(CtIp4Saddr, ip4("1.2.3.4")), matched(Match::Family(Family::Ipv6))],
+        ),
+        ("one of a set", vec![within(&[L4Proto], "on"), flags(Bits::Any(1))]),
+        ("bits", vec![flags(Bits::Any(0))]),
+        ("bits", vec![flags(Bits::Any(0xff))]),
+        ("bits", vec![flags(Bits::Any(0x101))]),
+        ("bits", vec![flags(exactly(1, 2))]),
+        ("bits", vec![mark(exactly(0, 0))]),
+        ("bits", vec![mark(Bits::Any(u32::MAX))]),
+        ("bits", vec![mark(exactly(0x10, 0x11))]),
+        ("no bit", vec![Statement::SetMark(Mark::Connection, 0)]),
+        ("1 to 127", vec![is(Ip6SaddrNet(0), ip6("::"))]),
+        ("1 to 127", vec![within(&[Ip6SaddrNet(128)], "nets")]),
+        (
+            "1 to 127",
+            vec![element(Update, "admitted6", &[CtIp6SaddrNet(255)], None)],
+        ),
+        ("never", vec![is(Ip6SaddrNet(10), ip6("fe80::1"))]),
+        ("no key", vec![element(Update, "seen", &[Ip6SaddrNet(64)], None)]),
+        (
+            "updates",
+            vec![element(Delete, "listed", &[CtIp4Saddr, TcpDport], None)],
+        ),
+        ("a timeout", vec![element(Add, "seen", &[Ip4Saddr], Some(0))]),
+        ("a timeout", vec![element(Delete, "seen", &[Ip4Saddr], Some(5))]),
+        ("a limit", vec![Statement::Limit { rate: 0, burst: 1 }]),
+        ("a limit", vec![Statement::Limit { rate: 1, burst: 0 }]),
+        ("prefix", vec![log("")]),
+        ("prefix", vec![log("a\"b")]),
+        ("prefix", vec![log("$a")]),
+        ("prefix", vec![log("a\n")]),
+        ("prefix", vec![log(&"x".repeat(128))]),
+        ("prefix", vec![cut]),
+        ("end", vec![Statement::Accept, Statement::Counter("other".into())]),
+        ("end", vec![tcp.clone(), reset.clone(), Statement::Drop]),
+        ("behind", vec![log("x"), tcp.clone(), Statement::Drop]),
+    ];
+    for (problem, statements) in faults {
+        let found = fault_of(&statements).unwrap_or_else(|| panic!("no fault: {statements:?}"));
+        assert!(found.contains(problem), "{statements:?}: {found}");
+    }
+    assert_eq!(fault_of(&[tcp, port, reset]), None);
+    assert_eq!(fault_of(&[mark(exactly(u32::MAX - 1, 0))]), None);
+}
+
+#[test]
 fn the_neighbours_are_all_seen_with_their_hooks_and_priorities() {
     namespace_or_skip!();
     nft(

@@ -13,7 +13,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// The table as `nft list table inet NAME` prints it, but for line breaks between elements, readings of counters, elements of lists, and
 /// times, which nft prints as local dates: here they are seconds since 1970. Where nft merges two comparisons of neighbouring bytes, it lists
-/// them side by side, wherever they stood.
+/// them side by side, wherever they stood. Versions differ in how they list TCP's flags (here as from 1.1 on) and a limit's burst of 5, which
+/// those before 1.1 leave out.
 #[must_use]
 pub fn list(table: &Table) -> String {
     let mut out = format!("table inet {} {{\n", table.name);
