@@ -1311,6 +1311,15 @@ fn what_nft_cannot_be_told_is_a_fault() {
         ("end", vec![Statement::Accept, Statement::Counter("other".into())]),
         ("end", vec![tcp.clone(), reset.clone(), Statement::Drop]),
         ("behind", vec![log("x"), tcp.clone(), Statement::Drop]),
+        ("before", vec![log("x"), element(Add, "seen", &[Ip4Saddr], None)]),
+        (
+            "before",
+            vec![
+                is(Ip6Saddr, ip6("::1")),
+                log("x"),
+                element(Add, "ports6", &[TcpDport, Ip6Saddr], None),
+            ],
+        ),
     ];
     for (problem, statements) in faults {
         let found = fault_of(&statements).unwrap_or_else(|| panic!("no fault: {statements:?}"));

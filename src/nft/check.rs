@@ -127,6 +127,7 @@ impl Table {
         check_end(rule)?;
         check_protocols(rule)?;
         check_needs(rule)?;
+        check_keys(rule)?;
         rule.statements
             .iter()
             .try_for_each(|statement| self.check_statement(statement))
@@ -241,6 +242,30 @@ fn check_needs(rule: &Rule) -> Result<(), String> {
         known = statement.protocols().next().or(known);
         if let Statement::Match(Match::Is(Field::L4Proto, Value::InetProto(protocol))) = statement {
             known = Some(*protocol);
+        }
+    }
+    Ok(())
+}
+
+/// nft before 1.0.7 may join what a key behind a counter or the like asks of the packet with a match before it, which is then asked too late.
+fn check_keys(rule: &Rule) -> Result<(), String> {
+    let (mut family, mut protocol, mut acted) = (None, None, false);
+    for statement in &rule.statements {
+        let asked = (statement.fields().iter())
+            .filter(|field| !field.is_of_connection())
+            .find_map(|field| field.family());
+        let news =
+            asked.filter(|_| family.is_none()).is_some() || protocol.is_none() && statement.protocols().count() > 0;
+        if acted && news {
+            return Err("a key asks for what should be asked before the rule does anything".into());
+        }
+        family = family.or(asked);
+        protocol = protocol.or_else(|| statement.protocols().next());
+        match statement {
+            Statement::Match(Match::Family(asked)) => family = Some(*asked),
+            Statement::Match(Match::Is(Field::L4Proto, Value::InetProto(asked))) => protocol = Some(*asked),
+            Statement::Match(_) => {}
+            _ => acted = true,
         }
     }
     Ok(())

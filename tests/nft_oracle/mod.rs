@@ -273,7 +273,7 @@ fn print_expression(name: &str, tree: &Tree) -> String {
             ];
             let key = keys.iter().find(|(number, _)| *number == n(2)).unwrap().1;
             let direction = match tree.iter().any(|(kind, _)| *kind == 3) {
-                true => [" , dir original", " , dir reply"][other_number(tree, 3) as usize],
+                true => [" , dir original", " , dir reply"][usize::from(other_number(tree, 3) == 1)],
                 false => "",
             };
             match n(4) {
