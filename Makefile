@@ -20,7 +20,7 @@ test: tools ## Everything that can be checked here: lint and every test
 	@tests/run-all.sh
 
 quick: ## The fast tests only: no root, no network namespaces
-	$(CARGO) test --quiet --lib --test golden --test scenarios
+	$(CARGO) test --quiet --lib --test architecture --test config --test contract --test fuzz --test golden --test profiles
 
 demo: tools ## A house out of network namespaces, and the switch at work in it
 	@$(CARGO) build --bin lanward -p lanward -p lanward-rig --bin demo

@@ -4,11 +4,11 @@ use crate::config::{self, Problem};
 use crate::daemon::{self, Paths};
 use crate::event::Now;
 use crate::nft::text;
-use crate::state::State;
+use crate::state::{self, State};
 use crate::system::clock::Clock;
 use crate::system::logger;
 use crate::system::ubus::{call_once, CallError};
-use crate::{network, policy, report, ruleset, uci};
+use crate::{network, policy, report, ruleset};
 use lexopt::prelude::*;
 use serde_json::{json, Value};
 use std::io::{self, Write};
@@ -108,19 +108,30 @@ fn parse(mut parser: lexopt::Parser) -> Result<Invocation, lexopt::Error> {
         ["status"] => Command::Status,
         ["on"] => Command::Switch { on: true, temporary },
         ["off"] => Command::Switch { on: false, temporary },
-        ["pause", minutes] => Command::Pause { minutes: minutes_of(minutes)? },
+        ["pause", minutes] => Command::Pause {
+            minutes: minutes_of(minutes)?,
+        },
         ["pause"] => return Err("pause: for how many MINUTES?".into()),
         ["resume"] => Command::Resume,
         ["check"] => Command::Check,
         ["reload"] => Command::Reload,
         ["print"] => Command::Print,
         [] => return Err("no command".into()),
-        [word, ..] => return Err(format!("'{word}' is not a command, or has too many operands").into()),
+        [word @ ("run" | "status" | "on" | "off" | "resume" | "check" | "reload" | "print"), operand, ..] => {
+            return Err(format!("{word} takes no operand: '{operand}'").into());
+        }
+        ["pause", _, operand, ..] => return Err(format!("pause takes one number of minutes: '{operand}'").into()),
+        [word, ..] => return Err(format!("'{word}' is not a command").into()),
     };
     if temporary && !matches!(command, Command::Switch { .. } | Command::Help | Command::Version) {
         return Err("--temporary goes with on and off".into());
     }
-    if json && !matches!(command, Command::Status | Command::Check | Command::Help | Command::Version) {
+    if json
+        && !matches!(
+            command,
+            Command::Status | Command::Check | Command::Help | Command::Version
+        )
+    {
         return Err("--json goes with status and check".into());
     }
     Ok(Invocation { command, paths, json })
@@ -137,16 +148,24 @@ fn perform(invocation: Invocation) -> Exit {
     let Invocation { command, paths, json } = invocation;
     let ask = |method: &str, arguments: Value| {
         let arguments = arguments.as_object().cloned().unwrap_or_default();
-        call_once(&paths.ubus_socket, report::OBJECT, method, &arguments, daemon::CALL_TIMEOUT)
+        call_once(
+            &paths.ubus_socket,
+            report::OBJECT,
+            method,
+            &arguments,
+            daemon::CALL_TIMEOUT,
+        )
     };
     match command {
         Command::Help => say(USAGE),
         Command::Version => say(&format!("lanward {}\n", report::VERSION)),
         Command::Run => run(paths),
         Command::Status => answer(ask("status", json!({})), json, status_text),
-        Command::Switch { on, temporary } => {
-            answer(ask("lan_only", json!({ "enabled": on, "persist": !temporary })), false, lan_only_text)
-        }
+        Command::Switch { on, temporary } => answer(
+            ask("lan_only", json!({ "enabled": on, "persist": !temporary })),
+            false,
+            lan_only_text,
+        ),
         Command::Pause { minutes } => answer(ask("pause", json!({ "minutes": minutes })), false, lan_only_text),
         Command::Resume => answer(ask("resume", json!({})), false, lan_only_text),
         Command::Reload => reload(ask("reload", json!({}))),
@@ -158,7 +177,9 @@ fn perform(invocation: Invocation) -> Exit {
 fn run(paths: Paths) -> Exit {
     // A second logger cannot be set up by a program that has one main function.
     let _ = logger::start(log::LevelFilter::Info);
-    std::panic::set_hook(Box::new(|panic| log::error!("a defect ended the daemon; what is enforced stays: {panic}")));
+    std::panic::set_hook(Box::new(|panic| {
+        log::error!("a defect ended the daemon; what is enforced stays: {panic}");
+    }));
     match daemon::run(paths) {
         Ok(()) => Exit::Done,
         Err(error) => {
@@ -190,7 +211,12 @@ fn answer(result: Result<Value, CallError>, json: bool, text: fn(&Value) -> Stri
 fn reload(result: Result<Value, CallError>) -> Exit {
     let refused = matches!(&result, Ok(value) if value["applied"] == json!(false) && value.get("error").is_none());
     let exit = answer(result, false, |value| {
-        let mut text = if value["applied"] == json!(true) { "applied\n" } else { "not applied; what was applied stays\n" }.to_string();
+        let mut text = if value["applied"] == json!(true) {
+            "applied\n"
+        } else {
+            "not applied; what was applied stays\n"
+        }
+        .to_string();
         text.push_str(&problems_text(value));
         text
     });
@@ -208,9 +234,15 @@ fn check(result: Result<Value, CallError>, paths: &Paths, json: bool) -> Exit {
     };
     let failed = |name: &str| {
         let checks = value["checks"].as_array().map(Vec::as_slice).unwrap_or_default();
-        checks.iter().any(|check| check["severity"] == "error" && (check["name"] == "configuration") == (name == "configuration"))
+        checks.iter().any(|check| {
+            check["severity"] == "error" && (check["name"] == "configuration") == (name == "configuration")
+        })
     };
-    let exit = say(&if json { format!("{value:#}\n") } else { check_text(&value) });
+    let exit = say(&if json {
+        format!("{value:#}\n")
+    } else {
+        check_text(&value)
+    });
     match () {
         () if failed("configuration") => Exit::Configuration,
         () if failed("router") => Exit::Failed,
@@ -223,7 +255,10 @@ fn offline_check(paths: &Paths, error: &CallError) -> Value {
     let now = Clock::start().now();
     drop(state.handle(crate::event::Event::Configured(Box::new(paths.texts()), None), now));
     drop(state.handle(
-        crate::event::Event::Surveyed(Box::new(crate::event::Survey { netifd: crate::event::Netifd::NotAsked, links: Ok(network::Links::default()) })),
+        crate::event::Event::Surveyed(Box::new(crate::event::Survey {
+            netifd: crate::event::Netifd::NotAsked,
+            links: Ok(network::Links::default()),
+        })),
         now,
     ));
     let facts = crate::system::router::facts_without_daemon(paths, state.known(now), error);
@@ -233,19 +268,26 @@ fn offline_check(paths: &Paths, error: &CallError) -> Value {
 /// The script, from the files alone. Wrong configuration is told on stderr, and the closed form printed: that is what the daemon would apply.
 fn print(paths: &Paths) -> Exit {
     let texts = paths.texts();
-    let lanward = texts.lanward.as_ref().map_err(Clone::clone).map(|text| config::read_text(text.as_deref()));
+    let lanward = texts
+        .lanward
+        .as_ref()
+        .map_err(Clone::clone)
+        .map(|text| config::read_text(text.as_deref()));
     let (config, mut problems) = match lanward {
         Ok(read) => read,
         Err(error) => {
-            complain(&format!("lanward: {}: {error}", paths.config_dir.join("lanward").display()));
+            complain(&format!(
+                "lanward: {}: {error}",
+                paths.config_dir.join("lanward").display()
+            ));
             return Exit::Failed;
         }
     };
-    let parse = |text: &Result<Option<Vec<u8>>, String>| text.as_ref().ok().and_then(Option::as_ref).map(|text| uci::parse(text));
-    let (firewall, network_file) = (parse(&texts.firewall), parse(&texts.network));
+    let mut parse = |text: &Result<Option<Vec<u8>>, String>, file| state::package(text, file, &mut problems);
+    let (firewall, network_file) = (parse(&texts.firewall, "firewall"), parse(&texts.network, "network"));
     let network = network::read(&network::Sources {
-        firewall: firewall.as_ref().and_then(|package| package.as_ref().ok()),
-        network: network_file.as_ref().and_then(|package| package.as_ref().ok()),
+        firewall: firewall.as_ref(),
+        network: network_file.as_ref(),
         netifd: None,
         links: &network::Links::default(),
     });
@@ -272,12 +314,21 @@ fn status_text(value: &Value) -> String {
     for warning in strings(&value["warnings"]) {
         text.push_str(&format!("warning: {warning}\n"));
     }
-    text.push_str(&format!("lanward {}, up {} s\n", value["version"].as_str().unwrap_or("?"), value["uptime"]));
+    text.push_str(&format!(
+        "lanward {}, up {} s\n",
+        value["version"].as_str().unwrap_or("?"),
+        value["uptime"]
+    ));
     text
 }
 
 fn lan_only_text(value: &Value) -> String {
-    let state = match (&value["enabled"], &value["enforced"], &value["observe"], value["paused_seconds"].as_u64()) {
+    let state = match (
+        &value["enabled"],
+        &value["enforced"],
+        &value["observe"],
+        value["paused_seconds"].as_u64(),
+    ) {
         (_, _, Value::Bool(true), _) => "observing: nothing is dropped".to_string(),
         (_, _, _, Some(seconds)) if seconds > 0 => format!("paused for another {seconds} s"),
         (Value::Bool(true), Value::Bool(true), ..) => "on".to_string(),
@@ -286,7 +337,11 @@ fn lan_only_text(value: &Value) -> String {
     };
     let list = |name: &str, none: &str| {
         let items = strings(&value[name]);
-        if items.is_empty() { none.to_string() } else { items.join(", ") }
+        if items.is_empty() {
+            none.to_string()
+        } else {
+            items.join(", ")
+        }
     };
     format!(
         "LAN-only remote desktop: {state}\n  UDP ports   {}\n  hosts       {}\n  from        {}\n  to          {}\n  dropped     {} packets ({} bytes), inbound {}\n  flows ended {}\n",
@@ -304,7 +359,10 @@ fn lan_only_text(value: &Value) -> String {
 fn problems_text(value: &Value) -> String {
     let problems = value["problems"].as_array().map(Vec::as_slice).unwrap_or_default();
     let word = |problem: &Value, key: &str| problem[key].as_str().unwrap_or_default().to_string();
-    problems.iter().map(|problem| format!("problem: {}: {}\n", word(problem, "option"), word(problem, "message"))).collect()
+    problems
+        .iter()
+        .map(|problem| format!("problem: {}: {}\n", word(problem, "option"), word(problem, "message")))
+        .collect()
 }
 
 fn check_text(value: &Value) -> String {
@@ -316,16 +374,25 @@ fn check_text(value: &Value) -> String {
         (_, Some("warning")) => "warning",
         _ => "note   ",
     };
-    checks.iter().map(|check| format!("{} {}: {}\n", mark(check), word(check, "name"), word(check, "message"))).collect()
+    checks
+        .iter()
+        .map(|check| format!("{} {}: {}\n", mark(check), word(check, "name"), word(check, "message")))
+        .collect()
 }
 
 fn strings(value: &Value) -> Vec<&str> {
-    value.as_array().map(|items| items.iter().filter_map(Value::as_str).collect()).unwrap_or_default()
+    value
+        .as_array()
+        .map(|items| items.iter().filter_map(Value::as_str).collect())
+        .unwrap_or_default()
 }
 
 /// A reader that went away (`lanward print | head`) is not an error of ours, but the exit status tells that not all was said.
 fn say(text: &str) -> Exit {
-    match io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
+    match io::stdout()
+        .write_all(text.as_bytes())
+        .and_then(|()| io::stdout().flush())
+    {
         Ok(()) => Exit::Done,
         Err(_) => Exit::Failed,
     }
@@ -347,9 +414,18 @@ mod tests {
     #[test]
     fn commands_and_options_in_any_order() {
         let invocation = parsed("lanward --ubus-socket /tmp/x on --temporary").unwrap();
-        assert_eq!(invocation.command, Command::Switch { on: true, temporary: true });
+        assert_eq!(
+            invocation.command,
+            Command::Switch {
+                on: true,
+                temporary: true
+            }
+        );
         assert_eq!(invocation.paths.ubus_socket.to_str(), Some("/tmp/x"));
-        assert_eq!(parsed("lanward pause 15").unwrap().command, Command::Pause { minutes: 15 });
+        assert_eq!(
+            parsed("lanward pause 15").unwrap().command,
+            Command::Pause { minutes: 15 }
+        );
         assert!(parsed("lanward status --json").unwrap().json);
     }
 
@@ -362,7 +438,8 @@ mod tests {
             ("lanward pause soon", "'soon'"),
             ("lanward pause 0", "'0'"),
             ("lanward pause -5", "-5"),
-            ("lanward on now", "'on'"),
+            ("lanward on now", "on takes no operand: 'now'"),
+            ("lanward pause 5 6", "'6'"),
             ("lanward status --temporary", "--temporary"),
             ("lanward on --json", "--json"),
             ("lanward --colour", "--colour"),

@@ -4,6 +4,7 @@ use crate::check;
 use crate::event::{Action, CutScope, Event, Netifd, Now, Reading, Survey, Texts, Verified, Wake};
 use crate::lan_only::Scope;
 use crate::network::Links;
+use crate::nft::netlink::Edit;
 use crate::nft::{self, text};
 use crate::report;
 use crate::ruleset;
@@ -11,7 +12,6 @@ use crate::state::State;
 use crate::system::clock::{self, Clock};
 use crate::system::conntrack::Conntrack;
 use crate::system::links;
-use crate::nft::netlink::Edit;
 use crate::system::nftables::{self, Change, Monitor, Nftables, Verdict};
 use crate::system::router;
 use crate::system::storage::{self, Durability};
@@ -96,7 +96,10 @@ impl std::fmt::Display for StartError {
 impl std::error::Error for StartError {}
 
 fn starting<T, E: std::fmt::Display>(what: &'static str, result: Result<T, E>) -> Result<T, StartError> {
-    result.map_err(|error| StartError { what, why: error.to_string() })
+    result.map_err(|error| StartError {
+        what,
+        why: error.to_string(),
+    })
 }
 
 /// Runs until SIGTERM or SIGINT.
@@ -104,7 +107,10 @@ fn starting<T, E: std::fmt::Display>(what: &'static str, result: Result<T, E>) -
 /// # Errors
 /// See [`StartError`].
 pub fn run(paths: Paths) -> Result<(), StartError> {
-    let runtime = starting("runtime", tokio::runtime::Builder::new_current_thread().enable_all().build())?;
+    let runtime = starting(
+        "runtime",
+        tokio::runtime::Builder::new_current_thread().enable_all().build(),
+    )?;
     runtime.block_on(async {
         let mut daemon = Daemon::start(paths)?;
         daemon.serve().await?;
@@ -133,7 +139,13 @@ const NETIFD: &str = "network.interface";
 
 impl Daemon {
     fn start(paths: Paths) -> Result<Self, StartError> {
-        let mut bus = Bus::new(&paths.ubus_socket, Object { name: report::OBJECT, methods: report::METHODS });
+        let mut bus = Bus::new(
+            &paths.ubus_socket,
+            Object {
+                name: report::OBJECT,
+                methods: report::METHODS,
+            },
+        );
         bus.subscribe(NETIFD);
         Ok(Self {
             clock: Clock::start(),
@@ -180,7 +192,9 @@ impl Daemon {
     async fn step(&mut self, event: Event) {
         let mut queue: VecDeque<Action> = self.state.handle(event, self.now()).into();
         while let Some(action) = queue.pop_front() {
-            let Some(event) = self.perform(action).await else { continue };
+            let Some(event) = self.perform(action).await else {
+                continue;
+            };
             for action in self.state.handle(event, self.now()).into_iter().rev() {
                 queue.push_front(action);
             }
@@ -212,7 +226,11 @@ impl Daemon {
                 self.netifd = None;
                 Some(Event::Wake(Wake::BusDown(reason)))
             }
-            Incoming::Call(call) => Some(Event::Call { id: call.id, method: call.method.to_string(), arguments: call.arguments }),
+            Incoming::Call(call) => Some(Event::Call {
+                id: call.id,
+                method: call.method.to_string(),
+                arguments: call.arguments,
+            }),
             Incoming::Answer { ticket, result } => {
                 let (_, again) = self.netifd.take_if(|(asked, _)| *asked == ticket)?;
                 if again {
@@ -246,16 +264,41 @@ impl Daemon {
                 // The kernel answers at once, netifd when it likes: what is new in the kernel does not wait for it.
                 self.ask_netifd();
                 let links = self.links.read().await.map_err(|error| error.to_string());
-                Some(Event::Surveyed(Box::new(Survey { netifd: Netifd::NotAsked, links })))
+                Some(Event::Surveyed(Box::new(Survey {
+                    netifd: Netifd::NotAsked,
+                    links,
+                })))
             }
-            Action::Apply(table) => Some(Event::Applied(self.nftables.apply(&table).map_err(|error| error.to_string()))),
+            Action::Apply(table) => Some(Event::Applied(
+                self.nftables.apply(&table).map_err(|error| error.to_string()),
+            )),
             Action::Verify(table) => Some(Event::Verified(self.verify(&table))),
-            Action::Switch { element, then } => Some(Event::Switched { result: self.switch(element), then }),
-            Action::Cut { scope, then } => Some(Event::Cut { result: self.cut(*scope).await, then }),
-            Action::Save { enabled, then } => Some(Event::Saved { result: self.save(enabled), then }),
-            Action::Pause { seconds, call } => Some(Event::Paused { seconds, result: self.pause(seconds), call }),
-            Action::Read { call, reply } => Some(Event::Read { result: self.reading(), call, reply }),
-            Action::Diagnose { call } => Some(Event::Diagnosed { facts: Box::new(self.diagnose().await), call }),
+            Action::Switch { element, then } => Some(Event::Switched {
+                result: self.switch(element),
+                then,
+            }),
+            Action::Cut { scope, then } => Some(Event::Cut {
+                result: self.cut(*scope).await,
+                then,
+            }),
+            Action::Save { enabled, then } => Some(Event::Saved {
+                result: self.save(enabled),
+                then,
+            }),
+            Action::Pause { seconds, call } => Some(Event::Paused {
+                seconds,
+                result: self.pause(seconds),
+                call,
+            }),
+            Action::Read { call, reply } => Some(Event::Read {
+                result: self.reading(),
+                call,
+                reply,
+            }),
+            Action::Diagnose { call } => Some(Event::Diagnosed {
+                facts: Box::new(self.diagnose().await),
+                call,
+            }),
             Action::WriteScript(table) => {
                 let written = self.keep(&self.paths.script(), text::script(&table).as_bytes());
                 self.note("script for the firewall's include", written)
@@ -323,8 +366,14 @@ impl Daemon {
         if counters.is_empty() {
             return Ok(Reading::default());
         }
-        let on = self.nftables.elements(ruleset::TABLE, &ruleset::switch_set()).map_err(text)?;
-        let pause = self.nftables.elements(ruleset::TABLE, &ruleset::pause_set()).map_err(text)?;
+        let on = self
+            .nftables
+            .elements(ruleset::TABLE, &ruleset::switch_set())
+            .map_err(text)?;
+        let pause = self
+            .nftables
+            .elements(ruleset::TABLE, &ruleset::pause_set())
+            .map_err(text)?;
         let mut learned = BTreeSet::new();
         for set in ruleset::learned_sets() {
             // Only there while hosts are named by MAC; none otherwise.
@@ -342,23 +391,40 @@ impl Daemon {
     }
 
     fn switch(&mut self, element: bool) -> Result<(), String> {
-        let mut edits = vec![Edit::Flush { set: ruleset::PAUSE.into() }, Edit::Flush { set: ruleset::ON.into() }];
+        let mut edits = vec![
+            Edit::Flush {
+                set: ruleset::PAUSE.into(),
+            },
+            Edit::Flush {
+                set: ruleset::ON.into(),
+            },
+        ];
         if element {
-            edits.push(Edit::Add { set: ruleset::ON.into(), element: ruleset::udp_element(None) });
+            edits.push(Edit::Add {
+                set: ruleset::ON.into(),
+                element: ruleset::udp_element(None),
+            });
         }
         self.edit(&edits)
     }
 
     fn pause(&mut self, seconds: u32) -> Result<(), String> {
-        let mut edits = vec![Edit::Flush { set: ruleset::PAUSE.into() }];
+        let mut edits = vec![Edit::Flush {
+            set: ruleset::PAUSE.into(),
+        }];
         if seconds > 0 {
-            edits.push(Edit::Add { set: ruleset::PAUSE.into(), element: ruleset::udp_element(Some(seconds)) });
+            edits.push(Edit::Add {
+                set: ruleset::PAUSE.into(),
+                element: ruleset::udp_element(Some(seconds)),
+            });
         }
         self.edit(&edits)
     }
 
     fn edit(&mut self, edits: &[Edit]) -> Result<(), String> {
-        self.nftables.edit(&ruleset::switches(), edits).map_err(|error| error.to_string())
+        self.nftables
+            .edit(&ruleset::switches(), edits)
+            .map_err(|error| error.to_string())
     }
 
     async fn cut(&mut self, scope: CutScope) -> Result<u32, String> {
@@ -369,7 +435,9 @@ impl Daemon {
 
     fn save(&self, enabled: bool) -> Result<(), String> {
         let path = self.paths.config();
-        let old = storage::read(&path).map_err(|error| error.to_string())?.unwrap_or_default();
+        let old = storage::read(&path)
+            .map_err(|error| error.to_string())?
+            .unwrap_or_default();
         let value = if enabled { "1" } else { "0" };
         // It says so already: flash is not written for nothing.
         if says(&old, value) {
@@ -377,6 +445,13 @@ impl Daemon {
         }
         let text = match uci::set_option(&old, "lan_only", "enabled", value) {
             Ok(text) => text,
+            // A second section would make the file one that is refused from now on.
+            Err(uci::EditError::NoSection) if has_lan_only(&old) => {
+                return Err(format!(
+                    "{}: its section lan_only has no name: config lan_only 'lan_only'",
+                    path.display()
+                ));
+            }
             Err(uci::EditError::NoSection) => {
                 let section = format!("\nconfig lan_only 'lan_only'\n\toption enabled '{value}'\n");
                 [old.as_slice(), section.as_bytes()].concat()
@@ -396,9 +471,18 @@ impl Daemon {
 /// Whether `lan_only.enabled` has this value in a configuration file.
 fn says(text: &[u8], value: &str) -> bool {
     uci::parse(text).is_ok_and(|package| {
-        let mut named = package.of_kind("lan_only").filter(|section| section.name.as_deref() == Some("lan_only"));
-        named.next().is_some_and(|section| section.option("enabled") == Some(value)) && named.next().is_none()
+        let mut named = package
+            .of_kind("lan_only")
+            .filter(|section| section.name.as_deref() == Some("lan_only"));
+        named
+            .next()
+            .is_some_and(|section| section.option("enabled") == Some(value))
+            && named.next().is_none()
     })
+}
+
+fn has_lan_only(text: &[u8]) -> bool {
+    uci::parse(text).is_ok_and(|package| package.of_kind("lan_only").next().is_some())
 }
 
 /// Ends the flows in scope and says how many.

@@ -3,8 +3,8 @@
 //! An action that gives something back names, in its doc comment, the event that brings it. A failure is such an event, too.
 
 use crate::check;
-use crate::nft::Table;
 use crate::network::Links;
+use crate::nft::Table;
 use crate::system::nftables::{Counters, Verdict};
 use serde_json::Value;
 use std::collections::BTreeSet;

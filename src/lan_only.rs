@@ -157,7 +157,7 @@ impl Scope {
     fn concerns(&self, host: IpAddr, remote: IpAddr) -> bool {
         self.hosts.as_ref().is_none_or(|hosts| hosts.contains(&host))
             && !self.except_hosts.contains(&host)
-            && !self.except_dests.iter().any(|subnet| contains_address(subnet, remote))
+            && !self.except_dests.iter().any(|subnet| subnet.contains(remote))
             && !self.own.contains_key(&host)
             && !self.own.contains_key(&remote)
     }
@@ -187,7 +187,7 @@ impl Scope {
 
     fn is_redirected(&self, host: IpAddr, port: u16) -> bool {
         self.redirects.iter().any(|(dest, ports)| {
-            ports.from <= port && port <= ports.to && dest.is_none_or(|subnet| contains_address(&subnet, host))
+            ports.from <= port && port <= ports.to && dest.is_none_or(|subnet| subnet.contains(host))
         })
     }
 
@@ -249,11 +249,6 @@ fn bits(address: IpAddr) -> u128 {
 
 fn masked(bits: u128, prefix: u8) -> u128 {
     bits & !u128::MAX.checked_shr(u32::from(prefix)).unwrap_or(0)
-}
-
-fn contains_address(subnet: &Subnet, address: IpAddr) -> bool {
-    subnet.address.is_ipv4() == address.is_ipv4()
-        && masked(bits(subnet.address), subnet.prefix) == masked(bits(address), subnet.prefix)
 }
 
 fn contains_port(ports: &[PortRange], port: u16) -> bool {

@@ -75,7 +75,13 @@ pub fn compile(config: &Config, network: &Network, time_zone: &str, unix: u64) -
     let mut warnings = network.warnings.clone();
     let lan_only = &config.lan_only;
 
-    let sources = zone_devices(network, "source_zone", &lan_only.source_zones, &mut problems, &mut warnings);
+    let sources = zone_devices(
+        network,
+        "source_zone",
+        &lan_only.source_zones,
+        &mut problems,
+        &mut warnings,
+    );
     let dests = zone_devices(network, "dest_zone", &lan_only.dest_zones, &mut problems, &mut warnings);
     let (sources, dests) = closed_forms(sources, dests);
 
@@ -110,7 +116,11 @@ pub fn compile(config: &Config, network: &Network, time_zone: &str, unix: u64) -
             observe: lan_only.observe,
         },
     };
-    Compiled { policy, problems, warnings }
+    Compiled {
+        policy,
+        problems,
+        warnings,
+    }
 }
 
 /// The devices of the named zones; `None` if a zone does not exist.
@@ -136,7 +146,9 @@ fn zone_devices(
             continue;
         };
         if zone.devices.is_empty() {
-            warnings.push(format!("zone '{name}' ({option}) has no device: nothing to stop there until it has one"));
+            warnings.push(format!(
+                "zone '{name}' ({option}) has no device: nothing to stop there until it has one"
+            ));
         }
         devices.extend(zone.devices.iter().cloned());
     }
@@ -281,20 +293,35 @@ fn disjoint_subnets(subnets: &[Subnet]) -> Vec<Subnet> {
 /// Networks in CIDR notation are nested or apart, so it is enough to take from each one's ports those that a wider one has already.
 fn openings(redirects: &[Redirect], dest_zones: &[String]) -> Vec<(Subnet, PortRange)> {
     let mut by_network: BTreeMap<(u8, Subnet), Vec<PortRange>> = BTreeMap::new();
-    for redirect in redirects.iter().filter(|redirect| dest_zones.contains(&redirect.source_zone)) {
+    for redirect in redirects
+        .iter()
+        .filter(|redirect| dest_zones.contains(&redirect.source_zone))
+    {
         let everywhere = [
-            Subnet { address: Ipv4Addr::UNSPECIFIED.into(), prefix: 0 },
-            Subnet { address: Ipv6Addr::UNSPECIFIED.into(), prefix: 0 },
+            Subnet {
+                address: Ipv4Addr::UNSPECIFIED.into(),
+                prefix: 0,
+            },
+            Subnet {
+                address: Ipv6Addr::UNSPECIFIED.into(),
+                prefix: 0,
+            },
         ];
         let networks = redirect.dest.as_ref().map_or(&everywhere[..], std::slice::from_ref);
         for network in networks {
-            by_network.entry((network.prefix, *network)).or_default().push(redirect.ports);
+            by_network
+                .entry((network.prefix, *network))
+                .or_default()
+                .push(redirect.ports);
         }
     }
     let mut openings: Vec<(Subnet, PortRange)> = Vec::new();
     for ((_, network), opened) in by_network {
-        let wider: Vec<PortRange> =
-            openings.iter().filter(|(other, _)| other.covers(&network)).map(|(_, ports)| *ports).collect();
+        let wider: Vec<PortRange> = openings
+            .iter()
+            .filter(|(other, _)| other.covers(&network))
+            .map(|(_, ports)| *ports)
+            .collect();
         for ports in ports::subtract(&ports::join(&opened), &wider) {
             openings.push((network, ports));
         }
@@ -309,7 +336,10 @@ mod tests {
 
     fn subnet(text: &str) -> Subnet {
         let (address, prefix) = text.split_once('/').unwrap();
-        Subnet { address: address.parse().unwrap(), prefix: prefix.parse().unwrap() }
+        Subnet {
+            address: address.parse().unwrap(),
+            prefix: prefix.parse().unwrap(),
+        }
     }
 
     fn redirect(dest: Option<&str>, from: u16, to: u16, zone: &str) -> Redirect {
@@ -324,9 +354,21 @@ mod tests {
     #[test]
     fn a_subnet_contains_its_first_and_last_address_only() {
         for (network, inside, outside) in [
-            ("192.168.1.0/24", ["192.168.1.0", "192.168.1.255"], ["192.168.0.255", "192.168.2.0"]),
-            ("203.0.113.9/32", ["203.0.113.9", "203.0.113.9"], ["203.0.113.8", "203.0.113.10"]),
-            ("2001:db8::/32", ["2001:db8::", "2001:db8:ffff::1"], ["2001:db7::", "192.0.2.1"]),
+            (
+                "192.168.1.0/24",
+                ["192.168.1.0", "192.168.1.255"],
+                ["192.168.0.255", "192.168.2.0"],
+            ),
+            (
+                "203.0.113.9/32",
+                ["203.0.113.9", "203.0.113.9"],
+                ["203.0.113.8", "203.0.113.10"],
+            ),
+            (
+                "2001:db8::/32",
+                ["2001:db8::", "2001:db8:ffff::1"],
+                ["2001:db7::", "192.0.2.1"],
+            ),
             ("0.0.0.0/0", ["0.0.0.0", "255.255.255.255"], ["::", "::ffff:1.2.3.4"]),
         ] {
             let network = subnet(network);
@@ -338,7 +380,10 @@ mod tests {
             }
         }
         assert_eq!(subnet("10.0.0.0/8").last(), "10.255.255.255".parse::<IpAddr>().unwrap());
-        assert_eq!(subnet("::/0").last(), "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff".parse::<IpAddr>().unwrap());
+        assert_eq!(
+            subnet("::/0").last(),
+            "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff".parse::<IpAddr>().unwrap()
+        );
     }
 
     #[test]

@@ -18,12 +18,30 @@ pub const OBJECT: &str = "lanward";
 
 /// The bus object's methods.
 pub const METHODS: &[Method] = &[
-    Method { name: "status", arguments: &[] },
-    Method { name: "lan_only", arguments: &[("enabled", Kind::Bool), ("persist", Kind::Bool)] },
-    Method { name: "pause", arguments: &[("minutes", Kind::Int)] },
-    Method { name: "resume", arguments: &[] },
-    Method { name: "check", arguments: &[] },
-    Method { name: "reload", arguments: &[] },
+    Method {
+        name: "status",
+        arguments: &[],
+    },
+    Method {
+        name: "lan_only",
+        arguments: &[("enabled", Kind::Bool), ("persist", Kind::Bool)],
+    },
+    Method {
+        name: "pause",
+        arguments: &[("minutes", Kind::Int)],
+    },
+    Method {
+        name: "resume",
+        arguments: &[],
+    },
+    Method {
+        name: "check",
+        arguments: &[],
+    },
+    Method {
+        name: "reload",
+        arguments: &[],
+    },
 ];
 
 /// The answer of `status`.
@@ -47,7 +65,11 @@ pub fn status(state: &State, reading: &Reading, now: Now) -> Value {
 pub fn lan_only(state: &State, reading: &Reading, now: Now) -> Value {
     let config = &state.config.lan_only;
     let paused = state.pause_seconds(now);
-    let counters = if config.observe { ruleset::OBSERVED } else { ruleset::DROPPED };
+    let counters = if config.observe {
+        ruleset::OBSERVED
+    } else {
+        ruleset::DROPPED
+    };
     let [outbound, inbound] = counters.map(|name| state.counter(name));
     let (sources, dests) = state.compiled.as_ref().map_or_else(Default::default, |compiled| {
         let policy = &compiled.policy.lan_only;
@@ -84,14 +106,15 @@ pub fn reload(state: &State) -> Value {
 /// The answer of `check`.
 #[must_use]
 pub fn checks(checks: &[Check]) -> Value {
-    let one = |check: &Check| {
-        json!({ "name": check.name, "ok": check.ok, "severity": check.severity.as_str(), "message": check.message })
-    };
+    let one = |check: &Check| json!({ "name": check.name, "ok": check.ok, "severity": check.severity.as_str(), "message": check.message });
     json!({ "checks": checks.iter().map(one).collect::<Vec<_>>() })
 }
 
 fn problems(problems: &[Problem]) -> Vec<Value> {
-    problems.iter().map(|problem| json!({ "option": problem.option, "message": problem.message })).collect()
+    problems
+        .iter()
+        .map(|problem| json!({ "option": problem.option, "message": problem.message }))
+        .collect()
 }
 
 fn warnings(state: &State) -> Vec<String> {
@@ -115,8 +138,16 @@ pub fn unenforced(config: &Config) -> Vec<String> {
 /// Profiles that the package does not know. They change no rule, so the rest of the configuration stands.
 #[must_use]
 pub fn unknown_profiles(config: &Config, profiles: &Profiles) -> Vec<Problem> {
-    let ids: Vec<&str> = profiles.applications.iter().map(|application| application.id.as_str()).collect();
-    let unknown = config.lan_only.profiles.iter().filter(|id| profiles.application(id).is_none());
+    let ids: Vec<&str> = profiles
+        .applications
+        .iter()
+        .map(|application| application.id.as_str())
+        .collect();
+    let unknown = config
+        .lan_only
+        .profiles
+        .iter()
+        .filter(|id| profiles.application(id).is_none());
     unknown
         .map(|id| Problem {
             system: System::LanOnly,

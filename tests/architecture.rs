@@ -27,11 +27,15 @@ fn src() -> PathBuf {
 fn code(path: &Path) -> String {
     let text = fs::read_to_string(path).unwrap();
     let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
-    text.lines().map(|line| line.split("//").next().unwrap()).collect::<Vec<_>>().join("\n")
+    text.lines()
+        .map(|line| line.split("//").next().unwrap())
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 fn is_test_file(path: &Path) -> bool {
-    path.file_stem().is_some_and(|stem| stem == "tests" || stem.to_string_lossy().ends_with("_tests"))
+    path.file_stem()
+        .is_some_and(|stem| stem == "tests" || stem.to_string_lossy().ends_with("_tests"))
 }
 
 fn named(path: &Path) -> String {
@@ -44,8 +48,20 @@ const DOORS: [&str; 3] = ["main.rs", "cli.rs", "daemon.rs"];
 #[test]
 fn pure_files_do_no_io_and_do_not_ask_for_the_time() {
     const FORBIDDEN: [&str; 14] = [
-        "std::fs", "std::io", "std::env", "std::process", "std::thread", "std::os", "SystemTime", "Instant", "UdpSocket",
-        "TcpStream", "tokio", ".await", "nix::", "libc::",
+        "std::fs",
+        "std::io",
+        "std::env",
+        "std::process",
+        "std::thread",
+        "std::os",
+        "SystemTime",
+        "Instant",
+        "UdpSocket",
+        "TcpStream",
+        "tokio",
+        ".await",
+        "nix::",
+        "libc::",
     ];
     let mut seen = 0;
     for path in sources(&src()) {
@@ -92,7 +108,11 @@ fn the_program_uses_no_64_bit_atomics_and_no_hash_maps() {
 fn files_stay_readable() {
     for path in sources(&src()) {
         let lines = code(&path).lines().count();
-        assert!(is_test_file(&path) || lines <= 600, "{} has {lines} lines", named(&path));
+        assert!(
+            is_test_file(&path) || lines <= 600,
+            "{} has {lines} lines",
+            named(&path)
+        );
     }
 }
 

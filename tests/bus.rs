@@ -6,6 +6,7 @@
 use lanward::system::ubus::frame::{Builder, Decoder, Frame, Message, Type, MAX_RECEIVED, MAX_SENT};
 use lanward::system::ubus::{call_once, Bus, Call, CallError, Client, Incoming, Kind, Method, Object, Status};
 use lanward_rig::broker::Tested;
+use lanward_rig::report_line;
 use serde_json::{json, Map, Value};
 use std::future::Future;
 use std::io::{Read, Write};
@@ -1065,7 +1066,7 @@ fn descriptors_do_not_pile_up() {
 #[test]
 fn the_real_tool_understands_us() {
     let Some(tool) = std::env::var_os("LANWARD_UBUS") else {
-        eprintln!("skipped: LANWARD_UBUS names no ubus tool");
+        report_line::not_asked("the real ubus tool", "LANWARD_UBUS does not name it");
         return;
     };
     served(move |path| {

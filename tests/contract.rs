@@ -6,7 +6,8 @@ use std::fs;
 use std::path::Path;
 
 fn file(name: &str) -> String {
-    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name))
+        .unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
 #[test]
@@ -14,10 +15,19 @@ fn both_readmes_name_every_option_and_every_method() {
     for readme in ["README.md", "README.ja.md"] {
         let text = file(readme);
         for option in config::OPTIONS {
-            assert!(text.contains(&format!("`{}`", option.name)), "{readme} does not name {}.{}", option.system.word(), option.name);
+            assert!(
+                text.contains(&format!("`{}`", option.name)),
+                "{readme} does not name {}.{}",
+                option.system.word(),
+                option.name
+            );
         }
         for method in METHODS {
-            assert!(text.contains(&format!("`{}`", method.name)), "{readme} does not name the method {}", method.name);
+            assert!(
+                text.contains(&format!("`{}`", method.name)),
+                "{readme} does not name the method {}",
+                method.name
+            );
         }
     }
 }

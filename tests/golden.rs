@@ -9,6 +9,7 @@
 
 use lanward::system::nftables::{Nftables, Verdict};
 use lanward::{config, network, nft, policy, ruleset, uci};
+use lanward_rig::report_line;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
@@ -48,10 +49,16 @@ struct Outcome {
 fn outcome(given: &BTreeMap<String, String>) -> Outcome {
     let recorded = |name: &str| fs::read_to_string(root().join("openwrt").join(name)).unwrap();
     let package = |name: &str| {
-        let text = given.get(name).cloned().unwrap_or_else(|| recorded(&format!("{name}.uci")));
+        let text = given
+            .get(name)
+            .cloned()
+            .unwrap_or_else(|| recorded(&format!("{name}.uci")));
         uci::parse(text.as_bytes()).unwrap_or_else(|error| panic!("{name}: {error:?}"))
     };
-    let netifd = given.get("netifd").cloned().unwrap_or_else(|| recorded("network.interface.dump.json"));
+    let netifd = given
+        .get("netifd")
+        .cloned()
+        .unwrap_or_else(|| recorded("network.interface.dump.json"));
     let netifd = serde_json::from_str(&netifd).unwrap_or_else(|error| panic!("netifd: {error}"));
     let (firewall, network_file) = (package("firewall"), package("network"));
 
@@ -67,7 +74,11 @@ fn outcome(given: &BTreeMap<String, String>) -> Outcome {
     let compiled = policy::compile(&config, &network, zone, now);
     problems.extend(compiled.problems);
     let on = config.lan_only.enabled || config.lan_only.observe;
-    Outcome { table: ruleset::lay_out(&compiled.policy, on), problems, warnings: compiled.warnings }
+    Outcome {
+        table: ruleset::lay_out(&compiled.policy, on),
+        problems,
+        warnings: compiled.warnings,
+    }
 }
 
 /// The three expected blocks, as they are.
@@ -79,13 +90,21 @@ fn results(given: &BTreeMap<String, String>) -> BTreeMap<&'static str, String> {
         let _ = writeln!(listed, "{}: {}{goes_on}", problem.option, problem.message);
     }
     let warnings = outcome.warnings.iter().map(|warning| format!("{warning}\n")).collect();
-    BTreeMap::from([("problems", listed), ("script", nft::text::script(&outcome.table)), ("warnings", warnings)])
+    BTreeMap::from([
+        ("problems", listed),
+        ("script", nft::text::script(&outcome.table)),
+        ("warnings", warnings),
+    ])
 }
 
 fn cases() -> Vec<PathBuf> {
     let mut cases = Vec::new();
     for system in fs::read_dir(root().join("golden")).unwrap() {
-        cases.extend(fs::read_dir(system.unwrap().path()).unwrap().map(|case| case.unwrap().path()));
+        cases.extend(
+            fs::read_dir(system.unwrap().path())
+                .unwrap()
+                .map(|case| case.unwrap().path()),
+        );
     }
     cases.sort();
     assert!(!cases.is_empty());
@@ -100,8 +119,10 @@ fn every_case_gives_what_it_expects() {
         let text = fs::read_to_string(&path).unwrap();
         let given = blocks(&text);
         let results = results(&given);
-        let expected: BTreeMap<&str, String> =
-            results.keys().map(|name| (*name, given.get(*name).cloned().unwrap_or_default())).collect();
+        let expected: BTreeMap<&str, String> = results
+            .keys()
+            .map(|name| (*name, given.get(*name).cloned().unwrap_or_default()))
+            .collect();
         if results == expected {
             continue;
         }
@@ -115,7 +136,11 @@ fn every_case_gives_what_it_expects() {
         }
         for (name, result) in &results {
             if expected[name] != *result {
-                wrong.push(format!("{}: {name}\n--- expected\n{}--- is\n{result}", path.display(), expected[name]));
+                wrong.push(format!(
+                    "{}: {name}\n--- expected\n{}--- is\n{result}",
+                    path.display(),
+                    expected[name]
+                ));
             }
         }
     }
@@ -124,18 +149,24 @@ fn every_case_gives_what_it_expects() {
 
 /// Whether the real nft can be asked, in a network namespace of its own. If not, says so.
 fn nft_is_there() -> bool {
-    let works = Command::new("unshare").args(["-n", "nft", "list", "ruleset"]).stderr(Stdio::null()).status();
+    let works = Command::new("unshare")
+        .args(["-n", "nft", "list", "ruleset"])
+        .stderr(Stdio::null())
+        .status();
     if works.is_ok_and(|status| status.success()) {
         return true;
     }
-    assert!(std::env::var_os("CI").is_none(), "nft or root is missing");
-    eprintln!("SKIP: goldens beside the real nft: nft or root is missing");
+    report_line::skip("goldens beside the real nft", "nft or root is missing");
     false
 }
 
 fn nft_output(arguments: &[&str]) -> String {
     let output = Command::new("nft").args(arguments).env("TZ", "UTC").output().unwrap();
-    assert!(output.status.success(), "nft {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "nft {arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     String::from_utf8(output.stdout).unwrap()
 }
 

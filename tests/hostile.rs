@@ -22,11 +22,13 @@ fn within(patience: Duration, mut holds: impl FnMut() -> bool) -> bool {
 }
 
 fn is_kept_in(home: &Home) -> bool {
-    FAMILIES.iter().all(|family| !home.house.way_out(*family).arrives(50000))
+    FAMILIES
+        .iter()
+        .all(|family| !home.house.way_out(*family).arrives(50000))
 }
 
-/// First the user excepts the host `lan2` by its MAC. Then somebody on the WAN's own segment sends one packet from that MAC, with the
-/// source address of `lan`. Now `lan` must not count as excepted: nothing gets in to it through its UPnP mapping.
+/// The user excepts the host `lan2` by its MAC. Somebody on the WAN's own segment sends one packet from that MAC, with the
+/// source address of `lan`. Then `lan` must not count as excepted: nothing gets in to it through its UPnP mapping.
 #[test]
 fn a_neighbour_on_the_wan_cannot_make_a_host_an_excepted_one() {
     let config = switched_on(&format!("list except_host '{LAN2_MAC}'"));
@@ -38,13 +40,17 @@ fn a_neighbour_on_the_wan_cannot_make_a_host_an_excepted_one() {
     assert_eq!(way.source_port(50001).udp(MAPPED_PORT), Fate::Lost);
     let line = internet.must("ip", &["-br", "link", "show", "to-wan0"], "");
     let own_mac = line.split_whitespace().nth(2).expect("a MAC").to_owned();
-    internet.ip(&format!("link set to-wan0 address {LAN2_MAC}\naddr add 192.168.77.100/32 dev lo\n"));
+    internet.ip(&format!(
+        "link set to-wan0 address {LAN2_MAC}\naddr add 192.168.77.100/32 dev lo\n"
+    ));
     let forger = internet.udp("192.168.77.100:9999".parse().expect("an address"));
     let router = SocketAddr::new(home.house.router_address("wan", Family::V4), 9);
     for _ in 0..3 {
         forger.send_to(b"x", router).expect("sent");
     }
-    internet.ip(&format!("addr del 192.168.77.100/32 dev lo\nlink set to-wan0 address {own_mac}\n"));
+    internet.ip(&format!(
+        "addr del 192.168.77.100/32 dev lo\nlink set to-wan0 address {own_mac}\n"
+    ));
     let way = home.house.way_in(Family::V4);
     assert_eq!(way.source_port(50002).udp(MAPPED_PORT), Fate::Lost);
 }
@@ -56,7 +62,9 @@ fn fragments_and_untracked_packets_do_not_get_out() {
     };
     let (lan, internet) = (home.house.host("lan"), home.house.host("internet"));
     for notrack in ["", "-300", "-500"] {
-        home.house.router().nft("add table inet foreign\ndelete table inet foreign\n");
+        home.house
+            .router()
+            .nft("add table inet foreign\ndelete table inet foreign\n");
         if !notrack.is_empty() {
             home.house.router().nft(&format!(
                 "table inet foreign {{ chain c {{ type filter hook prerouting priority {notrack}; meta l4proto udp notrack; }}; }}\n"
@@ -65,14 +73,19 @@ fn fragments_and_untracked_packets_do_not_get_out() {
         for family in FAMILIES {
             for (port, arrives) in [(30000, notrack.is_empty()), (50000, false)] {
                 let receiver = internet.namespace.udp(internet.socket(family, port));
-                receiver.set_read_timeout(Some(Duration::from_millis(300))).expect("a timeout");
+                receiver
+                    .set_read_timeout(Some(Duration::from_millis(300)))
+                    .expect("a timeout");
                 let sender = lan.namespace.udp(lan.socket(family, 0));
                 for _ in 0..3 {
                     sender.send_to(&[7; 4000], internet.socket(family, port)).expect("sent");
                 }
                 let got = receiver.recv(&mut [0; 5000]).is_ok();
                 // (Untracked packets are not masqueraded: what is below the range may or may not find its way.)
-                assert!(got == arrives || (got && port < 40000), "{family:?} {port} notrack {notrack}: {got}");
+                assert!(
+                    got == arrives || (got && port < 40000),
+                    "{family:?} {port} notrack {notrack}: {got}"
+                );
             }
         }
     }
@@ -115,27 +128,36 @@ fn the_run_directory_may_be_in_any_state() {
     let run = home.house.directory().join("run");
     fs::remove_dir_all(&run).expect("removed");
     home.reload(&switched_on("option level 'strict'"));
-    assert!(within(Duration::from_secs(2), || run.join("ruleset.nft").exists()), "it is made again");
+    assert!(
+        within(Duration::from_secs(2), || run.join("ruleset.nft").exists()),
+        "it is made again"
+    );
     home.daemon.kill9();
     fs::remove_dir_all(&run).expect("removed");
     fs::write(&run, "a file").expect("written");
     home.house.router().nft("delete table inet lanward\n");
     home.daemon.start_again().expect("the switch does not depend on it");
     assert!(is_kept_in(&home));
-    assert!(home.daemon.logs("script for the firewall's include", Duration::from_secs(2)));
+    assert!(home
+        .daemon
+        .logs("script for the firewall's include", Duration::from_secs(2)));
 }
 
 #[test]
 fn a_configuration_file_of_any_kind_is_answered() {
+    type Make = fn(&std::path::Path);
     let Some(home) = Home::start("odd files", House::plan(), &switched_on("")) else {
         return;
     };
     let path = home.house.config_dir().join("lanward");
-    type Make = fn(&std::path::Path);
     let make: [(&str, Make); 4] = [
-        ("a pipe", |path| nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRUSR).expect("a pipe")),
+        ("a pipe", |path| {
+            nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRUSR).expect("a pipe");
+        }),
         ("a directory", |path| fs::create_dir(path).expect("a directory")),
-        ("endless", |path| std::os::unix::fs::symlink("/dev/zero", path).expect("a link")),
+        ("endless", |path| {
+            std::os::unix::fs::symlink("/dev/zero", path).expect("a link");
+        }),
         ("a loop", |path| std::os::unix::fs::symlink(path, path).expect("a link")),
     ];
     for (what, make) in make {
@@ -149,4 +171,27 @@ fn a_configuration_file_of_any_kind_is_answered() {
     }
     let _ = fs::remove_file(&path);
     assert_eq!(home.reload(&switched_on(""))["applied"], json!(true));
+}
+
+#[test]
+fn print_names_every_file_that_it_could_not_read() {
+    let directory = std::env::temp_dir().join(format!("lanward-print-{}", std::process::id()));
+    fs::create_dir_all(&directory).expect("a directory");
+    for file in ["lanward", "firewall", "network"] {
+        for name in ["lanward", "firewall", "network"] {
+            fs::write(directory.join(name), if name == file { "config zone '" } else { "" }).expect("written");
+        }
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_lanward"))
+            .args(["print", "--config-dir"])
+            .arg(&directory)
+            .output()
+            .expect("it runs");
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            complaint.contains(&format!("{file}: ")) && complaint.contains("never closed"),
+            "{file}: {complaint}"
+        );
+        assert_eq!(output.status.code(), Some(3), "{file}");
+    }
+    fs::remove_dir_all(directory).expect("removed");
 }

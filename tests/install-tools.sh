@@ -4,17 +4,33 @@
 set -eu
 
 missing=
-need() { # PROGRAM PACKAGE
-	command -v "$1" >/dev/null 2>&1 || missing="$missing $2"
+need() { # PACKAGE COMMAND...: the package is there where the command succeeds
+	package=$1
+	shift
+	"$@" >/dev/null 2>&1 || missing="$missing $package"
+}
+any() { # FILE...: what a pattern has become
+	[ -e "$1" ]
 }
 
 # Debian's /usr/sbin is not in everybody's PATH.
 PATH="$PATH:/usr/sbin:/sbin"
-need ip iproute2
-need nft nftables
-need conntrack conntrack
-need shellcheck shellcheck
-need cc gcc
+need iproute2 command -v ip
+need nftables command -v nft
+need conntrack command -v conntrack
+need util-linux command -v unshare
+need shellcheck command -v shellcheck
+# Local time as the C library and Python know it.
+need python3 python3 -c 'import zoneinfo'
+need tzdata test -e /usr/share/zoneinfo/Pacific/Kiritimati
+# libubox and libuci are built from their C code, to be asked what they make of the same input.
+need gcc command -v cc
+need libc6-dev test -e /usr/include/stdlib.h
+need cmake command -v cmake
+need make command -v make
+need pkg-config command -v pkg-config
+need libjson-c-dev test -e /usr/include/json-c/json.h
+need libclang-dev any /usr/lib/llvm-*/lib/libclang.so
 [ -n "$missing" ] || exit 0
 
 if ! command -v apt-get >/dev/null 2>&1; then

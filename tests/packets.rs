@@ -1,6 +1,7 @@
 //! What is promised, asked with packets: did it arrive? Each test has a house of its own out of network namespaces, with the daemon in
 //! its router.
 
+use lanward::config::{Arity, System, OPTIONS};
 use lanward_rig::flood::{Arrivals, Rate};
 use lanward_rig::home::{switched_off, switched_on, Home, Switch};
 use lanward_rig::house::{Family, House, FAMILIES, MAPPED_PORT, REDIRECTED_PORT, ROUTER_PORT};
@@ -475,6 +476,60 @@ fn stopping_the_daemon_keeps_the_drop() {
 }
 
 #[test]
+fn a_hang_up_has_the_configuration_read() {
+    let Some(home) = Home::start("SIGHUP", House::plan(), &switched_off("")) else {
+        return;
+    };
+    home.house.configure(&switched_on(""));
+    assert_eq!(
+        home.house.way_out(Family::V4).udp(50000),
+        Fate::Answered,
+        "nobody said so yet"
+    );
+    home.daemon.hang_up();
+    within(Duration::from_secs(5), || {
+        home.house.way_out(Family::V4).udp(50000) == Fate::Lost
+    })
+    .expect("it reads the file");
+    home.house.configure(&switched_on("option level 'sead'"));
+    home.daemon.hang_up();
+    assert!(
+        home.daemon.logs("lanward.lan_only.level", Duration::from_secs(5)),
+        "the problem is named"
+    );
+    assert_eq!(
+        home.house.way_out(Family::V4).udp(50000),
+        Fate::Lost,
+        "and what was applied stays"
+    );
+}
+
+#[test]
+fn an_idle_daemon_is_not_woken() {
+    const WATCHED: Duration = Duration::from_secs(10);
+    for config in [
+        switched_off(""),
+        switched_on("list host '02:00:00:00:77:64'\noption start '22:00'\noption stop '07:00'"),
+    ] {
+        let Some(home) = Home::start("idle", House::plan(), &config) else {
+            return;
+        };
+        // What a start leaves to be done is over when nothing happens for a while.
+        let quiet = || {
+            let before = home.daemon.voluntary_switches();
+            std::thread::sleep(Duration::from_secs(2));
+            home.daemon.voluntary_switches() == before
+        };
+        within(Duration::from_secs(20), quiet).expect("it comes to rest");
+        let before = home.daemon.voluntary_switches();
+        std::thread::sleep(WATCHED);
+        let woken = home.daemon.voluntary_switches() - before;
+        figure("idle", &format!("woken {woken} times in {WATCHED:?}"));
+        assert!(woken <= 1, "woken {woken} times in {WATCHED:?}");
+    }
+}
+
+#[test]
 fn a_flushed_ruleset_is_put_back_within_a_second() {
     let Some(home) = Home::start("flush ruleset", House::plan(), &switched_on("")) else {
         return;
@@ -705,4 +760,51 @@ fn the_switch_is_written_down_only_when_asked_and_nothing_else_changes() {
     home.daemon.must("reload", &json!({}));
     assert_eq!(home.house.way_out(Family::V4).udp(50000), Fate::Lost);
     assert_eq!(home.house.way_out(Family::V4).udp(50005), Fate::Answered);
+}
+
+/// Every option of the table is wrong once, in the file of a daemon that runs: each time the problem names it, and nothing that
+/// worked stops.
+#[test]
+fn a_wrong_value_in_any_option_is_named_and_stops_nothing() {
+    let Some(home) = Home::start("wrong options", House::plan(), &switched_on("")) else {
+        return;
+    };
+    let way = home.house.way_out(Family::V4);
+    let mut restricting = 0;
+    for spec in OPTIONS {
+        let name = if spec.system.is_single() {
+            spec.system.word()
+        } else {
+            "any"
+        };
+        let keyword = if spec.arity == Arity::Many { "list" } else { "option" };
+        let wrong = format!(
+            "config {} '{name}'\n\t{keyword} {} '?!'\n",
+            spec.system.word(),
+            spec.name
+        );
+        let config = match spec.system {
+            System::LanOnly if spec.name == "enabled" => wrong,
+            System::LanOnly => switched_on(&format!("{keyword} {} '?!'", spec.name)),
+            _ => switched_on("") + &wrong,
+        };
+        let answer = home.reload(&config);
+        let place = format!("lanward.{name}.{}", spec.name);
+        let problems = answer["problems"].as_array().expect("a list of problems");
+        let named = problems.iter().any(|problem| {
+            problem["option"] == place && problem["message"].as_str().is_some_and(|text| text.contains("'?!'"))
+        });
+        assert!(named, "{place}: {answer}");
+        let refused = spec.restricts && answer["applied"] == json!(false);
+        let goes_on = !spec.restricts && problems.iter().all(|problem| problem["option"] != "lanward");
+        assert!(refused || goes_on, "{place}: {answer}");
+        restricting += u32::from(refused);
+        assert!(!home.daemon.ended(), "{place} ended the daemon");
+        assert_eq!(home.daemon.lan_only()["enforced"], true, "{place}");
+    }
+    assert!(restricting > 20, "{restricting} options restrict");
+    assert_eq!(way.udp(50000), Fate::Lost, "still dropped");
+    let answer = home.reload(&switched_off(""));
+    assert_eq!(answer["applied"], true, "{answer}");
+    assert_eq!(way.udp(50000), Fate::Answered, "and still to be switched");
 }

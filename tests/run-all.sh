@@ -1,47 +1,104 @@
 #!/usr/bin/env bash
-# Runs every check one after the other, says how long each took, and at the end what was measured, skipped and failed.
-# Called by `make test`.
+# Runs every check one after the other and says how long each took; at its end what was measured and what was skipped and why, and as its
+# last line how many checks passed and failed. Called by `make test`. What a part prints is shown if it fails.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
+exec </dev/null
 
-LANWARD_TEST_NOTES=$(mktemp)
-export LANWARD_TEST_NOTES
-trap 'rm -f "$LANWARD_TEST_NOTES"' EXIT
-failed=()
-
-# The packet tests wait more than they compute: more of them at once than there are processors.
-threads=6
-# As many as are promised; a single run of the test does fewer.
+# As many reloads as are promised, and more cases of the properties; a single run of a test does fewer.
 export LANWARD_RELOADS=${LANWARD_RELOADS:-1000}
+export PROPTEST_CASES=${PROPTEST_CASES:-1024}
+# A part that hangs ends with an error.
+patience=1200
+
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+export LANWARD_TEST_NOTES=$scratch/notes
+: >"$LANWARD_TEST_NOTES"
+passed=0
+failed=0
+failures=()
+
+# How many tests passed and failed, from what cargo test or cargo-nextest prints.
+count() { # LOG
+	sed 's/\x1b\[[0-9;]*m//g' "$1" | awk '
+		/^test result: / { passed += $4; failed += $6 }
+		/^ *Summary \[/ { for (i = 2; i <= NF; i++) { if ($i ~ /^passed/) passed += $(i - 1); if ($i ~ /^failed/) failed += $(i - 1) } }
+		END { print passed + 0, failed + 0 }'
+}
 
 part() { # NAME COMMAND...
-	local name=$1 began=$SECONDS
+	local name=$1 began=$SECONDS good bad status=0
 	shift
-	echo "== $name"
-	if "$@"; then
-		echo "== $name: passed in $((SECONDS - began)) s"
+	printf '%-14s ' "$name"
+	timeout --kill-after=10 $patience "$@" >"$scratch/log" 2>&1 || status=$?
+	read -r good bad <<<"$(count "$scratch/log")"
+	# What is no set of tests counts as one check, and so does what failed before any test was run.
+	if [ "$status" = 0 ] && [ "$good" = 0 ]; then good=1; fi
+	if [ "$status" != 0 ] && [ "$bad" = 0 ]; then bad=1; fi
+	passed=$((passed + good))
+	failed=$((failed + bad))
+	printf '%4s s  %s passed' $((SECONDS - began)) "$good"
+	if [ "$status" = 0 ]; then
+		echo
+		return
+	fi
+	[ "$status" = 124 ] && echo "not done after $patience s" >>"$scratch/log"
+	echo ", $bad FAILED (status $status):"
+	sed 's/^/    /' "$scratch/log"
+	failures+=("$name")
+}
+
+tests() { # NAME THREADS ARGUMENT...
+	local name=$1 threads=$2
+	shift 2
+	if [ -n "$nextest" ]; then
+		part "$name" cargo nextest run --workspace "$@" --no-fail-fast --test-threads "$threads" \
+			--status-level fail --final-status-level fail --show-progress none
 	else
-		echo "== $name: FAILED after $((SECONDS - began)) s"
-		failed+=("$name")
+		part "$name" cargo test --workspace "$@" --no-fail-fast --quiet -- --test-threads "$threads"
 	fi
 }
 
-tests() {
-	if cargo nextest --version >/dev/null 2>&1; then
-		cargo nextest run --workspace --test-threads $threads --status-level fail --final-status-level fail --show-progress none && cargo test --workspace --doc --quiet
-	else
-		cargo test --workspace --quiet -- --test-threads $threads
-	fi
+nextest=
+if cargo nextest --version >/dev/null 2>&1; then nextest=yes; fi
+processors=$(nproc)
+
+finish() {
+	echo
+	sort -u "$LANWARD_TEST_NOTES"
+	echo
+	[ "$failed" = 0 ] || echo "FAILED: ${failures[*]}"
+	echo "took $SECONDS s"
+	echo "$passed passed, $failed failed"
+	[ "$failed" = 0 ]
+	exit
 }
 
 part 'lint' make --no-print-directory lint
 part 'build' cargo build --workspace --all-targets --quiet
-part 'tests' tests
-
-echo
-sort -u "$LANWARD_TEST_NOTES"
-if [ "${#failed[@]}" -gt 0 ]; then
-	echo "FAILED after $SECONDS s: ${failed[*]}"
-	exit 1
+# Nothing that comes later could be run.
+case ${failures[*]-} in *build*) finish ;; esac
+tests 'units' "$processors" --lib
+# tests/netifd.rs and tests/probes.rs are the rig's own, tests/blobmsg.rs and tests/uci.rs the oracles'.
+for file in tests/*.rs tests/rig/tests/*.rs tests/oracles/tests/*.rs; do
+	name=$(basename "$file" .rs)
+	case $file in
+	# Their tests wait more than they compute: more of them at once than there are processors.
+	tests/packets.rs | tests/hostile.rs) tests "$name" 6 --test "$name" ;;
+	tests/rig/*) tests "rig $name" "$processors" --test "$name" ;;
+	tests/oracles/*) tests "oracle $name" "$processors" --test "$name" ;;
+	*) tests "$name" "$processors" --test "$name" ;;
+	esac
+done
+# What tests/fuzz.rs did for a moment, a little longer and led by coverage.
+if cargo +nightly fuzz --version >/dev/null 2>&1; then
+	for target in fuzz/fuzz_targets/*.rs; do
+		name=$(basename "$target" .rs)
+		part "fuzz $name" cargo +nightly fuzz run "$name" -- -max_total_time=10
+	done
+else
+	echo 'NOT ASKED cargo-fuzz: it is not installed, or there is no nightly compiler; tests/fuzz.rs ran the same targets' >>"$LANWARD_TEST_NOTES"
 fi
-echo "passed in $SECONDS s"
+part 'demo' target/debug/demo
+finish

@@ -22,10 +22,16 @@ impl State {
 
     fn begin(&mut self, id: CallId, method: &str, arguments: &Map<String, Value>) -> Vec<Action> {
         match method {
-            "status" => vec![Action::Read { call: id, reply: Reply::Status }],
+            "status" => vec![Action::Read {
+                call: id,
+                reply: Reply::Status,
+            }],
             "lan_only" => self.call_lan_only(id, arguments),
             "pause" => self.call_pause(id, arguments),
-            "resume" => vec![Action::Pause { seconds: 0, call: Some(id) }],
+            "resume" => vec![Action::Pause {
+                seconds: 0,
+                call: Some(id),
+            }],
             "check" => vec![Action::Diagnose { call: id }],
             "reload" => vec![Action::ReadConfig(Some(id))],
             _ => vec![Action::Answer(id, Err(Status::MethodNotFound))],
@@ -37,8 +43,15 @@ impl State {
             return vec![Action::Answer(id, Err(Status::InvalidArgument))];
         };
         let persist = arguments.get("persist").and_then(Value::as_bool).unwrap_or(true);
-        let then = Then { call: Some(id), turned: Some(Turned { on, persist }), error: None };
-        vec![Action::Switch { element: on || self.config.lan_only.observe, then }]
+        let then = Then {
+            call: Some(id),
+            turned: Some(Turned { on, persist }),
+            error: None,
+        };
+        vec![Action::Switch {
+            element: on || self.config.lan_only.observe,
+            then,
+        }]
     }
 
     fn call_pause(&mut self, id: CallId, arguments: &Map<String, Value>) -> Vec<Action> {
@@ -48,25 +61,40 @@ impl State {
         let error = match minutes {
             1..=LONGEST_PAUSE_MINUTES if self.on() => {
                 let seconds = u32::try_from(minutes.saturating_mul(60)).unwrap_or(u32::MAX);
-                return vec![Action::Pause { seconds, call: Some(id) }];
+                return vec![Action::Pause {
+                    seconds,
+                    call: Some(id),
+                }];
             }
             1..=LONGEST_PAUSE_MINUTES => "LAN-only is off: there is nothing to pause".to_string(),
             _ => format!("minutes: {minutes} is not between 1 and {LONGEST_PAUSE_MINUTES}"),
         };
-        vec![Action::Read { call: id, reply: Reply::LanOnly(Some(error)) }]
+        vec![Action::Read {
+            call: id,
+            reply: Reply::LanOnly(Some(error)),
+        }]
     }
 
     /// The switch's element is in or out. If the kernel refused it, the table as a whole is wanted with it.
     pub(super) fn switched(&mut self, result: Result<(), String>, then: Then, now: Now) -> Vec<Action> {
         let Some(turned) = then.turned else { return Vec::new() };
-        self.pause_until = None;
+        let was_paused = self.pause_until.take().is_some();
         // Until the file says so, too, this is what makes it last.
-        self.unsaved = Some(Override { on: turned.on, configured: self.config.lan_only.enabled })
-            .filter(|unsaved| unsaved.on != unsaved.configured);
+        self.unsaved = Some(Override {
+            on: turned.on,
+            configured: self.config.lan_only.enabled,
+        })
+        .filter(|unsaved| unsaved.on != unsaved.configured);
         self.lay_out();
         let mut actions = Vec::new();
+        if was_paused {
+            actions.push(Action::Notify("pause", json!({ "seconds": 0 })));
+        }
         if let Err(error) = result {
-            actions.push(Action::Log(Level::Warn, format!("switch: {error}; applying the whole table")));
+            actions.push(Action::Log(
+                Level::Warn,
+                format!("switch: {error}; applying the whole table"),
+            ));
             self.kernel = Kernel::Lost;
             actions.extend(self.wanted.clone().map(Action::Apply));
         }
@@ -82,7 +110,11 @@ impl State {
         let mut actions = Vec::new();
         match result {
             Ok(flows) => {
-                self.flows_cut = if then.turned.is_some() { *flows } else { self.flows_cut.saturating_add(*flows) };
+                self.flows_cut = if then.turned.is_some() {
+                    *flows
+                } else {
+                    self.flows_cut.saturating_add(*flows)
+                };
                 if *flows > 0 {
                     actions.push(Action::Log(Level::Info, format!("{flows} running flows ended")));
                 }
@@ -129,16 +161,30 @@ impl State {
     fn settle(&mut self, then: Then) -> Vec<Action> {
         let mut actions = Vec::new();
         if let Some(turned) = then.turned {
-            let saved = if self.unsaved.is_some() { "until the router restarts" } else { "saved" };
+            let saved = if self.unsaved.is_some() {
+                "until the router restarts"
+            } else {
+                "saved"
+            };
             let word = if turned.on { "on" } else { "off" };
-            actions.push(Action::Log(Level::Info, format!("LAN-only remote desktop: {word} ({saved})")));
+            actions.push(Action::Log(
+                Level::Info,
+                format!("LAN-only remote desktop: {word} ({saved})"),
+            ));
             let data = json!({ "enabled": turned.on, "persist": self.unsaved.is_none(), "flows_cut": self.flows_cut });
             actions.push(Action::Notify("lan_only", data));
             actions.push(Action::WriteRunState(self.unsaved.map(Override::encode)));
-            actions.extend(self.wanted.as_ref().map(|wanted| Action::WriteScript(Rc::clone(wanted))));
+            actions.extend(
+                self.wanted
+                    .as_ref()
+                    .map(|wanted| Action::WriteScript(Rc::clone(wanted))),
+            );
         }
         if let Some(call) = then.call {
-            actions.push(Action::Read { call, reply: Reply::LanOnly(then.error) });
+            actions.push(Action::Read {
+                call,
+                reply: Reply::LanOnly(then.error),
+            });
         }
         actions
     }
@@ -169,7 +215,10 @@ impl State {
             }
         };
         if let Some(call) = call {
-            actions.push(Action::Read { call, reply: Reply::LanOnly(error) });
+            actions.push(Action::Read {
+                call,
+                reply: Reply::LanOnly(error),
+            });
         }
         actions
     }
@@ -180,16 +229,28 @@ impl State {
             0 => "pause over: LAN-only holds again".to_string(),
             seconds => format!("paused for {seconds} seconds"),
         };
-        let mut actions = vec![Action::Log(Level::Info, line), Action::Notify("pause", json!({ "seconds": seconds }))];
+        let mut actions = vec![
+            Action::Log(Level::Info, line),
+            Action::Notify("pause", json!({ "seconds": seconds })),
+        ];
         actions.extend(self.cut_action(now, Then::default()));
         actions
     }
 
     /// The kernel was read for somebody.
-    pub(super) fn read(&mut self, result: Result<Reading, String>, call: CallId, reply: Reply, now: Now) -> Vec<Action> {
+    pub(super) fn read(
+        &mut self,
+        result: Result<Reading, String>,
+        call: CallId,
+        reply: Reply,
+        now: Now,
+    ) -> Vec<Action> {
         let (reading, error) = match result {
             Ok(reading) => (reading, None),
-            Err(error) => (Reading::default(), Some(format!("the kernel's table cannot be read: {error}"))),
+            Err(error) => (
+                Reading::default(),
+                Some(format!("the kernel's table cannot be read: {error}")),
+            ),
         };
         self.adopt(&reading, now);
         if !reading.present && self.kernel == Kernel::Holds {

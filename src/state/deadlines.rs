@@ -14,6 +14,9 @@ const SURVEY_RETRY: u64 = 5_000;
 /// `fw4 restart` makes two transactions at once; a table that is gone must be back within a second.
 const VERIFY_QUIET: u64 = 20;
 const VERIFY_LATEST: u64 = 100;
+/// Some programs change nftables all the time (dnsmasq with `nftset`, at every name it resolves): the table is not read more often than
+/// this for them, and still is back within a second.
+const VERIFY_SPACING: u64 = 600;
 /// While there is a schedule, the wall clock is looked at this often, since it may jump (NTP on a router without a battery).
 const SCHEDULE_LOOK: u64 = 60_000;
 /// The kernel's timer counts in jiffies; look after it has surely fired.
@@ -23,6 +26,8 @@ const PAUSE_SLACK: u64 = 100;
 pub(super) struct Deadlines {
     survey: Option<Debounce>,
     verify: Option<Debounce>,
+    /// When it was done last because of another program.
+    verified: Option<u64>,
     retry: Option<u64>,
     schedule: Option<u64>,
     /// Whether the schedule said so when it was looked at last.
@@ -40,7 +45,10 @@ struct Debounce {
 impl Debounce {
     fn again(known: Option<Self>, now: u64, quiet: u64, latest: u64) -> Self {
         let latest = known.map_or(now.saturating_add(latest), |known| known.latest);
-        Self { quiet: now.saturating_add(quiet), latest }
+        Self {
+            quiet: now.saturating_add(quiet),
+            latest,
+        }
     }
 
     fn due(self) -> u64 {
@@ -55,11 +63,19 @@ impl Deadlines {
 
     pub(super) fn survey_again(&mut self, now: u64) {
         let due = now.saturating_add(SURVEY_RETRY);
-        self.survey.get_or_insert(Debounce { quiet: due, latest: due });
+        self.survey.get_or_insert(Debounce {
+            quiet: due,
+            latest: due,
+        });
     }
 
     pub(super) fn verify_soon(&mut self, now: u64) {
-        self.verify = Some(Debounce::again(self.verify, now, VERIFY_QUIET, VERIFY_LATEST));
+        let Debounce { quiet, latest } = Debounce::again(self.verify, now, VERIFY_QUIET, VERIFY_LATEST);
+        let earliest = self.verified.map_or(0, |last| last.saturating_add(VERIFY_SPACING));
+        self.verify = Some(Debounce {
+            quiet: quiet.max(earliest),
+            latest: latest.max(earliest),
+        });
     }
 
     pub(super) fn retry_in(&mut self, now: u64, milliseconds: u64) {
@@ -90,7 +106,10 @@ impl State {
             self.deadlines.out_of_hours = false;
             return;
         }
-        let edges = self.off_hours().iter().flat_map(|window| [window.from, window.to.saturating_add(1)]);
+        let edges = self
+            .off_hours()
+            .iter()
+            .flat_map(|window| [window.from, window.to.saturating_add(1)]);
         let edge = edges.filter(|edge| *edge > now.unix).min().unwrap_or(u64::MAX);
         let wait = (edge.saturating_sub(now.unix)).saturating_mul(1000).min(SCHEDULE_LOOK);
         self.deadlines.schedule = Some(now.monotonic.saturating_add(wait));
@@ -114,7 +133,10 @@ impl State {
     pub(super) fn deadline(&mut self, now: Now) -> Vec<Action> {
         let mut actions = Vec::new();
         let time = now.monotonic;
-        if self.pause_until.is_some_and(|end| end.saturating_add(PAUSE_SLACK) <= time) {
+        if self
+            .pause_until
+            .is_some_and(|end| end.saturating_add(PAUSE_SLACK) <= time)
+        {
             self.pause_until = None;
             actions.extend(self.tell_pause(0, now));
         }
@@ -123,6 +145,7 @@ impl State {
         }
         let retry = take_due(&mut self.deadlines.retry, |due| due, time);
         if take_due(&mut self.deadlines.verify, Debounce::due, time) || retry {
+            self.deadlines.verified = Some(time);
             actions.extend(self.wanted.as_ref().map(|wanted| Action::Verify(Rc::clone(wanted))));
         }
         if take_due(&mut self.deadlines.survey, Debounce::due, time) {

@@ -1,7 +1,8 @@
 //! Scripts of (time, event) → actions on a virtual clock. The kernel, the files and the bus are played by [`Play`].
 
 use super::*;
-use crate::event::Reply;
+use crate::event::{Reading, Reply, Verified};
+use crate::system::nftables::{Counter, Verdict};
 use crate::system::ubus::Status;
 use serde_json::Map;
 
@@ -47,7 +48,10 @@ impl Play {
     pub(super) fn new(lanward: &str) -> Self {
         Self {
             state: State::default(),
-            now: Now { monotonic: 0, unix: 1_795_608_000 },
+            now: Now {
+                monotonic: 0,
+                unix: 1_795_608_000,
+            },
             lanward: lanward.into(),
             firewall: LAN.into(),
             run_state: None,
@@ -109,14 +113,28 @@ impl Play {
     }
 
     pub(super) fn call(&mut self, method: &str, arguments: Value) -> Value {
-        let Value::Object(arguments) = arguments else { panic!("{arguments} is no table") };
-        self.event(Event::Call { id: caller(), method: method.into(), arguments });
+        let Value::Object(arguments) = arguments else {
+            panic!("{arguments} is no table")
+        };
+        self.event(Event::Call {
+            id: caller(),
+            method: method.into(),
+            arguments,
+        });
         self.answers.pop().expect("an answer").expect("a status of 0")
     }
 
     pub(super) fn reading(&self) -> Reading {
-        let left = self.pause_ends.and_then(|end| end.checked_sub(self.now.monotonic)).filter(|left| *left > 0);
-        Reading { present: self.table.is_some(), on: self.on, paused: left, ..Reading::default() }
+        let left = self
+            .pause_ends
+            .and_then(|end| end.checked_sub(self.now.monotonic))
+            .filter(|left| *left > 0);
+        Reading {
+            present: self.table.is_some(),
+            on: self.on,
+            paused: left,
+            ..Reading::default()
+        }
     }
 
     /// What another program does with `nft flush ruleset`.
@@ -148,8 +166,15 @@ impl Play {
             }
             Action::Survey => {
                 self.surveys += 1;
-                let links = if self.links_fail { Err("no buffer space".into()) } else { Ok(Links::default()) };
-                Some(Event::Surveyed(Box::new(Survey { netifd: Netifd::NotAsked, links })))
+                let links = if self.links_fail {
+                    Err("no buffer space".into())
+                } else {
+                    Ok(Links::default())
+                };
+                Some(Event::Surveyed(Box::new(Survey {
+                    netifd: Netifd::NotAsked,
+                    links,
+                })))
             }
             Action::Apply(table) => {
                 self.applies += 1;
@@ -160,14 +185,19 @@ impl Play {
                 self.table = Some(table);
                 Some(Event::Applied(Ok(())))
             }
-            Action::Verify(_) if self.verify_fails => Some(Event::Verified(Err("others change it all the time".into()))),
+            Action::Verify(_) if self.verify_fails => {
+                Some(Event::Verified(Err("others change it all the time".into())))
+            }
             Action::Verify(table) => {
                 let verdict = match &self.table {
                     None => Verdict::Missing,
                     Some(kernel) if *kernel == table => Verdict::Same,
                     Some(_) => Verdict::Differs(vec!["something".into()]),
                 };
-                Some(Event::Verified(Ok(Verified { verdict, reading: self.reading() })))
+                Some(Event::Verified(Ok(Verified {
+                    verdict,
+                    reading: self.reading(),
+                })))
             }
             Action::Switch { element, then } => {
                 let result = match &self.table {
@@ -187,28 +217,49 @@ impl Play {
             }
             Action::Cut { then, .. } => {
                 self.cuts += 1;
-                Some(Event::Cut { result: Ok(std::mem::take(&mut self.flows)), then })
+                Some(Event::Cut {
+                    result: Ok(std::mem::take(&mut self.flows)),
+                    then,
+                })
             }
             Action::Save { enabled, then } => {
                 if self.save_fails {
-                    return Some(Event::Saved { result: Err("read-only file system".into()), then });
+                    return Some(Event::Saved {
+                        result: Err("read-only file system".into()),
+                        then,
+                    });
                 }
                 let value = if enabled { "1" } else { "0" };
                 let text = uci::set_option(self.lanward.as_bytes(), "lan_only", "enabled", value);
-                let Ok(text) = text else { return Some(Event::Saved { result: Err("not UCI".into()), then }) };
+                let Ok(text) = text else {
+                    return Some(Event::Saved {
+                        result: Err("not UCI".into()),
+                        then,
+                    });
+                };
                 self.lanward = String::from_utf8(text).unwrap();
                 self.saved.push(enabled);
                 Some(Event::Saved { result: Ok(()), then })
             }
-            Action::Pause { seconds, call } if self.table.is_none() => {
-                Some(Event::Paused { seconds, result: Err("no such table".into()), call })
-            }
+            Action::Pause { seconds, call } if self.table.is_none() => Some(Event::Paused {
+                seconds,
+                result: Err("no such table".into()),
+                call,
+            }),
             Action::Pause { seconds, call } => {
                 let end = self.now.monotonic + u64::from(seconds) * 1000;
                 self.pause_ends = (seconds > 0).then_some(end);
-                Some(Event::Paused { seconds, result: Ok(()), call })
+                Some(Event::Paused {
+                    seconds,
+                    result: Ok(()),
+                    call,
+                })
             }
-            Action::Read { call, reply } => Some(Event::Read { result: Ok(self.reading()), call, reply }),
+            Action::Read { call, reply } => Some(Event::Read {
+                result: Ok(self.reading()),
+                call,
+                reply,
+            }),
             Action::WriteRunState(state) => {
                 self.run_state = state;
                 None
@@ -270,7 +321,10 @@ fn the_switch_cuts_saves_and_answers_in_this_order() {
     let mut play = Play::started(OFF);
     play.flows = 3;
     let answer = play.call("lan_only", json!({ "enabled": true }));
-    assert_eq!((answer["enabled"].as_bool(), answer["enforced"].as_bool()), (Some(true), Some(true)));
+    assert_eq!(
+        (answer["enabled"].as_bool(), answer["enforced"].as_bool()),
+        (Some(true), Some(true))
+    );
     assert_eq!(answer["flows_cut"], 3);
     assert_eq!(answer.get("error"), None);
     assert_eq!(play.saved, [true]);
@@ -323,7 +377,10 @@ fn a_pause_ends_by_itself_and_what_began_in_it_is_cut() {
     let mut play = Play::started(ON);
     let cuts = play.cuts;
     let answer = play.call("pause", json!({ "minutes": 1 }));
-    assert_eq!((answer["paused_seconds"].as_u64(), answer["enforced"].as_bool()), (Some(60), Some(false)));
+    assert_eq!(
+        (answer["paused_seconds"].as_u64(), answer["enforced"].as_bool()),
+        (Some(60), Some(false))
+    );
     assert_eq!(play.cuts, cuts, "nothing is cut while it is paused");
     play.pass(59_000);
     assert_eq!(play.call("status", json!({}))["lan_only"]["paused_seconds"], 1);
@@ -353,7 +410,10 @@ fn a_pause_that_makes_no_sense_is_an_error_with_a_message() {
         assert_eq!(answer["enforced"], true);
     }
     let mut off = Play::started(OFF);
-    assert!(off.call("pause", json!({ "minutes": 5 }))["error"].as_str().unwrap().contains("off"));
+    assert!(off.call("pause", json!({ "minutes": 5 }))["error"]
+        .as_str()
+        .unwrap()
+        .contains("off"));
 }
 
 #[test]
@@ -392,7 +452,10 @@ fn an_apply_that_fails_is_tried_again_ever_more_slowly_and_logged_once() {
     assert!((8..40).contains(&play.applies), "{}", play.applies);
     assert_eq!(play.logged("could not be applied"), 1);
     let status = play.call("status", json!({}));
-    assert_eq!((status["applied"].as_bool(), status["lan_only"]["enforced"].as_bool()), (Some(false), Some(false)));
+    assert_eq!(
+        (status["applied"].as_bool(), status["lan_only"]["enforced"].as_bool()),
+        (Some(false), Some(false))
+    );
     assert!(status["error"].as_str().unwrap().contains("not permitted"));
     play.apply_fails = None;
     play.pass(31_000);
@@ -409,7 +472,13 @@ fn a_wrong_configuration_is_refused_and_what_was_applied_stays() {
     assert!(play.on && play.applies == 1);
     play.lanward = OFF.into();
     let answer = play.call("reload", json!({}));
-    assert_eq!((answer["applied"].as_bool(), answer["problems"].as_array().unwrap().len()), (Some(true), 0));
+    assert_eq!(
+        (
+            answer["applied"].as_bool(),
+            answer["problems"].as_array().unwrap().len()
+        ),
+        (Some(true), 0)
+    );
     assert!(!play.on);
 }
 
@@ -428,7 +497,10 @@ fn a_zone_that_goes_missing_does_not_take_the_drop_with_it() {
     play.firewall = LAN.replace("'wan'", "'uplink'");
     play.event(Event::Wake(Wake::Config));
     assert_eq!(play.table, before);
-    assert!(play.call("status", json!({}))["problems"][0]["option"].as_str().unwrap().ends_with("dest_zone"));
+    assert!(play.call("status", json!({}))["problems"][0]["option"]
+        .as_str()
+        .unwrap()
+        .ends_with("dest_zone"));
     assert_eq!(play.logged("uplink"), 1);
     play.event(Event::Wake(Wake::Links));
     play.pass(1000);
@@ -441,13 +513,21 @@ fn observing_counts_with_the_switch_off_and_cuts_nothing() {
     assert!(play.on, "the rules see packets");
     assert_eq!(play.cuts, 0);
     let status = play.call("status", json!({}));
-    assert_eq!((status["lan_only"]["enabled"].as_bool(), status["lan_only"]["enforced"].as_bool()), (Some(false), Some(false)));
+    assert_eq!(
+        (
+            status["lan_only"]["enabled"].as_bool(),
+            status["lan_only"]["enforced"].as_bool()
+        ),
+        (Some(false), Some(false))
+    );
 }
 
 #[test]
 fn the_schedule_cuts_when_it_begins_to_hold() {
     // 12:00 UTC on a Wednesday; it holds from 13:00.
-    let mut play = Play::started("config lan_only 'lan_only'\n\toption enabled '1'\n\toption start '13:00'\n\toption stop '14:00'\n");
+    let mut play = Play::started(
+        "config lan_only 'lan_only'\n\toption enabled '1'\n\toption start '13:00'\n\toption stop '14:00'\n",
+    );
     let status = play.call("status", json!({}));
     assert_eq!((status["lan_only"]["enforced"].as_bool(), play.cuts), (Some(false), 0));
     play.pass(62 * 60_000);
@@ -460,8 +540,16 @@ fn the_schedule_cuts_when_it_begins_to_hold() {
 #[test]
 fn unknown_methods_and_missing_arguments_have_their_status() {
     let mut play = Play::started(ON);
-    for (method, status) in [("frob", Status::MethodNotFound), ("lan_only", Status::InvalidArgument), ("pause", Status::InvalidArgument)] {
-        play.event(Event::Call { id: caller(), method: method.into(), arguments: Map::new() });
+    for (method, status) in [
+        ("frob", Status::MethodNotFound),
+        ("lan_only", Status::InvalidArgument),
+        ("pause", Status::InvalidArgument),
+    ] {
+        play.event(Event::Call {
+            id: caller(),
+            method: method.into(),
+            arguments: Map::new(),
+        });
         assert_eq!(play.answers.pop(), Some(Err(status)), "{method}");
     }
 }
@@ -470,11 +558,26 @@ fn unknown_methods_and_missing_arguments_have_their_status() {
 fn counters_go_on_over_a_lost_table() {
     let mut play = Play::started(ON);
     let reading = |packets| {
-        let counters = [(ruleset::DROPPED[0].to_string(), Counter { packets, bytes: packets * 100 })].into();
-        Ok(Reading { present: true, counters, ..Reading::default() })
+        let counters = [(
+            ruleset::DROPPED[0].to_string(),
+            Counter {
+                packets,
+                bytes: packets * 100,
+            },
+        )]
+        .into();
+        Ok(Reading {
+            present: true,
+            counters,
+            ..Reading::default()
+        })
     };
     for (packets, sum) in [(5, 5), (9, 9), (2, 11), (2, 11), (0, 11), (1, 12)] {
-        play.event(Event::Read { result: reading(packets), call: caller(), reply: Reply::Status });
+        play.event(Event::Read {
+            result: reading(packets),
+            call: caller(),
+            reply: Reply::Status,
+        });
         let answer = play.answers.pop().unwrap().unwrap();
         assert_eq!(answer["lan_only"]["dropped_packets"], sum);
     }
@@ -482,9 +585,19 @@ fn counters_go_on_over_a_lost_table() {
 
 #[test]
 fn the_note_about_an_unsaved_switch_survives_its_own_encoding_and_nothing_else() {
-    let note = Override { on: true, configured: false };
+    let note = Override {
+        on: true,
+        configured: false,
+    };
     assert_eq!(Override::decode(note.encode().as_bytes()), Some(note));
-    for text in ["", "{}", "null", "[1]", "{\"lan_only\":1,\"configured\":false}", "\u{0}\u{1}"] {
+    for text in [
+        "",
+        "{}",
+        "null",
+        "[1]",
+        "{\"lan_only\":1,\"configured\":false}",
+        "\u{0}\u{1}",
+    ] {
         assert_eq!(Override::decode(text.as_bytes()), None, "{text:?}");
     }
 }
@@ -535,11 +648,26 @@ fn a_configuration_refused_for_its_zone_is_refused_as_a_whole() {
         let before = (play.table.clone(), play.call("status", json!({}))["lan_only"].clone());
         play.lanward = text.into();
         let answer = play.call("reload", json!({}));
-        assert_eq!((answer["applied"].as_bool(), answer["problems"].as_array().unwrap().len()), (Some(false), 1), "{answer}");
-        assert_eq!((play.table.clone(), play.call("status", json!({}))["lan_only"].clone()), before, "{text}");
+        assert_eq!(
+            (
+                answer["applied"].as_bool(),
+                answer["problems"].as_array().unwrap().len()
+            ),
+            (Some(false), 1),
+            "{answer}"
+        );
+        assert_eq!(
+            (play.table.clone(), play.call("status", json!({}))["lan_only"].clone()),
+            before,
+            "{text}"
+        );
         assert_eq!(play.logged("configuration refused"), 1);
         play.pass(60_000);
-        assert_eq!(play.call("status", json!({}))["applied"], false, "the problem does not go away by itself");
+        assert_eq!(
+            play.call("status", json!({}))["applied"],
+            false,
+            "the problem does not go away by itself"
+        );
         play.lanward = OFF.into();
         assert_eq!(play.call("reload", json!({}))["applied"], true);
         assert!(!play.on);
@@ -555,20 +683,35 @@ fn a_refused_configuration_does_not_keep_a_new_device_from_being_covered() {
         { "interface": "wan", "up": true, "l3_device": "wan7", "device": "wan7" },
         { "interface": "lan", "up": true, "l3_device": "br-lan", "device": "br-lan" },
     ] });
-    play.event(Event::Surveyed(Box::new(Survey { netifd: Netifd::Says(dump), links: Ok(Links::default()) })));
-    assert_eq!(play.call("status", json!({}))["lan_only"]["dest_devices"], json!(["wan7"]));
+    play.event(Event::Surveyed(Box::new(Survey {
+        netifd: Netifd::Says(dump),
+        links: Ok(Links::default()),
+    })));
+    assert_eq!(
+        play.call("status", json!({}))["lan_only"]["dest_devices"],
+        json!(["wan7"])
+    );
 }
 
 #[test]
 fn a_closed_form_follows_the_routers_devices() {
     let mut play = Play::started("config lan_only 'lan_only'\n\toption enabled '1'\n\tlist source_zone 'lna'\n");
-    assert_eq!(play.call("status", json!({}))["lan_only"]["dest_devices"], json!(["wan0"]));
+    assert_eq!(
+        play.call("status", json!({}))["lan_only"]["dest_devices"],
+        json!(["wan0"])
+    );
     // netifd answers after the start, and knows a device that the configuration did not let expect.
     let dump = json!({ "interface": [{ "interface": "wan", "up": true, "l3_device": "wwan0", "device": "wwan0" }] });
-    play.event(Event::Surveyed(Box::new(Survey { netifd: Netifd::Says(dump), links: Ok(Links::default()) })));
+    play.event(Event::Surveyed(Box::new(Survey {
+        netifd: Netifd::Says(dump),
+        links: Ok(Links::default()),
+    })));
     let status = play.call("status", json!({}));
     assert_eq!(status["lan_only"]["dest_devices"], json!(["wwan0"]));
-    assert_eq!((status["applied"].as_bool(), status["lan_only"]["enforced"].as_bool()), (Some(false), Some(true)));
+    assert_eq!(
+        (status["applied"].as_bool(), status["lan_only"]["enforced"].as_bool()),
+        (Some(false), Some(true))
+    );
 }
 
 #[test]
@@ -577,7 +720,13 @@ fn a_file_that_cannot_be_read_at_the_first_start_takes_the_closed_form() {
     play.unreadable = true;
     play.event(Event::Started);
     let status = play.call("status", json!({}));
-    assert_eq!((status["lan_only"]["enforced"].as_bool(), status["lan_only"]["level"].as_str()), (Some(true), Some("strict")));
+    assert_eq!(
+        (
+            status["lan_only"]["enforced"].as_bool(),
+            status["lan_only"]["level"].as_str()
+        ),
+        (Some(true), Some("strict"))
+    );
     assert_eq!(status["applied"], false);
     play.unreadable = false;
     assert_eq!(play.call("reload", json!({}))["applied"], true);
@@ -594,12 +743,24 @@ fn nothing_is_said_to_be_enforced_by_a_table_that_was_tampered_with() {
         play.table = Some(Rc::new(table));
         play.event(Event::Wake(Wake::Nftables(Some("nft".into()))));
     };
-    for (method, arguments) in [("status", json!({})), ("lan_only", json!({ "enabled": true })), ("resume", json!({}))] {
+    for (method, arguments) in [
+        ("status", json!({})),
+        ("lan_only", json!({ "enabled": true })),
+        ("resume", json!({})),
+    ] {
         tamper(&mut play);
         let answer = play.call(method, arguments);
         let enforced = answer.get("enforced").unwrap_or(&answer["lan_only"]["enforced"]);
         assert_eq!(enforced, &json!(true));
-        assert!(play.table.as_ref().unwrap().chains.iter().all(|chain| !chain.rules.is_empty()), "{method}");
+        assert!(
+            play.table
+                .as_ref()
+                .unwrap()
+                .chains
+                .iter()
+                .all(|chain| !chain.rules.is_empty()),
+            "{method}"
+        );
     }
     play.apply_fails = Some("Operation not permitted");
     tamper(&mut play);
@@ -609,7 +770,8 @@ fn nothing_is_said_to_be_enforced_by_a_table_that_was_tampered_with() {
 #[test]
 fn the_schedule_is_told_to_the_second() {
     // 12:00 UTC; it holds until 12:30:00, and looks at the clock once a minute from 12:00:20 on.
-    let mut play = Play::new("config lan_only 'lan_only'\n\toption enabled '1'\n\toption start '11:00'\n\toption stop '12:30'\n");
+    let mut play =
+        Play::new("config lan_only 'lan_only'\n\toption enabled '1'\n\toption start '11:00'\n\toption stop '12:30'\n");
     play.now.unix += 20;
     play.event(Event::Started);
     let enforced = |play: &mut Play| play.call("status", json!({}))["lan_only"]["enforced"] == true;
@@ -620,7 +782,11 @@ fn the_schedule_is_told_to_the_second() {
     let cuts = play.cuts;
     play.pass((22 * 60 + 30) * 60_000 + 1000);
     assert!(enforced(&mut play));
-    assert_eq!(play.cuts, cuts + 1, "what began out of hours is cut when they end, not up to a minute later");
+    assert_eq!(
+        play.cuts,
+        cuts + 1,
+        "what began out of hours is cut when they end, not up to a minute later"
+    );
 }
 
 #[test]
@@ -660,13 +826,72 @@ fn a_fight_over_the_table_does_not_fill_the_log() {
     let mut play = Play::started(ON);
     for _ in 0..1_000 {
         play.lose_table();
-        play.pass(100);
-        assert!(play.table.is_some(), "it is put back all the same");
+        play.pass(700);
+        assert!(play.table.is_some(), "it is put back all the same, within a second");
     }
     let lines = |play: &Play| play.log.iter().filter(|line| !line.starts_with("DEBUG")).count();
-    assert!((10..60).contains(&lines(&play)), "{} lines in 100 s", lines(&play));
+    assert!((10..60).contains(&lines(&play)), "{} lines in 700 s", lines(&play));
     play.pass(600_000);
     play.lose_table();
     play.pass(100);
-    assert!(play.log.iter().rev().take(3).any(|line| line.starts_with("WARN") && line.contains("putting it back")), "{:?}", play.log.iter().rev().take(3).collect::<Vec<_>>());
+    assert!(
+        play.log
+            .iter()
+            .rev()
+            .take(3)
+            .any(|line| line.starts_with("WARN") && line.contains("putting it back")),
+        "{:?}",
+        play.log.iter().rev().take(3).collect::<Vec<_>>()
+    );
+}
+
+#[test]
+fn a_file_that_vanished_is_refused_and_one_that_was_never_there_is_not() {
+    let mut play = Play::started(ON);
+    let nothing = Texts {
+        firewall: Ok(Some(LAN.into())),
+        network: Ok(Some(NETWORK.into())),
+        ..Texts::default()
+    };
+    play.event(Event::Configured(Box::new(nothing.clone()), Some(caller())));
+    let answer = play.answers.pop().unwrap().unwrap();
+    assert_eq!((answer["applied"].as_bool(), play.on), (Some(false), true), "{answer}");
+    assert!(answer["problems"][0]["message"].as_str().unwrap().contains("not there"));
+
+    let mut fresh = State::default();
+    drop(fresh.handle(Event::Started, Now::default()));
+    for _ in 0..2 {
+        drop(fresh.handle(Event::Configured(Box::new(nothing.clone()), None), Now::default()));
+        assert_eq!(fresh.problems(), []);
+    }
+}
+
+#[test]
+fn a_program_that_changes_nftables_all_the_time_does_not_have_the_table_read_all_the_time() {
+    let mut play = Play::started(ON);
+    let before = play.deadlines;
+    for _ in 0..200 {
+        play.event(Event::Wake(Wake::Nftables(Some("dnsmasq".into()))));
+        play.pass(50);
+    }
+    let looks = play.deadlines - before;
+    assert!((10..=20).contains(&looks), "{looks} looks in 10 s");
+    play.table = None;
+    play.event(Event::Wake(Wake::Nftables(Some("nft".into()))));
+    play.pass(700);
+    assert!(play.table.is_some(), "and it is back within a second");
+}
+
+#[test]
+fn switching_off_tells_that_the_pause_is_over() {
+    let mut play = Play::started(ON);
+    play.call("pause", json!({ "minutes": 5 }));
+    play.call("lan_only", json!({ "enabled": false }));
+    let pauses: Vec<&Value> = play
+        .told
+        .iter()
+        .filter(|(name, _)| *name == "pause")
+        .map(|(_, data)| data)
+        .collect();
+    assert_eq!(pauses, [&json!({ "seconds": 300 }), &json!({ "seconds": 0 })]);
 }

@@ -20,8 +20,13 @@ impl Clock {
     /// The time. A wall clock before 1970 reads as 1970.
     #[must_use]
     pub fn now(&self) -> Now {
-        let unix = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        Now { monotonic: u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX), unix }
+        let unix = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs());
+        Now {
+            monotonic: u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX),
+            unix,
+        }
     }
 
     /// The instant of a monotonic millisecond of [`Now`].
@@ -37,5 +42,7 @@ pub fn time_zone() -> String {
     if let Ok(zone) = std::env::var("TZ") {
         return zone;
     }
-    std::fs::read_to_string(Path::new("/etc/TZ")).map(|zone| zone.trim().to_string()).unwrap_or_default()
+    std::fs::read_to_string(Path::new("/etc/TZ"))
+        .map(|zone| zone.trim().to_string())
+        .unwrap_or_default()
 }

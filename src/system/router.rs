@@ -26,7 +26,14 @@ pub fn facts(paths: &Paths, nftables: &mut Nftables, links: Links, known: Known)
     };
     let (tables, chains) = neighbours(nftables);
     let tables_seen = tables.clone().unwrap_or_default();
-    Facts { table, chains, upnp: upnp(paths, &tables_seen), tables, missing: missing(), ..without_kernel(paths, links, known, Daemon::Asking) }
+    Facts {
+        table,
+        chains,
+        upnp: upnp(paths, &tables_seen),
+        tables,
+        missing: missing(),
+        ..without_kernel(paths, links, known, Daemon::Asking)
+    }
 }
 
 /// For the command line on a router whose daemon does not answer, as root or not.
@@ -38,7 +45,10 @@ pub fn facts_without_daemon(paths: &Paths, known: Known, error: &CallError) -> F
         other => Daemon::NoBus(other.to_string()),
     };
     match Nftables::open() {
-        Ok(mut nftables) => Facts { daemon, ..facts(paths, &mut nftables, Links::default(), known) },
+        Ok(mut nftables) => Facts {
+            daemon,
+            ..facts(paths, &mut nftables, Links::default(), known)
+        },
         Err(_) => without_kernel(paths, Links::default(), known, daemon),
     }
 }
@@ -69,7 +79,13 @@ fn neighbours(nftables: &mut Nftables) -> (Option<Vec<Table>>, Vec<BaseChain>) {
     let Ok(tables) = nftables.tables() else {
         return (None, Vec::new());
     };
-    let tables = tables.into_iter().map(|(family, name)| Table { family: family.into(), name }).collect();
+    let tables = tables
+        .into_iter()
+        .map(|(family, name)| Table {
+            family: family.into(),
+            name,
+        })
+        .collect();
     let chain = |(family, neighbour): (&str, Neighbour)| BaseChain {
         family: family.into(),
         table: neighbour.table,
@@ -109,5 +125,7 @@ fn missing() -> Vec<String> {
 
 /// Seconds since 1970 of the source that this program was built from (reproducible builds set it), or 0.
 fn build_time() -> u64 {
-    option_env!("SOURCE_DATE_EPOCH").and_then(|epoch| epoch.parse().ok()).unwrap_or(0)
+    option_env!("SOURCE_DATE_EPOCH")
+        .and_then(|epoch| epoch.parse().ok())
+        .unwrap_or(0)
 }

@@ -6,8 +6,14 @@ use super::{kind, INET};
 use netlink_packet_core::NLM_F_DUMP;
 
 /// `NFPROTO_*` of the families that tables can have, as nft writes them.
-pub const FAMILIES: [(u8, &str); 6] =
-    [(INET, "inet"), (2, "ip"), (10, "ip6"), (3, "arp"), (7, "bridge"), (NETDEV, "netdev")];
+pub const FAMILIES: [(u8, &str); 6] = [
+    (INET, "inet"),
+    (2, "ip"),
+    (10, "ip6"),
+    (3, "arp"),
+    (7, "bridge"),
+    (NETDEV, "netdev"),
+];
 const NETDEV: u8 = 5;
 const ARP: u8 = 3;
 
@@ -25,14 +31,21 @@ pub struct Neighbour {
 /// Asks for all of a kind in one family. (The family of an answer is that of its request.)
 #[must_use]
 pub fn dump(kind: u8, family: u8) -> Message {
-    Message { family, ..request(kind, NLM_F_DUMP, &[]) }
+    Message {
+        family,
+        ..request(kind, NLM_F_DUMP, &[])
+    }
 }
 
 /// The table that an answer is about.
 #[must_use]
 pub fn table(received: &Received<'_>) -> Option<String> {
     match received {
-        Received::Message { kind: kind::NEWTABLE, attributes, .. } => string(attributes, 1).map(str::to_owned),
+        Received::Message {
+            kind: kind::NEWTABLE,
+            attributes,
+            ..
+        } => string(attributes, 1).map(str::to_owned),
         _ => None,
     }
 }
@@ -40,7 +53,12 @@ pub fn table(received: &Received<'_>) -> Option<String> {
 /// The base chain that an answer is about.
 #[must_use]
 pub fn base_chain(received: &Received<'_>, family: u8) -> Option<Neighbour> {
-    let Received::Message { kind: kind::NEWCHAIN, attributes, .. } = received else {
+    let Received::Message {
+        kind: kind::NEWCHAIN,
+        attributes,
+        ..
+    } = received
+    else {
         return None;
     };
     let hook = find(attributes, 4)?;

@@ -195,9 +195,10 @@ impl Nftables {
     pub fn tables(&mut self) -> Result<Vec<(&'static str, String)>, Error> {
         let mut tables = Vec::new();
         for (family, name) in neighbours::FAMILIES {
-            self.socket.query(&neighbours::dump(kind::GETTABLE, family), |received| {
-                tables.extend(neighbours::table(received).map(|table| (name, table)));
-            })?;
+            self.socket
+                .query(&neighbours::dump(kind::GETTABLE, family), |received| {
+                    tables.extend(neighbours::table(received).map(|table| (name, table)));
+                })?;
         }
         Ok(tables)
     }
@@ -209,9 +210,10 @@ impl Nftables {
     pub fn base_chains(&mut self) -> Result<Vec<(&'static str, Neighbour)>, Error> {
         let mut chains = Vec::new();
         for (family, name) in neighbours::FAMILIES {
-            self.socket.query(&neighbours::dump(kind::GETCHAIN, family), |received| {
-                chains.extend(neighbours::base_chain(received, family).map(|chain| (name, chain)));
-            })?;
+            self.socket
+                .query(&neighbours::dump(kind::GETCHAIN, family), |received| {
+                    chains.extend(neighbours::base_chain(received, family).map(|chain| (name, chain)));
+                })?;
         }
         Ok(chains)
     }

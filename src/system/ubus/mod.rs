@@ -236,7 +236,12 @@ pub struct CallId {
 impl CallId {
     /// Some call, for tests that never see a bus.
     pub(crate) fn for_test() -> Self {
-        Self { peer: 1, sequence: 1, object: 1, serial: 1 }
+        Self {
+            peer: 1,
+            sequence: 1,
+            object: 1,
+            serial: 1,
+        }
     }
 }
 

@@ -89,7 +89,9 @@ impl Daemon {
         ] {
             command.arg(option).arg(at(path));
         }
+        // Also where this machine has a syslog.
         command
+            .env("LANWARD_LOG", "stderr")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
@@ -164,6 +166,15 @@ impl Daemon {
             &arguments,
             "",
         )
+    }
+
+    /// Tells it, as an init script may, to read its configuration again.
+    ///
+    /// # Panics
+    /// If it does not run.
+    pub fn hang_up(&self) {
+        let pid = self.process.as_ref().expect("it runs").pid;
+        kill(pid, Signal::SIGHUP).expect("it is our own process");
     }
 
     /// Ends it by SIGKILL and waits until it is gone.

@@ -59,6 +59,17 @@ pub fn skip(test: &str, why: &str) {
     );
 }
 
+/// The running test's name, as the harness gives it to its thread.
+#[must_use]
+pub fn this_test() -> String {
+    std::thread::current().name().unwrap_or("a test").to_owned()
+}
+
+/// Says that something was not asked because only a variable could say where it is. No error, also under continuous integration.
+pub fn not_asked(test: &str, why: &str) {
+    remember(&format!("NOT ASKED {test}: {why}"));
+}
+
 /// A figure that a test measured.
 pub fn figure(test: &str, figure: &str) {
     remember(&format!("measured {test}: {figure}"));

@@ -26,13 +26,14 @@ fn it_answers_with_the_house_and_tells_of_changes() {
     assert_eq!(devices(&dump()), ["br-lan", "vpn0", "wan0", "lo"]);
 
     let mut listener = Client::connect(&socket, PATIENCE).expect("the bus is there");
-    let mut own = 0;
+    let mut own = 0_u32;
     let nameless = |sequence| Builder::new(Type::AddObject, sequence, 0);
     listener
         .request(0, nameless, |data| own = data.parse().object.unwrap_or(0))
         .expect("an answer");
     let mut register = Map::new();
-    register.insert("object".to_owned(), json!(own));
+    // Object ids are 32 bit without a sign, blobmsg's numbers have one.
+    register.insert("object".to_owned(), json!(i32::from_be_bytes(own.to_be_bytes())));
     register.insert("pattern".to_owned(), json!("network.interface"));
     listener
         .invoke(1, "register", &register, |_| {})

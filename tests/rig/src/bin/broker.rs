@@ -7,6 +7,10 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let (socket, directory) = match arguments.as_slice() {
+        [option, ..] if option.starts_with('-') => {
+            eprintln!("usage: lanward-broker SOCKET [ACL_DIRECTORY]");
+            return ExitCode::from(2);
+        }
         [socket] => (socket, None),
         [socket, directory] => (socket, Some(Path::new(directory))),
         _ => {

@@ -1,0 +1,236 @@
+//! How the kernel's table stands to what is wanted: applied, looked at, lost, put back.
+
+use super::{calls, State};
+use crate::event::{Action, Now, Reading, Then, Verified};
+use crate::system::nftables::{Counter, Verdict};
+use log::Level;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+/// How the kernel's table stands to [`State::wanted`].
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) enum Kernel {
+    /// Not looked at yet.
+    #[default]
+    Unknown,
+    /// Applied, and not verified yet.
+    Applied,
+    /// It is what is wanted.
+    Holds,
+    /// It was, and is not any more.
+    Lost,
+    /// It could not be brought about.
+    Failed(String),
+}
+
+/// How often the table was lost lately.
+#[derive(Debug, Default)]
+pub(super) struct Losses {
+    last: u64,
+    count: u32,
+}
+
+/// Named counters start at 0 when the table is lost. What they had counted until then is carried.
+#[derive(Debug, Default)]
+pub(super) struct Carried {
+    last: BTreeMap<String, Counter>,
+    sum: BTreeMap<String, Counter>,
+}
+
+impl State {
+    pub(super) fn applied(&mut self, result: Result<(), String>, now: Now) -> Vec<Action> {
+        if let Err(error) = result {
+            return self.failed(error, now);
+        }
+        let lost = self.kernel == Kernel::Lost;
+        self.kernel = Kernel::Applied;
+        let Some(wanted) = self.wanted.clone() else {
+            return Vec::new();
+        };
+        let mut actions = Vec::new();
+        // The kernel's pause went with the table; its end did not.
+        if let Some(seconds) = self.pause_left(now).filter(|_| lost) {
+            actions.push(Action::Pause { seconds, call: None });
+        }
+        if lost {
+            actions.push(Action::Log(self.losses.level(), "table restored".into()));
+            actions.push(Action::Notify("table.restored", json!({})));
+        } else {
+            actions.push(Action::Log(Level::Info, "table applied".into()));
+        }
+        actions.push(Action::Verify(Rc::clone(&wanted)));
+        actions.push(Action::WriteScript(wanted));
+        actions.extend(self.cut_action(now, Then::default()));
+        actions
+    }
+
+    pub(super) fn failed(&mut self, error: String, now: Now) -> Vec<Action> {
+        let wait = self.back_off();
+        self.deadlines.retry_in(now.monotonic, wait);
+        let mut actions = Vec::new();
+        let text = format!("the table could not be applied: {error}");
+        if self.kernel != Kernel::Failed(error.clone()) {
+            actions.push(Action::Log(Level::Error, text));
+        }
+        self.kernel = Kernel::Failed(error);
+        actions.extend(self.answer_reloads());
+        actions
+    }
+
+    /// The table could not be read. That says nothing about it, unless nobody has seen it since it was applied.
+    fn unseen(&mut self, error: String, now: Now) -> Vec<Action> {
+        if matches!(self.kernel, Kernel::Unknown | Kernel::Applied) {
+            return self.failed(error, now);
+        }
+        let wait = self.back_off();
+        self.deadlines.retry_in(now.monotonic, wait);
+        if self.unseen.as_ref() == Some(&error) {
+            return Vec::new();
+        }
+        let line = format!("the table cannot be looked at: {error}");
+        self.unseen = Some(error);
+        vec![Action::Log(Level::Warn, line)]
+    }
+
+    /// Milliseconds, doubled up to 16 s: the reason may be another program's doing, or one that time does not mend.
+    fn back_off(&mut self) -> u64 {
+        self.failures = self.failures.saturating_add(1);
+        1000 << self.failures.min(5).saturating_sub(1)
+    }
+
+    pub(super) fn verified(&mut self, result: Result<Verified, String>, now: Now) -> Vec<Action> {
+        let Some(wanted) = self.wanted.clone() else {
+            return Vec::new();
+        };
+        let verified = match result {
+            Ok(verified) => verified,
+            Err(error) => return self.unseen(error, now),
+        };
+        self.unseen = None;
+        self.adopt(&verified.reading, now);
+        match (&verified.verdict, &self.kernel) {
+            (Verdict::Same, kernel) => {
+                let fresh = *kernel == Kernel::Unknown;
+                self.kernel = Kernel::Holds;
+                self.failures = 0;
+                let mut actions = self.answer_reloads();
+                if fresh {
+                    actions.push(Action::Log(Level::Info, "the table is in place already".into()));
+                    actions.push(Action::WriteScript(wanted));
+                    // Whoever put it there may have died between the switch and the cut.
+                    actions.extend(self.cut_action(now, Then::default()));
+                }
+                actions.extend(self.mend_pause(&verified.reading, now));
+                actions
+            }
+            // It is what was just sent, and reads back as something else: applying it again would not end.
+            (Verdict::Differs(differences), Kernel::Applied) => self.failed(
+                format!("the kernel made something else of it: {}", differences.join("; ")),
+                now,
+            ),
+            (Verdict::Missing, Kernel::Applied) => self.failed("it was removed at once".into(), now),
+            (_, Kernel::Unknown | Kernel::Failed(_)) => vec![Action::Apply(wanted)],
+            (verdict, Kernel::Holds | Kernel::Lost) => {
+                let what = match verdict {
+                    Verdict::Differs(differences) => format!("changed by another program ({})", differences.join("; ")),
+                    Verdict::Missing | Verdict::Same => "deleted by another program".to_string(),
+                };
+                self.kernel = Kernel::Lost;
+                let often = if self.losses.note(now) == Losses::LOGGED {
+                    "; if it goes on like this, it is not logged"
+                } else {
+                    ""
+                };
+                vec![
+                    Action::Log(self.losses.level(), format!("table {what}; putting it back{often}")),
+                    Action::Notify("table.lost", json!({ "reason": what })),
+                    Action::Apply(wanted),
+                ]
+            }
+        }
+    }
+
+    /// Takes over what the kernel knows better: the pause that an earlier daemon began, the counters.
+    pub(super) fn adopt(&mut self, reading: &Reading, now: Now) {
+        if !reading.present {
+            return;
+        }
+        self.carried.take(&reading.counters);
+        self.learned.clone_from(&reading.learned);
+        let paused = reading.paused.filter(|left| *left <= calls::LONGEST_PAUSE);
+        if let (None, Some(left)) = (self.pause_until, paused) {
+            self.pause_until = Some(now.monotonic.saturating_add(left));
+        }
+    }
+
+    /// A table that the firewall's include has put back is right in everything but the pause; and a pause that nobody could have
+    /// asked us for is another program's.
+    fn mend_pause(&self, reading: &Reading, now: Now) -> Vec<Action> {
+        let left = self.pause_left(now);
+        match reading.paused {
+            None if reading.present => left
+                .map(|seconds| Action::Pause { seconds, call: None })
+                .into_iter()
+                .collect(),
+            Some(paused) if paused > calls::LONGEST_PAUSE => vec![
+                Action::Log(
+                    Level::Warn,
+                    "a pause without an end was put in by another program; taking it out".into(),
+                ),
+                Action::Pause {
+                    seconds: left.unwrap_or(0),
+                    call: None,
+                },
+            ],
+            None | Some(_) => Vec::new(),
+        }
+    }
+
+    /// A named counter over all lives of the table since the daemon began.
+    pub(crate) fn counter(&self, name: &str) -> Counter {
+        let carried = self.carried.sum.get(name).copied().unwrap_or_default();
+        let last = self.carried.last.get(name).copied().unwrap_or_default();
+        Counter {
+            packets: carried.packets.saturating_add(last.packets),
+            bytes: carried.bytes.saturating_add(last.bytes),
+        }
+    }
+}
+
+impl Losses {
+    /// How many in a row are logged.
+    const LOGGED: u32 = 10;
+    /// Milliseconds after which a loss is one of its own.
+    const QUIET: u64 = 60_000;
+
+    fn note(&mut self, now: Now) -> u32 {
+        let is_fight = self.count > 0 && now.monotonic.saturating_sub(self.last) < Self::QUIET;
+        self.count = if is_fight { self.count.saturating_add(1) } else { 1 };
+        self.last = now.monotonic;
+        self.count
+    }
+
+    /// Another program that fights for the table would fill the log, dozens of lines a second.
+    fn level(&self) -> Level {
+        if self.count > Self::LOGGED {
+            Level::Debug
+        } else {
+            Level::Warn
+        }
+    }
+}
+
+impl Carried {
+    fn take(&mut self, reading: &BTreeMap<String, Counter>) {
+        for (name, last) in &self.last {
+            let now = reading.get(name).copied().unwrap_or_default();
+            if now.packets < last.packets {
+                let sum = self.sum.entry(name.clone()).or_default();
+                sum.packets = sum.packets.saturating_add(last.packets);
+                sum.bytes = sum.bytes.saturating_add(last.bytes);
+            }
+        }
+        self.last.clone_from(reading);
+    }
+}

@@ -1,0 +1,311 @@
+//! The program as somebody at a router's console runs it: every command, its exit status and where it speaks, with and without a daemon.
+
+use lanward_rig::daemon::program;
+use lanward_rig::home::{switched_off, switched_on, Home};
+use lanward_rig::house::{Family, House};
+use lanward_rig::probe::Fate;
+use lanward_rig::report_line::{skip, this_test};
+use serde_json::{json, Value};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// A router's files without a router: no bus, no daemon.
+struct Files(PathBuf);
+
+impl Files {
+    fn new(test: &str, lanward: &str) -> Self {
+        let directory = std::env::temp_dir().join(format!("lanward-cli-{}-{test}", std::process::id()));
+        let files = Self(directory);
+        fs::create_dir_all(files.config()).expect("a directory of our own");
+        files.write("lanward", lanward);
+        let recorded = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/openwrt");
+        for name in ["firewall", "network"] {
+            let text = fs::read_to_string(recorded.join(format!("{name}.uci"))).expect("a recorded file");
+            files.write(name, &text);
+        }
+        files
+    }
+
+    fn config(&self) -> PathBuf {
+        self.0.join("config")
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.config().join(name), text).expect("a file of our own");
+    }
+
+    fn command(&self, words: &str) -> Command {
+        let mut command = Command::new(program());
+        command.args(words.split_whitespace());
+        command.arg("--config-dir").arg(self.config());
+        command.arg("--ubus-socket").arg(self.0.join("ubus.sock"));
+        command.stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, words: &str) -> Ran {
+        Ran::of(words, self.command(words).output().expect("the program can be started"))
+    }
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// How a command ended and what it said.
+#[derive(Debug)]
+struct Ran {
+    words: String,
+    status: Option<i32>,
+    out: String,
+    err: String,
+}
+
+impl Ran {
+    fn of(words: &str, output: Output) -> Self {
+        Self {
+            words: words.to_owned(),
+            status: output.status.code(),
+            out: String::from_utf8(output.stdout).expect("it speaks UTF-8"),
+            err: String::from_utf8(output.stderr).expect("it speaks UTF-8"),
+        }
+    }
+
+    #[track_caller]
+    fn ends_with(self, status: i32) -> Self {
+        assert_eq!(self.status, Some(status), "{self:?}");
+        self
+    }
+
+    #[track_caller]
+    fn says(self, text: &str) -> Self {
+        assert!(self.out.contains(text), "no '{text}' in {self:?}");
+        self
+    }
+
+    #[track_caller]
+    fn complains(self, text: &str) -> Self {
+        assert!(self.err.contains(text), "no '{text}' in {self:?}");
+        self
+    }
+
+    #[track_caller]
+    fn says_nothing(self) -> Self {
+        assert_eq!(self.out, "", "{}", self.words);
+        self
+    }
+}
+
+#[test]
+fn wrong_usage_is_2_and_says_so_on_stderr() {
+    let files = Files::new("usage", "");
+    for (words, part) in [
+        ("", "no command"),
+        ("frobnicate", "'frobnicate'"),
+        ("pause", "MINUTES"),
+        ("pause soon", "'soon'"),
+        ("pause 0", "'0'"),
+        ("pause 5 6", "pause"),
+        ("on now", "on takes no operand: 'now'"),
+        ("on --json", "--json"),
+        ("print --json", "--json"),
+        ("status --temporary", "--temporary"),
+        ("status --verbose", "--verbose"),
+        ("status -x", "-x"),
+    ] {
+        files.run(words).ends_with(2).says_nothing().complains(part);
+    }
+    let bare = Command::new(program()).args(["print", "--config-dir"]).output();
+    let bare = bare.expect("the program can be started");
+    Ran::of("print --config-dir", bare)
+        .ends_with(2)
+        .says_nothing()
+        .complains("--config-dir");
+}
+
+#[test]
+fn help_and_version_are_0() {
+    let files = Files::new("help", "");
+    for words in ["--help", "-h", "print --help", "frobnicate --help"] {
+        files.run(words).ends_with(0).says("Usage: lanward COMMAND");
+    }
+    for words in ["--version", "-V"] {
+        files
+            .run(words)
+            .ends_with(0)
+            .says(concat!("lanward ", env!("CARGO_PKG_VERSION")));
+    }
+}
+
+#[test]
+fn what_needs_the_daemon_is_1_without_one() {
+    let files = Files::new("alone", &switched_on(""));
+    for words in [
+        "status",
+        "status --json",
+        "on",
+        "on --temporary",
+        "off",
+        "pause 5",
+        "resume",
+        "reload",
+    ] {
+        files.run(words).ends_with(1).says_nothing().complains("ubusd");
+    }
+    let kept = fs::read_to_string(files.config().join("lanward")).expect("it is there");
+    assert_eq!(kept, switched_on(""), "nobody wrote");
+}
+
+#[test]
+fn print_needs_no_daemon_and_says_3_for_a_wrong_configuration() {
+    let files = Files::new("print", &switched_on(""));
+    let good = files
+        .run("print")
+        .ends_with(0)
+        .says("table inet lanward {")
+        .says("40001-65535");
+    assert_eq!(good.err, "");
+    files.write("lanward", &switched_on("option level 'sead'"));
+    files
+        .run("print")
+        .ends_with(3)
+        .says("table inet lanward {")
+        .complains("lanward.lan_only.level: 'sead'");
+    files.write("lanward", "config lan_only 'lan_only");
+    files
+        .run("print")
+        .ends_with(3)
+        .says("table inet lanward {")
+        .complains("lanward");
+    for name in ["lanward", "firewall", "network"] {
+        let _ = fs::remove_file(files.config().join(name));
+    }
+    files.run("print").ends_with(0).says("table inet lanward {");
+    fs::create_dir(files.config().join("lanward")).expect("a directory in our own");
+    files
+        .run("print")
+        .ends_with(1)
+        .says_nothing()
+        .complains("config/lanward");
+}
+
+#[test]
+fn what_cannot_be_said_is_1() {
+    let files = Files::new("full", &switched_on(""));
+    for words in ["print", "--help", "check"] {
+        let full = fs::OpenOptions::new()
+            .write(true)
+            .open("/dev/full")
+            .expect("every Linux has it");
+        let output = files
+            .command(words)
+            .stdout(full)
+            .output()
+            .expect("the program can be started");
+        Ran::of(words, output).ends_with(1);
+    }
+}
+
+#[test]
+fn check_needs_no_daemon_but_misses_it() {
+    let files = Files::new("check", &switched_on(""));
+    files.run("check").ends_with(1).says("configuration").says("ERROR");
+    let told: Value = serde_json::from_str(&files.run("check --json").ends_with(1).out).expect("JSON");
+    assert!(
+        told["checks"].as_array().is_some_and(|checks| checks.len() > 3),
+        "{told}"
+    );
+    files.write("lanward", &switched_on("list host 'printer'"));
+    files.run("check").ends_with(3).says("lanward.lan_only.host");
+}
+
+/// `print` and `check` as a user who may do nothing.
+#[test]
+fn print_and_check_need_no_root() {
+    const NOBODY: &str = "65534";
+    if !nix::unistd::geteuid().is_root() {
+        return skip(&this_test(), "only root can become somebody else");
+    }
+    let files = Files::new("nobody", &switched_on(""));
+    // Where the program was built may be closed to others.
+    let copy = files.0.join("lanward");
+    fs::copy(program(), &copy).expect("room for a copy");
+    fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    let run = |words: &str| {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid", NOBODY, "--regid", NOBODY, "--clear-groups"]);
+        command
+            .arg(&copy)
+            .args(words.split(' '))
+            .arg("--config-dir")
+            .arg(files.config());
+        command.arg("--ubus-socket").arg(files.0.join("ubus.sock"));
+        Ran::of(words, command.output().expect("setpriv is there"))
+    };
+    assert_eq!(run("print").ends_with(0).out, files.run("print").out);
+    run("check").ends_with(1).says("configuration");
+    run("run").ends_with(1).says_nothing();
+    files.write("lanward", &switched_on("option level 'sead'"));
+    run("print").ends_with(3).complains("lanward.lan_only.level");
+    run("check").ends_with(3).says("lanward.lan_only.level");
+    let secret = files.config().join("lanward");
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).expect("it is ours");
+    run("print").ends_with(1).says_nothing().complains("config/lanward");
+}
+
+/// The program in the house's router, beside the daemon.
+fn beside(home: &Home, words: &str) -> Ran {
+    let config = home.house.config_dir();
+    let socket = home.house.directory().join("ubus.sock");
+    let (config, socket) = (config.to_string_lossy(), socket.to_string_lossy());
+    let mut arguments: Vec<&str> = words.split(' ').collect();
+    arguments.extend(["--config-dir", &config, "--ubus-socket", &socket]);
+    let program = program();
+    let output = home.house.router().output(&program.to_string_lossy(), &arguments, "");
+    Ran::of(words, output.expect("the program can be started"))
+}
+
+#[test]
+fn every_command_beside_the_daemon() {
+    let Some(home) = Home::start("commands", House::plan(), &switched_off("")) else {
+        return;
+    };
+    let fate = || home.house.way_out(Family::V4).udp(50000);
+    let file = || fs::read_to_string(home.house.config_dir().join("lanward")).expect("it is there");
+    beside(&home, "status")
+        .ends_with(0)
+        .says("LAN-only remote desktop: off");
+    beside(&home, "on --temporary")
+        .ends_with(0)
+        .says("LAN-only remote desktop: on");
+    assert_eq!((fate(), file()), (Fate::Lost, switched_off("")));
+    let told: Value = serde_json::from_str(&beside(&home, "status --json").ends_with(0).out).expect("JSON");
+    assert_eq!(told["lan_only"]["enforced"], json!(true));
+    beside(&home, "on").ends_with(0);
+    assert_eq!(file(), switched_on(""), "written down");
+    beside(&home, "pause 5").ends_with(0).says("paused for another");
+    assert_eq!(fate(), Fate::Answered);
+    beside(&home, "resume").ends_with(0).says("LAN-only remote desktop: on");
+    assert_eq!(fate(), Fate::Lost);
+    beside(&home, "reload").ends_with(0).says("applied");
+    beside(&home, "print").ends_with(0).says("table inet lanward {");
+    beside(&home, "check").says("configuration");
+
+    home.house.configure(&switched_on("option level 'sead'"));
+    beside(&home, "reload")
+        .ends_with(3)
+        .says("not applied")
+        .says("lanward.lan_only.level");
+    beside(&home, "status")
+        .ends_with(0)
+        .says("not applied")
+        .says("lanward.lan_only.level");
+    beside(&home, "check").ends_with(3);
+    assert_eq!(fate(), Fate::Lost);
+    home.house.configure("config lan_only 'lan_only");
+    beside(&home, "off").ends_with(1).complains("lanward");
+}

@@ -1,0 +1,149 @@
+//! The fuzz targets on any bytes and on damaged good ones: what `cargo fuzz` does for hours, done for a moment, with the stable compiler.
+
+#![allow(clippy::unwrap_used)]
+
+// The targets say `use libfuzzer_sys::fuzz_target`: here it is the macro below.
+extern crate self as libfuzzer_sys;
+
+/// A target as a function.
+macro_rules! target {
+    (|$bytes:ident: &[u8]| $body:block) => {
+        pub fn run($bytes: &[u8]) {
+            $body
+        }
+    };
+}
+pub(crate) use target as fuzz_target;
+
+#[allow(unused_attributes)]
+#[path = "../fuzz/fuzz_targets/blobmsg.rs"]
+mod blobmsg;
+#[allow(unused_attributes)]
+#[path = "../fuzz/fuzz_targets/ubus_frames.rs"]
+mod ubus_frames;
+#[allow(unused_attributes)]
+#[path = "../fuzz/fuzz_targets/uci.rs"]
+mod uci;
+
+use lanward_rig::wire;
+use proptest::prelude::*;
+use proptest::sample::Index;
+use std::path::Path;
+use std::sync::OnceLock;
+
+/// A byte that becomes another, one that goes, one that comes, and a piece that comes twice.
+#[derive(Debug, Clone)]
+enum Damage {
+    Change(Index, u8),
+    Remove(Index),
+    Insert(Index, u8),
+    Repeat(Index, Index),
+    Truncate(Index),
+}
+
+fn damage() -> impl Strategy<Value = Damage> {
+    prop_oneof![
+        (any::<Index>(), any::<u8>()).prop_map(|(at, byte)| Damage::Change(at, byte)),
+        any::<Index>().prop_map(Damage::Remove),
+        (any::<Index>(), any::<u8>()).prop_map(|(at, byte)| Damage::Insert(at, byte)),
+        any::<[Index; 2]>().prop_map(|[from, to]| Damage::Repeat(from, to)),
+        any::<Index>().prop_map(Damage::Truncate),
+    ]
+}
+
+fn damaged(good: &[u8], damages: &[Damage]) -> Vec<u8> {
+    let mut bytes = good.to_vec();
+    for damage in damages.iter().filter(|_| !good.is_empty()) {
+        let length = bytes.len().max(1);
+        match damage {
+            _ if bytes.is_empty() => {}
+            Damage::Change(at, byte) => bytes[at.index(length)] = *byte,
+            Damage::Remove(at) => drop(bytes.remove(at.index(length))),
+            Damage::Insert(at, byte) => bytes.insert(at.index(length), *byte),
+            Damage::Repeat(from, to) => {
+                let (from, to) = (from.index(length), to.index(length));
+                let piece = bytes[from.min(to)..from.max(to)].to_vec();
+                bytes.extend(piece);
+            }
+            Damage::Truncate(at) => bytes.truncate(at.index(length)),
+        }
+    }
+    bytes
+}
+
+/// Any bytes, and good ones with a few damages or none.
+fn inputs(good: &'static [Vec<u8>]) -> impl Strategy<Value = Vec<u8>> {
+    assert!(!good.is_empty());
+    prop_oneof![
+        1 => prop::collection::vec(any::<u8>(), 0..600),
+        4 => (any::<Index>(), prop::collection::vec(damage(), 0..6))
+            .prop_map(move |(which, damages)| damaged(&good[which.index(good.len())], &damages)),
+    ]
+}
+
+/// What parties and ubusd said to each other, as far as it is short.
+fn conversations() -> impl Iterator<Item = Vec<wire::Line>> {
+    let names = wire::names().into_iter();
+    names.map(|name| {
+        let lines = wire::read(&name).into_iter();
+        lines.filter(|line| line.bytes.len() < 2000).collect()
+    })
+}
+
+/// How the stream is cut, and the stream.
+fn streams() -> &'static [Vec<u8>] {
+    static STREAMS: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
+    STREAMS.get_or_init(|| {
+        let joined = |lines: Vec<wire::Line>| lines.into_iter().flat_map(|line| line.bytes).collect::<Vec<u8>>();
+        conversations().map(|lines| [vec![7], joined(lines)].concat()).collect()
+    })
+}
+
+/// Messages' DATA attributes.
+fn lists() -> &'static [Vec<u8>] {
+    static LISTS: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
+    LISTS.get_or_init(|| {
+        let bodies = conversations()
+            .flatten()
+            .filter_map(|line| Some(line.bytes.get(12..)?.to_vec()));
+        bodies.filter_map(|body| data_of(&body)).collect()
+    })
+}
+
+fn data_of(body: &[u8]) -> Option<Vec<u8>> {
+    const DATA: u32 = 7;
+    let mut attributes = lanward::blobmsg::attributes(body).filter_map(Result::ok);
+    let data = attributes.find(|attribute| attribute.id == DATA)?;
+    Some(data.payload.to_vec())
+}
+
+/// The configurations of the golden cases.
+fn files() -> &'static [Vec<u8>] {
+    static FILES: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
+    FILES.get_or_init(|| {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/lan_only");
+        let cases = std::fs::read_dir(directory).unwrap();
+        let texts = cases.map(|case| std::fs::read_to_string(case.unwrap().path()).unwrap());
+        let file = |text: String| Some(text.split_once("== lanward ==\n")?.1.split("\n== ").next()?.into());
+        texts.filter_map(file).collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4 * ProptestConfig::default().cases, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_configuration_file(text in inputs(files())) {
+        uci::run(&text);
+    }
+
+    #[test]
+    fn any_list_of_fields(bytes in inputs(lists())) {
+        blobmsg::run(&bytes);
+    }
+
+    #[test]
+    fn any_stream_of_messages(bytes in inputs(streams())) {
+        ubus_frames::run(&bytes);
+    }
+}
