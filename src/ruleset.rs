@@ -11,8 +11,8 @@
 use crate::config::Subnet;
 use crate::network::Device;
 use crate::nft::{
-    Base, Chain, Contents, Direction, Element, Field, Hook, Kind, Match, PortRange, Range, Rule, Set, Statement, Table,
-    Timeout, Value,
+    Base, Chain, Contents, Direction, Element, Field, Hook, Kind, Match, Operation, PortRange, Range, Rule, Set,
+    Statement, Table, Timeout, Value,
 };
 use crate::policy::{Devices, Hosts, LanOnly, Policy};
 use std::net::IpAddr;
@@ -161,9 +161,11 @@ fn prerouting(lan_only: &LanOnly) -> Chain {
                     .cloned()
                     .chain([Match::In(vec![Field::EtherSaddr], macs.into())]);
                 let mut statements: Vec<Statement> = matches.map(Statement::Match).collect();
-                statements.push(Statement::Update {
+                statements.push(Statement::Element {
+                    operation: Operation::Update,
                     set: set.into(),
                     key: vec![field],
+                    timeout: None,
                 });
                 rules.push(rule(statements, comment));
             }

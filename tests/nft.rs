@@ -8,8 +8,8 @@
 mod nft_oracle;
 
 use lanward::nft::{
-    self, text, Base, Chain, Contents, Direction, Element, Family, Field, Hook, Kind, Match, Range, Rule, Set, State,
-    Statement, Table, Timeout, Value,
+    self, tcp_flag, text, Base, Bits, Chain, Contents, Direction, Element, Family, Field, Hook, Kind, Mark, Match,
+    Operation, Range, Reject, Rule, Set, State, Statement, Table, Timeout, Value,
 };
 use lanward::system::nftables::{Change, Edit, Error, Monitor, Nftables, Reading, Verdict};
 use nft_oracle::{namespace, nft, nft_output, without_expiry};
@@ -86,6 +86,23 @@ fn within(fields: &[Field], set: &str) -> Statement {
 
 fn beyond(fields: &[Field], set: &str) -> Statement {
     Statement::Match(Match::NotIn(fields.to_vec(), set.into()))
+}
+
+fn element(operation: Operation, set: &str, key: &[Field], timeout: Option<u32>) -> Statement {
+    Statement::Element {
+        operation,
+        set: set.into(),
+        key: key.to_vec(),
+        timeout,
+    }
+}
+
+fn log(prefix: &str) -> Statement {
+    Statement::Log {
+        group: 5,
+        snaplen: 80,
+        prefix: prefix.into(),
+    }
 }
 
 fn chain(name: &str, base: Option<(Hook, i32)>, rules: Vec<Rule>) -> Chain {
@@ -211,6 +228,18 @@ fn rich_sets() -> Vec<Set> {
             ..set("seen6", &[Ip6, InetService], Contents::List)
         },
         Set {
+            dynamic: true,
+            timeout: Some(Timeout::PerElement),
+            size: Some(64),
+            ..set("admitted6", &[Ip6], Contents::List)
+        },
+        Set {
+            dynamic: true,
+            timeout: Some(Timeout::PerElement),
+            size: Some(64),
+            ..set("ports6", &[InetService, Ip6], Contents::List)
+        },
+        Set {
             size: Some(9),
             timeout: Some(Timeout::Seconds(3600)),
             ..set("listed", &[Ip4, InetService], Contents::List)
@@ -318,16 +347,10 @@ fn rich_rules() -> Vec<Rule> {
         ],
         vec![
             within(&[TcpDport], "low"),
-            Statement::Update {
-                set: "seen".into(),
-                key: vec![Ip4Saddr],
-            },
+            element(Operation::Update, "seen", &[Ip4Saddr], None),
         ],
         vec![
-            Statement::Update {
-                set: "seen6".into(),
-                key: vec![Ip6Saddr, TcpDport],
-            },
+            element(Operation::Update, "seen6", &[Ip6Saddr, TcpDport], None),
             Statement::Accept,
         ],
         vec![beyond(&[Ip4Saddr, TcpSport], "listed"), Statement::Drop],
@@ -338,6 +361,7 @@ fn rich_rules() -> Vec<Rule> {
             Statement::Drop,
         ],
     ];
+    rules.extend(gate_rules());
     let mut rules: Vec<Rule> = rules
         .drain(..)
         .enumerate()
@@ -346,6 +370,126 @@ fn rich_rules() -> Vec<Rule> {
     rules[0].comment = "x".repeat(127);
     rules[1].comment = String::new();
     rules
+}
+
+const BIT: u32 = 0x1000_0000;
+
+/// What a gate needs to be said.
+fn gate_rules() -> Vec<Vec<Statement>> {
+    use tcp_flag::{ACK, FIN, RST, SYN};
+    use Field::*;
+    use Operation::{Add, Delete, Update};
+    let matched = |m: Match| Statement::Match(m);
+    let flags = |bits| Statement::Match(Match::TcpFlags(bits));
+    let exactly = |among, set| Bits::Exactly { among, set };
+    let mark = |mark, bits| Statement::Match(Match::Mark(mark, bits));
+    let tcp = || is(L4Proto, Value::InetProto(6));
+    let ssh = |field| is(field, Value::InetService(22));
+    vec![
+        vec![
+            within(&[IifName], "members"),
+            ssh(TcpDport),
+            within(&[Ip4Saddr], "seen"),
+            Statement::SetMark(Mark::Packet, BIT),
+            Statement::Counter("other".into()),
+        ],
+        vec![Statement::SetMark(Mark::Connection, 3)],
+        vec![mark(Mark::Packet, exactly(BIT, BIT)), Statement::Accept],
+        vec![mark(Mark::Packet, exactly(BIT | 1, 1)), Statement::Accept],
+        vec![mark(Mark::Packet, exactly(BIT, 0)), Statement::Accept],
+        vec![mark(Mark::Packet, Bits::Any(BIT)), Statement::Accept],
+        vec![
+            mark(Mark::Connection, Bits::Any(0x30)),
+            Statement::SetMark(Mark::Packet, BIT),
+        ],
+        vec![mark(Mark::Connection, exactly(0x30, 0x10)), Statement::Accept],
+        vec![flags(exactly(FIN | SYN | RST | ACK, SYN)), Statement::Accept],
+        vec![flags(exactly(FIN | SYN | RST | ACK, SYN | ACK)), Statement::Accept],
+        vec![flags(exactly(FIN | SYN | RST, 0)), Statement::Accept],
+        vec![flags(exactly(FIN, FIN)), Statement::Accept],
+        vec![flags(exactly(0xfe, 0xca)), Statement::Accept],
+        vec![ssh(TcpDport), flags(Bits::Any(FIN | RST)), Statement::Return],
+        vec![tcp(), flags(Bits::Any(FIN)), Statement::Return],
+        vec![ssh(TcpSport), ssh(TcpDport), flags(Bits::Any(0x7f)), Statement::Return],
+        vec![
+            matched(Match::Bytes(Direction::Original, 5_000_000_000)),
+            Statement::Return,
+        ],
+        vec![matched(Match::Bytes(Direction::Reply, 70)), Statement::Return],
+        vec![
+            matched(Match::ToThisMachine),
+            within(&[Ip4Daddr], "hosts"),
+            Statement::Return,
+        ],
+        vec![is(Ip6Saddr, ip6("fe80::1")), Statement::Return],
+        vec![is(Ip6SaddrNet(10), ip6("fe80::")), Statement::Return],
+        vec![
+            is(Ip6SaddrNet(64), ip6("2001:db8::")),
+            is(Ip6DaddrNet(16), ip6("2001::")),
+            Statement::Return,
+        ],
+        vec![is(CtIp6SaddrNet(7), ip6("fc00::")), Statement::Return],
+        vec![ssh(TcpDport), element(Update, "seen", &[Ip4Saddr], Some(90))],
+        vec![element(Add, "seen", &[Ip4Daddr], Some(3600)), Statement::Accept],
+        vec![element(Add, "seen", &[Ip4Daddr], None), Statement::Accept],
+        vec![
+            flags(Bits::Any(FIN | RST)),
+            element(Delete, "seen", &[CtIp4Saddr], None),
+            Statement::Counter("other".into()),
+        ],
+        vec![element(Delete, "admitted6", &[CtIp6SaddrNet(64)], None)],
+        vec![
+            element(Update, "admitted6", &[Ip6SaddrNet(64)], Some(4_000_000_000)),
+            Statement::Accept,
+        ],
+        vec![
+            element(Update, "seen6", &[Ip6SaddrNet(56), TcpDport], Some(7)),
+            Statement::Accept,
+        ],
+        vec![
+            element(Add, "ports6", &[TcpDport, Ip6DaddrNet(48)], None),
+            Statement::Accept,
+        ],
+        vec![within(&[Ip6SaddrNet(64)], "admitted6"), Statement::Accept],
+        vec![beyond(&[Ip6DaddrNet(64)], "admitted6"), Statement::Accept],
+        vec![within(&[Ip6SaddrNet(127), TcpDport], "seen6"), Statement::Accept],
+        vec![beyond(&[TcpDport, Ip6SaddrNet(1)], "ports6"), Statement::Accept],
+        vec![within(&[Ip6SaddrNet(64)], "nets"), Statement::Accept],
+        vec![tcp(), ssh(CtDport), is(CtIp4Daddr, ip4("192.0.2.1")), Statement::Accept],
+        vec![
+            is(L4Proto, Value::InetProto(17)),
+            within(&[CtDport], "ports"),
+            Statement::Accept,
+        ],
+        vec![tcp(), within(&[CtIp4Saddr, CtDport], "listed"), Statement::Accept],
+        vec![tcp(), beyond(&[CtIp6Daddr, CtDport], "pairs"), Statement::Accept],
+        vec![
+            within(&[CtIp6Saddr], "nets"),
+            is(Ip6Daddr, ip6("::1")),
+            Statement::Accept,
+        ],
+        vec![
+            matched(Match::Family(Family::Ipv4)),
+            within(&[CtIp4Saddr], "seen"),
+            Statement::Limit { rate: 100, burst: 1000 },
+            log("lanward: 'ä' \\ %s @x {;} * "),
+            Statement::Drop,
+        ],
+        vec![
+            log(&"x".repeat(127)),
+            Statement::Limit { rate: 1, burst: 1 },
+            Statement::Drop,
+        ],
+        vec![ssh(TcpDport), Statement::Reject(Reject::TcpReset)],
+        vec![
+            tcp(),
+            within(&[Ip4Saddr], "seen"),
+            log("x"),
+            Statement::Reject(Reject::TcpReset),
+        ],
+        vec![within(&[Ip4Saddr], "seen"), Statement::Reject(Reject::PortUnreachable)],
+        vec![Statement::Reject(Reject::PortUnreachable)],
+    ]
 }
 
 fn rich() -> Table {
@@ -414,7 +558,7 @@ fn list_prints_what_nft_prints() {
     let is_merged = |rule: &Rule| rule.statements.contains(&is(Field::IifName, name("lo")));
     table.chains[5].rules.retain(|rule| !is_merged(rule));
     Nftables::open().unwrap().apply(&table).unwrap();
-    let theirs = nft_oracle::normalized(&listing());
+    let theirs = nft_oracle::normalized(&nft_oracle::with_todays_flags(&listing()));
     nft_oracle::assert_same_words(&nft_oracle::normalized(&text::list(&table)), &theirs);
 }
 
@@ -1077,6 +1221,112 @@ fn names_from_outside_cannot_leave_their_quotes() {
             && !nft::is_ifname("eth*")
             && !nft::is_ifname("0123456789abcdef")
     );
+}
+
+#[test]
+fn a_log_prefix_cannot_leave_its_quotes() {
+    namespace_or_skip!();
+    let mut table = rich();
+    table.chains[5].rules = vec![rule("", vec![log("a\" accept; $y\n\"")])];
+    assert!(table.check().is_err());
+    run_script(&table);
+    let listed = listing();
+    assert!(
+        listed.contains("log prefix \"a? accept; ?y??\" group 5 snaplen 80\n"),
+        "{listed}"
+    );
+}
+
+fn fault_of(statements: &[Statement]) -> Option<String> {
+    let mut table = rich();
+    table.chains[5].rules = vec![rule("", statements.to_vec())];
+    table.check().err().map(|fault| fault.problem)
+}
+
+/// What every nft refuses to read, or any nft would read, or list, as something else.
+#[test]
+fn what_nft_cannot_be_told_is_a_fault() {
+    use Field::*;
+    use Operation::{Add, Delete, Update};
+    let matched = |m: Match| Statement::Match(m);
+    let flags = |bits| Statement::Match(Match::TcpFlags(bits));
+    let exactly = |among, set| Bits::Exactly { among, set };
+    let mark = |bits| Statement::Match(Match::Mark(Mark::Packet, bits));
+    let reset = Statement::Reject(Reject::TcpReset);
+    let udp = is(L4Proto, Value::InetProto(17));
+    let tcp = is(L4Proto, Value::InetProto(6));
+    let icmp = is(L4Proto, Value::InetProto(1));
+    let port = is(CtDport, Value::InetService(22));
+    let mut cut = log("x");
+    if let Statement::Log { snaplen, .. } = &mut cut {
+        *snaplen = 0;
+    }
+    let faults: Vec<(&str, Vec<Statement>)> = vec![
+        ("not be TCP", vec![reset.clone()]),
+        ("not be TCP", vec![udp.clone(), reset.clone()]),
+        (
+            "not be TCP",
+            vec![element(Add, "seen", &[Ip4Saddr], None), reset.clone()],
+        ),
+        ("no protocol before", vec![port.clone()]),
+        ("no protocol before", vec![port.clone(), tcp.clone()]),
+        ("no protocol before", vec![icmp, port.clone()]),
+        ("no protocol before", vec![within(&[CtIp4Saddr, CtDport], "listed")]),
+        ("two protocols", vec![udp, flags(Bits::Any(1))]),
+        (
+            "two protocols",
+            vec![is(CtIp4Saddr, ip4("1.2.3.4")), matched(Match::Family(Family::Ipv6))],
+        ),
+        ("one of a set", vec![within(&[L4Proto], "on"), flags(Bits::Any(1))]),
+        ("bits", vec![flags(Bits::Any(0))]),
+        ("bits", vec![flags(Bits::Any(0xff))]),
+        ("bits", vec![flags(Bits::Any(0x101))]),
+        ("bits", vec![flags(exactly(1, 2))]),
+        ("bits", vec![mark(exactly(0, 0))]),
+        ("bits", vec![mark(Bits::Any(u32::MAX))]),
+        ("bits", vec![mark(exactly(0x10, 0x11))]),
+        ("no bit", vec![Statement::SetMark(Mark::Connection, 0)]),
+        ("1 to 127", vec![is(Ip6SaddrNet(0), ip6("::"))]),
+        ("1 to 127", vec![within(&[Ip6SaddrNet(128)], "nets")]),
+        (
+            "1 to 127",
+            vec![element(Update, "admitted6", &[CtIp6SaddrNet(255)], None)],
+        ),
+        ("never", vec![is(Ip6SaddrNet(10), ip6("fe80::1"))]),
+        ("no key", vec![element(Update, "seen", &[Ip6SaddrNet(64)], None)]),
+        (
+            "updates",
+            vec![element(Delete, "listed", &[CtIp4Saddr, TcpDport], None)],
+        ),
+        ("a timeout", vec![element(Add, "seen", &[Ip4Saddr], Some(0))]),
+        ("a timeout", vec![element(Delete, "seen", &[Ip4Saddr], Some(5))]),
+        ("a limit", vec![Statement::Limit { rate: 0, burst: 1 }]),
+        ("a limit", vec![Statement::Limit { rate: 1, burst: 0 }]),
+        ("prefix", vec![log("")]),
+        ("prefix", vec![log("a\"b")]),
+        ("prefix", vec![log("$a")]),
+        ("prefix", vec![log("a\n")]),
+        ("prefix", vec![log(&"x".repeat(128))]),
+        ("prefix", vec![cut]),
+        ("end", vec![Statement::Accept, Statement::Counter("other".into())]),
+        ("end", vec![tcp.clone(), reset.clone(), Statement::Drop]),
+        ("behind", vec![log("x"), tcp.clone(), Statement::Drop]),
+        ("before", vec![log("x"), element(Add, "seen", &[Ip4Saddr], None)]),
+        (
+            "before",
+            vec![
+                is(Ip6Saddr, ip6("::1")),
+                log("x"),
+                element(Add, "ports6", &[TcpDport, Ip6Saddr], None),
+            ],
+        ),
+    ];
+    for (problem, statements) in faults {
+        let found = fault_of(&statements).unwrap_or_else(|| panic!("no fault: {statements:?}"));
+        assert!(found.contains(problem), "{statements:?}: {found}");
+    }
+    assert_eq!(fault_of(&[tcp, port, reset]), None);
+    assert_eq!(fault_of(&[mark(exactly(u32::MAX - 1, 0))]), None);
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! What can be said in nftables' text and in its messages alike, and what not.
 
-use super::{Chain, Contents, Element, Field, Kind, Match, Rule, Set, Statement, Table, Value};
+use super::{
+    mask6, Bits, Chain, Contents, Element, Field, Kind, Match, Operation, Reject, Rule, Set, Statement, Table, Value,
+    TCP, UDP,
+};
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -8,6 +11,8 @@ use std::fmt;
 const NAME: usize = 63;
 /// libnftnl's limit for a comment is 128 with the NUL.
 const COMMENT: usize = 127;
+/// The kernel's limit for a log prefix is 128 with the NUL (`NF_LOG_PREFIXLEN`).
+const PREFIX: usize = 127;
 /// Keeps a rule well below the 64 KiB of an attribute; no rule for people has half as many.
 const STATEMENTS: usize = 64;
 /// Registers that a concatenated key has (`NFT_REG32_COUNT`), in bytes.
@@ -119,7 +124,10 @@ impl Table {
             ));
         }
         check_order(rule)?;
+        check_end(rule)?;
         check_protocols(rule)?;
+        check_needs(rule)?;
+        check_keys(rule)?;
         rule.statements
             .iter()
             .try_for_each(|statement| self.check_statement(statement))
@@ -129,15 +137,26 @@ impl Table {
         match statement {
             Statement::Match(condition) => self.check_match(condition),
             Statement::Counter(name) if !self.counters.contains(name) => Err(format!("no counter \"{name}\"")),
-            Statement::Update { set, key } => {
+            Statement::Element {
+                operation,
+                set,
+                key,
+                timeout,
+            } => {
                 let target = self.keyed(set, key)?;
                 if !target.dynamic || target.timeout.is_none() || target.interval {
                     return Err(format!(
                         "set \"{set}\" does not take updates: it must be dynamic, with timeouts, without ranges"
                     ));
                 }
+                if *timeout == Some(0) || (timeout.is_some() && *operation == Operation::Delete) {
+                    return Err("a timeout of 0, or of what goes at once".into());
+                }
                 Ok(())
             }
+            Statement::SetMark(_, 0) => Err("sets no bit of the mark".into()),
+            Statement::Log { snaplen, prefix, .. } => check_log(*snaplen, prefix),
+            Statement::Limit { rate: 0, .. } | Statement::Limit { burst: 0, .. } => Err("a limit of 0".into()),
             Statement::Jump(name) | Statement::Goto(name) => {
                 match self.chains.iter().find(|chain| chain.name == *name) {
                     None => Err(format!("no chain \"{name}\"")),
@@ -146,13 +165,18 @@ impl Table {
                 }
             }
             Statement::Counter(_) | Statement::Return | Statement::Accept | Statement::Drop => Ok(()),
+            Statement::SetMark(..) | Statement::Limit { .. } | Statement::Reject(_) => Ok(()),
         }
     }
 
     fn check_match(&self, condition: &Match) -> Result<(), String> {
         match condition {
             Match::Is(field, value) if field.kind() != value.kind() => Err(format!("{field:?} is never {value:?}")),
-            Match::Is(_, value) => check_value(value),
+            Match::Is(field, value) => {
+                check_field(*field)?;
+                check_within(*field, value)?;
+                check_value(value)
+            }
             Match::BeginsWith(field, start) => {
                 if field.kind() != Kind::Ifname || !is_ifname(start) || start.len() > 14 {
                     return Err(format!("{field:?} cannot be asked for the beginning {start:?}"));
@@ -161,12 +185,16 @@ impl Table {
             }
             Match::In(fields, set) | Match::NotIn(fields, set) => self.keyed(set, fields).map(|_| ()),
             Match::State(states) if states.is_empty() => Err("no conntrack state".into()),
+            Match::TcpFlags(bits) => check_bits(*bits, 0xff),
+            Match::Mark(_, bits) => check_bits(*bits, u32::MAX),
             Match::State(_) | Match::Direction(_) | Match::StatusDnat | Match::Family(_) => Ok(()),
+            Match::Bytes(..) | Match::ToThisMachine => Ok(()),
         }
     }
 
     fn keyed(&self, name: &str, fields: &[Field]) -> Result<&Set, String> {
         let set = self.set(name).ok_or_else(|| format!("no set \"{name}\""))?;
+        fields.iter().try_for_each(|field| check_field(*field))?;
         if !fields.iter().map(|field| field.kind()).eq(set.key.iter().copied()) {
             return Err(format!("{fields:?} is no key of set \"{name}\" ({:?})", set.key));
         }
@@ -188,6 +216,98 @@ fn check_order(rule: &Rule) -> Result<(), String> {
     }
 }
 
+/// nft refuses to read what no packet reaches.
+fn check_end(rule: &Rule) -> Result<(), String> {
+    let is_end = |statement: &Statement| {
+        use Statement::{Accept, Drop, Goto, Jump, Reject, Return};
+        matches!(statement, Jump(_) | Goto(_) | Return | Accept | Drop | Reject(_))
+    };
+    match rule.statements.iter().rev().skip(1).any(is_end) {
+        true => Err("something stands behind the rule's end".into()),
+        false => Ok(()),
+    }
+}
+
+/// nft puts what a reset needs before the whole rule where it is not said, and before 1.1 it knows a connection's ports only behind a match of
+/// their protocol.
+fn check_needs(rule: &Rule) -> Result<(), String> {
+    let mut known = None;
+    for statement in &rule.statements {
+        if statement.fields().contains(&Field::CtDport) && !matches!(known, Some(TCP | UDP)) {
+            return Err("a connection's port, and no protocol before".into());
+        }
+        if *statement == Statement::Reject(Reject::TcpReset) && known != Some(TCP) {
+            return Err("a reset of what may not be TCP".into());
+        }
+        known = statement.protocols().next().or(known);
+        if let Statement::Match(Match::Is(Field::L4Proto, Value::InetProto(protocol))) = statement {
+            known = Some(*protocol);
+        }
+    }
+    Ok(())
+}
+
+/// nft before 1.0.7 may join what a key behind a counter or the like asks of the packet with a match before it, which is then asked too late.
+fn check_keys(rule: &Rule) -> Result<(), String> {
+    let (mut family, mut protocol, mut acted) = (None, None, false);
+    for statement in &rule.statements {
+        let asked = (statement.fields().iter())
+            .filter(|field| !field.is_of_connection())
+            .find_map(|field| field.family());
+        let news =
+            asked.filter(|_| family.is_none()).is_some() || protocol.is_none() && statement.protocols().count() > 0;
+        if acted && news {
+            return Err("a key asks for what should be asked before the rule does anything".into());
+        }
+        family = family.or(asked);
+        protocol = protocol.or_else(|| statement.protocols().next());
+        match statement {
+            Statement::Match(Match::Family(asked)) => family = Some(*asked),
+            Statement::Match(Match::Is(Field::L4Proto, Value::InetProto(asked))) => protocol = Some(*asked),
+            Statement::Match(_) => {}
+            _ => acted = true,
+        }
+    }
+    Ok(())
+}
+
+/// nft lists a mask of all bits as none, and drops one of no bits.
+fn check_bits(bits: Bits, all: u32) -> Result<(), String> {
+    let is_outside = matches!(bits, Bits::Exactly { among, set } if set & !among != 0);
+    match bits.mask() == 0 || bits.mask() >= all || is_outside {
+        true => Err(format!(
+            "{bits:?}: no bits, all of them, or others than those looked at"
+        )),
+        false => Ok(()),
+    }
+}
+
+fn check_field(field: Field) -> Result<(), String> {
+    match field.whole().1 {
+        Some(0 | 128..) => Err(format!("{field:?}: a mask leaves 1 to 127 bits")),
+        _ => Ok(()),
+    }
+}
+
+/// A masked field never has bits that its mask clears.
+fn check_within(field: Field, value: &Value) -> Result<(), String> {
+    let (Some(bits), Value::Ipv6Addr(address)) = (field.whole().1, value) else {
+        return Ok(());
+    };
+    match address.to_bits() & !mask6(bits).to_bits() {
+        0 => Ok(()),
+        _ => Err(format!("{field:?} is never {value:?}")),
+    }
+}
+
+/// nft from 1.1 on refuses an empty prefix; every one looks for variables after a `$`. The kernel does not tell a `snaplen` of 0 from none.
+fn check_log(snaplen: u32, prefix: &str) -> Result<(), String> {
+    if snaplen == 0 || prefix.is_empty() || prefix.len() > PREFIX || !is_quotable(prefix) || prefix.contains('$') {
+        return Err(format!("the log prefix {prefix:?} is empty, too long or has quotes, '$' or control characters in it, or nothing is logged"));
+    }
+    Ok(())
+}
+
 /// nft from 1.1 on refuses to look into a packet's ports in a rule that asks for its protocol by a set.
 fn asks_set_for_protocol(statement: &Statement) -> bool {
     matches!(statement, Statement::Match(Match::In(fields, _) | Match::NotIn(fields, _)) if *fields == [Field::L4Proto])
@@ -198,7 +318,7 @@ fn check_protocols(rule: &Rule) -> Result<(), String> {
     let (mut families, mut protocols) = (Vec::new(), Vec::new());
     for statement in &rule.statements {
         families.extend(statement.fields().iter().filter_map(|field| field.family()));
-        protocols.extend(statement.fields().iter().filter_map(|field| field.protocol()));
+        protocols.extend(statement.protocols());
         match statement {
             Statement::Match(Match::Family(family)) => families.push(*family),
             Statement::Match(Match::Is(Field::L4Proto, Value::InetProto(protocol))) => protocols.push(*protocol),

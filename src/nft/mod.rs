@@ -12,6 +12,11 @@ pub use check::{is_ifname, Fault};
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+/// `IPPROTO_TCP`
+const TCP: u8 = 6;
+/// `IPPROTO_UDP`
+const UDP: u8 = 17;
+
 /// A table of the `inet` family, with everything in it, in the order it is listed.
 ///
 /// Names are made of letters, digits and `_`. nft's text has no way to quote one, so that a word of its language (`list`, `limit`, `devices` ...) is
@@ -169,13 +174,38 @@ pub enum Statement {
     Match(Match),
     /// `counter name "NAME"`
     Counter(String),
-    /// `update @SET { FIELDS timeout … }` (the set's own timeout): adds or refreshes. A full set refuses and the rule *goes on with the next rule*.
-    Update {
+    /// `update @SET { FIELDS timeout … }`, or `add`, or `delete`. A full set refuses what would be new, and the rule ends there: the packet
+    /// *goes on with the next rule*.
+    Element {
+        /// What happens to the element.
+        operation: Operation,
         /// The set's name.
         set: String,
         /// The key, as many fields as the set's key has types.
         key: Vec<Field>,
+        /// Seconds, for an element that is added or refreshed; `None`: the set's own timeout.
+        timeout: Option<u32>,
     },
+    /// `meta mark set meta mark | BITS`: sets these bits and keeps the others.
+    SetMark(Mark, u32),
+    /// `log prefix "PREFIX" group GROUP snaplen SNAPLEN`: a copy to who listens to the NFLOG group; the packet goes on.
+    Log {
+        /// The group's number.
+        group: u16,
+        /// Bytes of the packet that are copied, from its IP header on.
+        snaplen: u32,
+        /// At most 127 bytes, no quotes, no `$` (nft looks for variables there).
+        prefix: String,
+    },
+    /// `limit rate RATE/second burst BURST packets`: goes on to the next statement while there are not more.
+    Limit {
+        /// Packets in a second.
+        rate: u32,
+        /// Packets at once.
+        burst: u32,
+    },
+    /// `reject with …`: drops and answers. Final.
+    Reject(Reject),
     /// `jump CHAIN`
     Jump(String),
     /// `goto CHAIN`
@@ -186,6 +216,63 @@ pub enum Statement {
     Accept,
     /// `drop`: final.
     Drop,
+}
+
+/// What the packet path does to a set's element.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation {
+    /// Adds it; if it is there already, its timeout goes on.
+    Add,
+    /// Adds it, or begins its timeout anew.
+    Update,
+    /// Takes it out, if it is there.
+    Delete,
+}
+
+/// How a packet is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reject {
+    /// `tcp reset`; the rule must ask for TCP.
+    TcpReset,
+    /// `icmpx port-unreachable`: of ICMP or ICMPv6, as the packet is.
+    PortUnreachable,
+}
+
+/// The two marks that netfilter keeps for whoever wants to use their bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Mark {
+    /// `meta mark`: the packet's, gone with it.
+    Packet,
+    /// `ct mark`: the connection's.
+    Connection,
+}
+
+/// What is asked of some bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bits {
+    /// `& BITS != 0`: at least one of these is set.
+    Any(u32),
+    /// `& AMONG == SET`: of the bits `among`, those in `set` are set and the others are not.
+    Exactly {
+        /// Which bits are looked at.
+        among: u32,
+        /// Which of them are set.
+        set: u32,
+    },
+}
+
+/// TCP's flags as [`Bits`] (RFC 9293, 3.1).
+#[allow(missing_docs)]
+pub mod tcp_flag {
+    pub const FIN: u32 = 0x01;
+    pub const SYN: u32 = 0x02;
+    pub const RST: u32 = 0x04;
+    pub const PSH: u32 = 0x08;
+    pub const ACK: u32 = 0x10;
+    pub const URG: u32 = 0x20;
+    /// ECE, `ecn` in nft.
+    pub const ECN: u32 = 0x40;
+    pub const CWR: u32 = 0x80;
 }
 
 /// A comparison.
@@ -207,6 +294,15 @@ pub enum Match {
     State(Vec<State>),
     /// `meta nfproto ipv4` or `ipv6`
     Family(Family),
+    /// `tcp flags & …`
+    TcpFlags(Bits),
+    /// `meta mark & …` or `ct mark & …`
+    Mark(Mark, Bits),
+    /// `ct original bytes >= N`, or `ct reply`: what the connection has carried that way, with the packet that is looked at. Nothing is counted,
+    /// and nothing matches, unless conntrack keeps accounts (`net.netfilter.nf_conntrack_acct`).
+    Bytes(Direction, u64),
+    /// `fib daddr type local`: the destination is an address of this machine.
+    ToThisMachine,
 }
 
 /// What of a packet is looked at.
@@ -238,6 +334,22 @@ pub enum Field {
     TcpSport,
     /// `tcp dport`
     TcpDport,
+    /// `ip6 saddr & MASK`: its first bits, as many as said (1 to 127); the others are zero.
+    Ip6SaddrNet(u8),
+    /// `ip6 daddr & MASK`
+    Ip6DaddrNet(u8),
+    /// `ct original ip saddr`: who opened the connection, whichever way the packet goes.
+    CtIp4Saddr,
+    /// `ct original ip daddr`: where it was opened to, before destination NAT.
+    CtIp4Daddr,
+    /// `ct original ip6 saddr`
+    CtIp6Saddr,
+    /// `ct original ip6 daddr`
+    CtIp6Daddr,
+    /// `ct original ip6 saddr & MASK`
+    CtIp6SaddrNet(u8),
+    /// `ct original proto-dst`: the port it was opened to, before destination NAT; the rule must have asked for TCP or UDP before.
+    CtDport,
 }
 
 /// Which way a packet goes, seen from who opened its flow.
@@ -324,19 +436,41 @@ impl Field {
             Field::L4Proto => Kind::InetProto,
             Field::Time => Kind::Time,
             Field::EtherSaddr => Kind::EtherAddr,
-            Field::Ip4Saddr | Field::Ip4Daddr => Kind::Ipv4Addr,
-            Field::Ip6Saddr | Field::Ip6Daddr => Kind::Ipv6Addr,
-            Field::UdpSport | Field::UdpDport | Field::TcpSport | Field::TcpDport => Kind::InetService,
+            Field::Ip4Saddr | Field::Ip4Daddr | Field::CtIp4Saddr | Field::CtIp4Daddr => Kind::Ipv4Addr,
+            Field::Ip6Saddr | Field::Ip6Daddr | Field::CtIp6Saddr | Field::CtIp6Daddr => Kind::Ipv6Addr,
+            Field::Ip6SaddrNet(_) | Field::Ip6DaddrNet(_) | Field::CtIp6SaddrNet(_) => Kind::Ipv6Addr,
+            Field::UdpSport | Field::UdpDport | Field::TcpSport | Field::TcpDport | Field::CtDport => Kind::InetService,
         }
     }
 
     /// The address family that a packet must be of to have it.
     #[must_use]
     pub fn family(self) -> Option<Family> {
-        match self {
-            Field::Ip4Saddr | Field::Ip4Daddr => Some(Family::Ipv4),
-            Field::Ip6Saddr | Field::Ip6Daddr => Some(Family::Ipv6),
+        match self.kind() {
+            Kind::Ipv4Addr => Some(Family::Ipv4),
+            Kind::Ipv6Addr => Some(Family::Ipv6),
             _ => None,
+        }
+    }
+
+    /// Whether conntrack knows it, so that nothing need be known of the packet's headers.
+    #[must_use]
+    pub fn is_of_connection(self) -> bool {
+        use Field::{CtDport, CtIp4Daddr, CtIp4Saddr, CtIp6Daddr, CtIp6Saddr};
+        matches!(
+            self.whole().0,
+            CtIp4Saddr | CtIp4Daddr | CtIp6Saddr | CtIp6Daddr | CtDport
+        )
+    }
+
+    /// The field without its mask, and how many bits the mask leaves.
+    #[must_use]
+    pub fn whole(self) -> (Field, Option<u8>) {
+        match self {
+            Field::Ip6SaddrNet(bits) => (Field::Ip6Saddr, Some(bits)),
+            Field::Ip6DaddrNet(bits) => (Field::Ip6Daddr, Some(bits)),
+            Field::CtIp6SaddrNet(bits) => (Field::CtIp6Saddr, Some(bits)),
+            field => (field, None),
         }
     }
 
@@ -344,8 +478,8 @@ impl Field {
     #[must_use]
     pub fn protocol(self) -> Option<u8> {
         match self {
-            Field::TcpSport | Field::TcpDport => Some(6),
-            Field::UdpSport | Field::UdpDport => Some(17),
+            Field::TcpSport | Field::TcpDport => Some(TCP),
+            Field::UdpSport | Field::UdpDport => Some(UDP),
             _ => None,
         }
     }
@@ -359,6 +493,7 @@ impl Match {
             Match::Is(field, _) | Match::BeginsWith(field, _) => std::slice::from_ref(field),
             Match::In(fields, _) | Match::NotIn(fields, _) => fields,
             Match::Direction(_) | Match::StatusDnat | Match::State(_) | Match::Family(_) => &[],
+            Match::TcpFlags(_) | Match::Mark(..) | Match::Bytes(..) | Match::ToThisMachine => &[],
         }
     }
 }
@@ -369,10 +504,32 @@ impl Statement {
     pub fn fields(&self) -> &[Field] {
         match self {
             Statement::Match(condition) => condition.fields(),
-            Statement::Update { key, .. } => key,
+            Statement::Element { key, .. } => key,
             _ => &[],
         }
     }
+
+    /// The numbers of the IP protocols that a packet must be of to have what it looks at.
+    pub fn protocols(&self) -> impl Iterator<Item = u8> + '_ {
+        let flags = matches!(self, Statement::Match(Match::TcpFlags(_))).then_some(TCP);
+        self.fields().iter().filter_map(|field| field.protocol()).chain(flags)
+    }
+}
+
+impl Bits {
+    /// Which bits are looked at.
+    #[must_use]
+    pub fn mask(self) -> u32 {
+        match self {
+            Bits::Any(mask) | Bits::Exactly { among: mask, .. } => mask,
+        }
+    }
+}
+
+/// The mask that leaves an address its first bits.
+fn mask6(bits: u8) -> Ipv6Addr {
+    let rest = u32::from(128u8.saturating_sub(bits));
+    u128::MAX.checked_shl(rest).unwrap_or_default().into()
 }
 
 impl Table {

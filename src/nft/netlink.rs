@@ -18,6 +18,7 @@
 mod attribute;
 mod element;
 mod expression;
+mod instruction;
 pub mod neighbours;
 mod present;
 mod transaction;

@@ -5,15 +5,16 @@
 //! all the same, what could end the quotes is replaced, and the name matches nothing.
 
 use super::{
-    check, Base, Chain, Contents, Direction, Element, Family, Field, Hook, Kind, Match, Range, Rule, Set, State,
-    Statement, Table, Timeout, Value,
+    check, mask6, Base, Bits, Chain, Contents, Direction, Element, Family, Field, Hook, Kind, Mark, Match, Operation,
+    Range, Reject, Rule, Set, State, Statement, Table, Timeout, Value,
 };
 use std::fmt::Write;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// The table as `nft list table inet NAME` prints it, but for line breaks between elements, readings of counters, elements of lists, and
 /// times, which nft prints as local dates: here they are seconds since 1970. Where nft merges two comparisons of neighbouring bytes, it lists
-/// them side by side, wherever they stood.
+/// them side by side, wherever they stood. Versions differ in how they list TCP's flags (here as from 1.1 on) and a limit's burst of 5, which
+/// those before 1.1 leave out.
 #[must_use]
 pub fn list(table: &Table) -> String {
     let mut out = format!("table inet {} {{\n", table.name);
@@ -204,11 +205,13 @@ fn rule_text(rule: &Rule, style: Style) -> String {
 
 /// nft leaves out what a later match implies: `meta l4proto udp udp dport 53` is listed as `udp dport 53`.
 fn is_implied(rule: &Rule, index: usize) -> bool {
-    let mut later = rule.statements[index + 1..].iter().flat_map(Statement::fields);
+    let mut later = rule.statements[index + 1..].iter();
     match &rule.statements[index] {
-        Statement::Match(Match::Family(family)) => later.any(|field| field.family() == Some(*family)),
+        Statement::Match(Match::Family(family)) => later
+            .flat_map(Statement::fields)
+            .any(|field| field.family() == Some(*family) && !field.is_of_connection()),
         Statement::Match(Match::Is(Field::L4Proto, Value::InetProto(protocol))) => {
-            later.any(|field| field.protocol() == Some(*protocol))
+            later.any(|statement| statement.protocols().any(|asked| asked == *protocol))
         }
         _ => false,
     }
@@ -218,7 +221,35 @@ fn statement_text(statement: &Statement, style: Style) -> String {
     match statement {
         Statement::Match(condition) => match_text(condition, style),
         Statement::Counter(name) => format!("counter name {}", quoted(name)),
-        Statement::Update { set, key } => format!("update @{set} {{ {} }}", fields_text(key)),
+        Statement::Element {
+            operation,
+            set,
+            key,
+            timeout,
+        } => {
+            let timeout = timeout.map_or_else(String::new, |seconds| format!(" timeout {}", duration(seconds)));
+            format!(
+                "{} @{set} {{ {}{timeout} }}",
+                operation_name(*operation),
+                fields_text(key)
+            )
+        }
+        Statement::SetMark(mark, bits) => {
+            let name = mark_name(*mark);
+            format!("{name} set {name} | {bits:#010x}")
+        }
+        Statement::Log { group, snaplen, prefix } => {
+            format!(
+                "log prefix {} group {group} snaplen {snaplen}",
+                quoted(&prefix.replace('$', "?"))
+            )
+        }
+        Statement::Limit { rate, burst } => format!("limit rate {rate}/second burst {burst} packets"),
+        Statement::Reject(Reject::TcpReset) => "reject with tcp reset".into(),
+        Statement::Reject(Reject::PortUnreachable) => match style {
+            Style::List => "reject".into(),
+            Style::Script => "reject with icmpx port-unreachable".into(),
+        },
         Statement::Jump(chain) => format!("jump {chain}"),
         Statement::Goto(chain) => format!("goto {chain}"),
         Statement::Return => "return".into(),
@@ -229,11 +260,17 @@ fn statement_text(statement: &Statement, style: Style) -> String {
 
 fn match_text(condition: &Match, style: Style) -> String {
     match condition {
-        Match::Is(field, value) => format!("{} {}", field_name(*field), value_text(value, style)),
+        Match::Is(field, value) => is_text(*field, &value_text(value, style), style),
         Match::BeginsWith(field, start) => {
             format!("{} {}", field_name(*field), quoted(&format!("{}*", ifname(start, 14))))
         }
-        Match::In(fields, set) => format!("{} @{set}", fields_text(fields)),
+        Match::In(fields, set) => {
+            let equal = match fields.as_slice() {
+                [field] if field.whole().1.is_some() => " ==",
+                _ => "",
+            };
+            format!("{}{equal} @{set}", fields_text(fields))
+        }
         Match::NotIn(fields, set) => format!("{} != @{set}", fields_text(fields)),
         Match::Direction(Direction::Original) => "ct direction original".into(),
         Match::Direction(Direction::Reply) => "ct direction reply".into(),
@@ -241,6 +278,69 @@ fn match_text(condition: &Match, style: Style) -> String {
         Match::State(states) => states_text(states),
         Match::Family(Family::Ipv4) => "meta nfproto ipv4".into(),
         Match::Family(Family::Ipv6) => "meta nfproto ipv6".into(),
+        Match::TcpFlags(bits) => tcp_flags_text(*bits, style),
+        Match::Mark(mark, bits) => {
+            let (sign, value) = match bits {
+                Bits::Any(_) => ("!=", 0),
+                Bits::Exactly { set, .. } => ("==", *set),
+            };
+            format!("{} & {:#010x} {sign} {value:#010x}", mark_name(*mark), bits.mask())
+        }
+        Match::Bytes(Direction::Original, least) => format!("ct original bytes >= {least}"),
+        Match::Bytes(Direction::Reply, least) => format!("ct reply bytes >= {least}"),
+        Match::ToThisMachine => "fib daddr type local".into(),
+    }
+}
+
+/// nft lists a masked comparison as a prefix, but reads some prefixes as a comparison of fewer bytes.
+fn is_text(field: Field, value: &str, style: Style) -> String {
+    match (field.whole(), style) {
+        ((whole, Some(bits)), Style::List) => format!("{} {value}/{bits}", field_name(whole)),
+        ((_, Some(_)), Style::Script) => format!("{} == {value}", field_text(field)),
+        ((whole, None), _) => format!("{} {value}", field_name(whole)),
+    }
+}
+
+/// Listed as nft does from 1.1 on.
+fn tcp_flags_text(bits: Bits, style: Style) -> String {
+    let names = tcp_flag_names;
+    match (bits, style) {
+        (Bits::Any(mask), Style::List) => format!("tcp flags {}", names(mask, ",")),
+        (Bits::Any(mask), Style::Script) => format!("tcp flags & ({}) != 0", names(mask, " | ")),
+        (Bits::Exactly { among, set: 0 }, Style::List) => format!("tcp flags ! {}", names(among, ",")),
+        (Bits::Exactly { among, set: 0 }, Style::Script) => format!("tcp flags & ({}) == 0", names(among, " | ")),
+        (Bits::Exactly { among, set }, Style::List) if among.is_power_of_two() => {
+            format!("tcp flags & {} == {}", names(among, ""), names(set, ""))
+        }
+        (Bits::Exactly { among, set }, Style::List) => {
+            format!("tcp flags & ({}) == {}", names(among, " | "), names(set, " | "))
+        }
+        (Bits::Exactly { among, set }, Style::Script) => {
+            format!("tcp flags & ({}) == ({})", names(among, " | "), names(set, " | "))
+        }
+    }
+}
+
+fn tcp_flag_names(bits: u32, separator: &str) -> String {
+    let names = ["fin", "syn", "rst", "psh", "ack", "urg", "ecn", "cwr"];
+    let set: Vec<&str> = (names.into_iter().enumerate())
+        .filter_map(|(number, name)| (bits >> number & 1 == 1).then_some(name))
+        .collect();
+    set.join(separator)
+}
+
+fn operation_name(operation: Operation) -> &'static str {
+    match operation {
+        Operation::Add => "add",
+        Operation::Update => "update",
+        Operation::Delete => "delete",
+    }
+}
+
+fn mark_name(mark: Mark) -> &'static str {
+    match mark {
+        Mark::Packet => "meta mark",
+        Mark::Connection => "ct mark",
     }
 }
 
@@ -263,11 +363,19 @@ fn states_text(states: &[State]) -> String {
 fn fields_text(fields: &[Field]) -> String {
     fields
         .iter()
-        .map(|field| field_name(*field))
+        .map(|field| field_text(*field))
         .collect::<Vec<_>>()
         .join(" . ")
 }
 
+fn field_text(field: Field) -> String {
+    match field.whole() {
+        (whole, Some(bits)) => format!("{} & {}", field_name(whole), mask6(bits)),
+        (whole, None) => field_name(whole).into(),
+    }
+}
+
+/// Without its mask.
 fn field_name(field: Field) -> &'static str {
     match field {
         Field::IifName => "iifname",
@@ -277,12 +385,17 @@ fn field_name(field: Field) -> &'static str {
         Field::EtherSaddr => "ether saddr",
         Field::Ip4Saddr => "ip saddr",
         Field::Ip4Daddr => "ip daddr",
-        Field::Ip6Saddr => "ip6 saddr",
-        Field::Ip6Daddr => "ip6 daddr",
+        Field::Ip6Saddr | Field::Ip6SaddrNet(_) => "ip6 saddr",
+        Field::Ip6Daddr | Field::Ip6DaddrNet(_) => "ip6 daddr",
         Field::UdpSport => "udp sport",
         Field::UdpDport => "udp dport",
         Field::TcpSport => "tcp sport",
         Field::TcpDport => "tcp dport",
+        Field::CtIp4Saddr => "ct original ip saddr",
+        Field::CtIp4Daddr => "ct original ip daddr",
+        Field::CtIp6Saddr | Field::CtIp6SaddrNet(_) => "ct original ip6 saddr",
+        Field::CtIp6Daddr => "ct original ip6 daddr",
+        Field::CtDport => "ct original proto-dst",
     }
 }
 

@@ -1,7 +1,9 @@
 //! The real nft as oracle: running it, reading what it prints, and what it would send.
 
 use lanward::nft::netlink::{attributes, expressions, Attribute, Endian};
-use lanward::nft::{text, Direction, Family, Field, Match, Rule, State, Statement, Table, Value};
+use lanward::nft::{
+    text, Bits, Direction, Family, Field, Mark, Match, Operation, Reject, Rule, State, Statement, Table, Value,
+};
 use lanward_rig::report_line;
 use netlink_packet_core::Emitable;
 use proptest::prelude::*;
@@ -108,6 +110,21 @@ pub fn normalized(listing: &str) -> String {
     words.join(" ")
 }
 
+/// nft before 1.1 lists `tcp flags & (fin | syn) == syn` as `tcp flags syn / fin,syn`.
+pub fn with_todays_flags(listing: &str) -> String {
+    let mut out = String::new();
+    for line in listing.lines() {
+        let today = line.split_once("tcp flags ").and_then(|(start, rest)| {
+            let (set, rest) = rest.split_once(" / ")?;
+            let (among, rest) = rest.split_once(' ')?;
+            let [among, set] = [among, set].map(|names| names.replace(',', " | "));
+            Some(format!("{start}tcp flags & ({among}) == {set} {rest}"))
+        });
+        let _ = writeln!(out, "{}", today.as_deref().unwrap_or(line));
+    }
+    out
+}
+
 /// Fails at the first word that is not the same, and shows what is around it.
 pub fn assert_same_words(ours: &str, theirs: &str) {
     let (ours, theirs): (Vec<&str>, Vec<&str>) = (ours.split(' ').collect(), theirs.split(' ').collect());
@@ -152,6 +169,11 @@ fn rules_in<'a>(output: &'a str, table: &str) -> Vec<(&'a str, Vec<String>)> {
         match words[..] {
             ["inet", name, chain] if name == table => rules.push((chain, Vec::new())),
             // What begins a chain or the table prints a line of its own, with "use 0".
+            ["[", "log", "prefix", ..] => {
+                if let Some((_, list)) = rules.last_mut() {
+                    list.push(line.trim().trim_start_matches("[ ").trim_end_matches(" ]").to_owned());
+                }
+            }
             // Before 1.1; does nothing.
             ["[", "byteorder", .., "2,", "1)", "]"] => {}
             ["[", ..] => {
@@ -171,6 +193,14 @@ type Tree<'a> = Vec<(u16, &'a [u8])>;
 fn number(tree: &Tree, kind: u16) -> u32 {
     let value = tree.iter().find(|(found, _)| *found == kind).map(|(_, value)| *value);
     value.map_or(0, |value| u32::from_be_bytes(value.try_into().unwrap()))
+}
+
+/// A number of eight bytes, or of fewer than four.
+fn other_number(tree: &Tree, kind: u16) -> u64 {
+    let value = tree.iter().find(|(found, _)| *found == kind).map(|(_, value)| *value);
+    value.map_or(0, |value| {
+        value.iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
+    })
 }
 
 fn text_of(tree: &Tree, kind: u16) -> String {
@@ -212,6 +242,7 @@ fn print_expression(name: &str, tree: &Tree) -> String {
     match name {
         "meta" => {
             let keys = [
+                (3, "mark"),
                 (6, "iifname"),
                 (7, "oifname"),
                 (8, "iiftype"),
@@ -220,18 +251,63 @@ fn print_expression(name: &str, tree: &Tree) -> String {
                 (30, "time"),
             ];
             let key = keys.iter().find(|(number, _)| *number == n(2)).unwrap().1;
-            format!("meta load {key} => reg {}", n(1))
+            match n(3) {
+                0 => format!("meta load {key} => reg {}", n(1)),
+                source => format!("meta set {key} with reg {source}"),
+            }
         }
-        "ct" => format!(
-            "ct load {} => reg {}",
-            ["state", "direction", "status"][n(2) as usize],
-            n(1)
+        "ct" => {
+            let keys = [
+                (0, "state"),
+                (1, "direction"),
+                (2, "status"),
+                (3, "mark"),
+                (12, "proto_dst"),
+                (15, "bytes"),
+                (19, "src_ip"),
+                (20, "dst_ip"),
+                (21, "src_ip6"),
+                (22, "dst_ip6"),
+            ];
+            let key = keys.iter().find(|(number, _)| *number == n(2)).unwrap().1;
+            let direction = match tree.iter().any(|(kind, _)| *kind == 3) {
+                true => [" , dir original", " , dir reply"][usize::from(other_number(tree, 3) == 1)],
+                false => "",
+            };
+            match n(4) {
+                0 => format!("ct load {key} => reg {}{direction}", n(1)),
+                source => format!("ct set {key} with reg {source}"),
+            }
+        }
+        "fib" => {
+            assert_eq!((n(2), n(3)), (3, 2));
+            format!("fib daddr type => reg {}", n(1))
+        }
+        "log" => format!(
+            "log prefix {} group {} snaplen {} qthreshold 0",
+            text_of(tree, 2),
+            other_number(tree, 1),
+            n(3)
         ),
+        "limit" => {
+            assert_eq!((other_number(tree, 2), n(4), n(5)), (1, 0, 0));
+            format!(
+                "limit rate {}/second burst {} type packets flags 0x0",
+                other_number(tree, 1),
+                n(3)
+            )
+        }
+        "reject" => format!("reject type {} code {}", n(1), other_number(tree, 2)),
         "payload" => {
             let header = ["link", "network", "transport"][n(2) as usize];
             format!("payload load {}b @ {header} header + {} => reg {}", n(4), n(3), n(1))
         }
-        "cmp" => format!("cmp {} reg {} {}", ["eq", "neq"][n(2) as usize], n(1), data(tree, 3)),
+        "cmp" => format!(
+            "cmp {} reg {} {}",
+            ["eq", "neq", "lt", "lte", "gt", "gte"][n(2) as usize],
+            n(1),
+            data(tree, 3)
+        ),
         "bitwise" => format!(
             "bitwise reg {} = ( reg {} & {} ) ^ {}",
             n(2),
@@ -248,10 +324,14 @@ fn print_expression(name: &str, tree: &Tree) -> String {
         ),
         "objref" => format!("objref type {} name {}", n(1), text_of(tree, 2)),
         "dynset" => format!(
-            "dynset {} reg_key {} set {}",
+            "dynset {} reg_key {} set {}{}",
             ["add", "update", "delete"][n(3) as usize],
             n(4),
-            text_of(tree, 1)
+            text_of(tree, 1),
+            match other_number(tree, 6) {
+                0 => String::new(),
+                timeout => format!(" timeout {timeout}ms"),
+            }
         ),
         "immediate" => {
             let verdict = inner(&inner(tree, 2), 2);
@@ -291,6 +371,10 @@ fn any_field_is() -> impl Strategy<Value = Match> {
         1 => (device(), name).prop_map(|(field, value)| Match::Is(field, value)),
         1 => (device(), "[a-z][a-z0-9.@_-]{0,13}").prop_map(|(field, start)| Match::BeginsWith(field, start)),
         1 => prop::sample::select(vec![6u8, 17, 1, 255]).prop_map(|n| Match::Is(Field::L4Proto, Value::InetProto(n))),
+        2 => (1u8..=127, any::<u128>()).prop_map(|(bits, n)| {
+            let network = n & (u128::MAX << (128 - u32::from(bits)));
+            Match::Is(Field::Ip6SaddrNet(bits), Value::Ipv6Addr(network.into()))
+        }),
         1 => (1_700_000_000u64..4_000_000_000).prop_map(|n| Match::Is(Field::Time, Value::Time(n))),
     ]
 }
@@ -314,6 +398,13 @@ fn any_lookup() -> impl Strategy<Value = Match> {
         (vec![EtherSaddr], "macs"),
         (vec![EtherSaddr, Ip4Daddr, OifName], "triples"),
         (vec![Ip6Saddr, TcpSport], "pairs"),
+        (vec![Ip6SaddrNet(64)], "admitted6"),
+        (vec![Ip6DaddrNet(10), TcpSport], "seen6"),
+        (vec![TcpDport, Ip6SaddrNet(33)], "ports6"),
+        (vec![CtIp4Saddr], "seen"),
+        (vec![CtIp6SaddrNet(48)], "nets"),
+        (vec![CtDport], "ports"),
+        (vec![CtIp4Daddr, CtDport], "listed"),
     ];
     (prop::sample::select(keys), any::<bool>()).prop_map(|((fields, set), is_in)| match is_in {
         true => Match::In(fields, set.into()),
@@ -335,25 +426,52 @@ fn any_state() -> impl Strategy<Value = Match> {
         Just(Match::Direction(Direction::Reply)),
         Just(Match::Family(Family::Ipv4)),
         Just(Match::Family(Family::Ipv6)),
+        any_bits(0xff).prop_map(Match::TcpFlags),
+        any_bits(u32::MAX).prop_map(|bits| Match::Mark(Mark::Packet, bits)),
+        any_bits(u32::MAX).prop_map(|bits| Match::Mark(Mark::Connection, bits)),
+        any::<u64>().prop_map(|least| Match::Bytes(Direction::Reply, least)),
+        Just(Match::ToThisMachine),
     ]
 }
 
+fn any_bits(all: u32) -> impl Strategy<Value = Bits> {
+    (1..all, any::<u32>(), any::<bool>()).prop_map(|(among, set, is_any)| match is_any {
+        true => Bits::Any(among),
+        false => Bits::Exactly {
+            among,
+            set: set & among,
+        },
+    })
+}
+
 fn any_action() -> impl Strategy<Value = Vec<Statement>> {
+    let element = |operation, set: &str, key: &[Field], timeout| Statement::Element {
+        operation,
+        set: set.into(),
+        key: key.to_vec(),
+        timeout,
+    };
     let counter = Statement::Counter("other".into());
-    let update = Statement::Update {
-        set: "seen".into(),
-        key: vec![Field::Ip4Saddr],
+    let update = element(Operation::Update, "seen", &[Field::Ip4Saddr], None);
+    let update6 = element(Operation::Update, "seen6", &[Field::Ip6Daddr, Field::TcpDport], None);
+    let add6 = element(Operation::Add, "admitted6", &[Field::Ip6SaddrNet(64)], Some(90));
+    let delete = element(Operation::Delete, "seen", &[Field::CtIp4Saddr], None);
+    let log = Statement::Log {
+        group: 7,
+        snaplen: 64,
+        prefix: "gate \\ 'x' ".into(),
     };
-    let update6 = Statement::Update {
-        set: "seen6".into(),
-        key: vec![Field::Ip6Daddr, Field::TcpDport],
-    };
+    let limit = Statement::Limit { rate: 9, burst: 20 };
+    let mark = |mark| Statement::SetMark(mark, 0x0800_0001);
     prop::sample::select(vec![
         vec![],
         vec![counter.clone()],
         vec![update.clone()],
         vec![update6],
-        vec![update, counter],
+        vec![update, counter.clone()],
+        vec![limit, log.clone(), add6],
+        vec![delete, mark(Mark::Packet), counter],
+        vec![mark(Mark::Connection), log],
     ])
 }
 
@@ -365,6 +483,8 @@ pub fn any_rule() -> impl Strategy<Value = Rule> {
         Statement::Drop,
         Statement::Return,
         Statement::Goto("other".into()),
+        Statement::Reject(Reject::TcpReset),
+        Statement::Reject(Reject::PortUnreachable),
     ];
     let parts = (
         prop::collection::vec(condition, 0..5),

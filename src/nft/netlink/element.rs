@@ -3,7 +3,7 @@
 use super::super::element::{self, Span};
 use super::super::{Element, Kind, Range, Set};
 use super::attribute::{attributes, find, u32, u64, Attribute};
-use super::expression::DATA_VALUE;
+use super::instruction::DATA_VALUE;
 use super::Endian;
 
 /// `NFTA_SET_ELEM_KEY`

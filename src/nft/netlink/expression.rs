@@ -3,70 +3,41 @@
 //! Order and merging follow nft's `src/payload.c` (dependencies, `payload_try_merge`) and `src/netlink_linearize.c`; the tests hold every rule
 //! against `nft --debug=netlink`.
 
-use super::super::{element, Direction, Family, Field, Kind, Match, Rule, State, Statement, Table, Value};
+use super::super::{
+    element, mask6, Bits, Direction, Family, Field, Kind, Match, Rule, State, Statement, Table, Value, TCP,
+};
 use super::attribute::Attribute;
+use super::instruction::{
+    bitwise, byteorder, compare, counter, ct, ct_towards, dynset, expression, fib_daddr_type, limit, load_mark, log,
+    meta, payload, reject, store_mark, verdict, Header, Place, CMP_EQ, CMP_GTE, CMP_NEQ, CT_BYTES, CT_DIRECTION,
+    CT_DST_IP, CT_DST_IP6, CT_PROTO_DST, CT_SRC_IP, CT_SRC_IP6, CT_STATE, CT_STATUS, META_IIFNAME, META_IIFTYPE,
+    META_L4PROTO, META_NFPROTO, META_OIFNAME, META_TIME_NS, REGISTER32_0, REGISTER_1,
+};
 use super::Endian;
-
-/// `NFTA_LIST_ELEM`
-pub(super) const LIST_ELEMENT: u16 = 1;
-/// `NFTA_EXPR_NAME`
-pub(super) const EXPRESSION_NAME: u16 = 1;
-/// `NFTA_EXPR_DATA`
-const EXPRESSION_DATA: u16 = 2;
-/// `NFTA_DATA_VALUE`
-pub(super) const DATA_VALUE: u16 = 1;
-/// `NFTA_DATA_VERDICT`
-const DATA_VERDICT: u16 = 2;
-
-/// `NFT_REG_1`, the first of four registers of 16 bytes.
-const REGISTER_1: u32 = 1;
-/// `NFT_REG32_00`, the first of sixteen registers of 4 bytes in the same memory.
-const REGISTER32_0: u32 = 8;
-/// `NFT_REG_VERDICT`
-const REGISTER_VERDICT: u32 = 0;
-
-/// `enum nft_payload_bases`, in nft's sorting order too.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Header {
-    Link = 0,
-    Network = 1,
-    Transport = 2,
-}
-
-/// Where in a packet a field is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
-    header: Header,
-    offset: u32,
-    length: u32,
-}
 
 /// How a field is read.
 enum Source {
     /// `enum nft_meta_keys`
     Meta(u32),
     Payload(Place),
+    /// `enum nft_ct_keys`, in the direction in which the connection was opened.
+    Original(u32),
 }
-
-const META_IIFNAME: u32 = 6;
-const META_OIFNAME: u32 = 7;
-const META_IIFTYPE: u32 = 8;
-const META_NFPROTO: u32 = 15;
-const META_L4PROTO: u32 = 16;
-pub(super) const META_TIME_NS: u32 = 30;
-
-/// `enum nft_ct_keys`
-const CT_STATE: u32 = 0;
-const CT_DIRECTION: u32 = 1;
-const CT_STATUS: u32 = 2;
 
 /// `IPS_DST_NAT`
 const STATUS_DNAT: u32 = 1 << 5;
 /// `ARPHRD_ETHER`
 const ARPHRD_ETHER: u16 = 1;
 
-const CMP_EQ: u32 = 0;
-const CMP_NEQ: u32 = 1;
+/// `RTN_LOCAL`
+const ROUTE_LOCAL: u32 = 2;
+
+/// The byte of TCP's flags.
+const TCP_FLAGS: Place = Place {
+    header: Header::Transport,
+    offset: 13,
+    length: 1,
+};
 
 fn source(field: Field) -> Source {
     let place = |header, offset, length| Source::Payload(Place { header, offset, length });
@@ -78,10 +49,15 @@ fn source(field: Field) -> Source {
         Field::EtherSaddr => place(Header::Link, 6, 6),
         Field::Ip4Saddr => place(Header::Network, 12, 4),
         Field::Ip4Daddr => place(Header::Network, 16, 4),
-        Field::Ip6Saddr => place(Header::Network, 8, 16),
-        Field::Ip6Daddr => place(Header::Network, 24, 16),
+        Field::Ip6Saddr | Field::Ip6SaddrNet(_) => place(Header::Network, 8, 16),
+        Field::Ip6Daddr | Field::Ip6DaddrNet(_) => place(Header::Network, 24, 16),
         Field::UdpSport | Field::TcpSport => place(Header::Transport, 0, 2),
         Field::UdpDport | Field::TcpDport => place(Header::Transport, 2, 2),
+        Field::CtIp4Saddr => Source::Original(CT_SRC_IP),
+        Field::CtIp4Daddr => Source::Original(CT_DST_IP),
+        Field::CtIp6Saddr | Field::CtIp6SaddrNet(_) => Source::Original(CT_SRC_IP6),
+        Field::CtIp6Daddr => Source::Original(CT_DST_IP6),
+        Field::CtDport => Source::Original(CT_PROTO_DST),
     }
 }
 
@@ -132,14 +108,25 @@ impl Encoder<'_> {
         let action = match statement {
             Statement::Match(condition) => return self.condition(condition),
             Statement::Counter(name) => counter(name),
-            Statement::Update { set, key } => {
+            Statement::Element {
+                operation,
+                set,
+                key,
+                timeout,
+            } => {
                 self.dependencies(key);
-                let mut loads = self.load_all(key, false);
-                self.pieces.push(Piece::Action(update(set)));
-                let at = self.pieces.len() - 1;
-                self.pieces.splice(at..at, loads.drain(..).map(Piece::Action));
-                return;
+                let loads = self.load_all(key, false);
+                self.pieces.extend(loads.into_iter().map(Piece::Action));
+                dynset(*operation, set, *timeout)
             }
+            Statement::SetMark(mark, bits) => {
+                let set = bitwise(REGISTER_1, self.endian.u32(!bits), self.endian.u32(*bits));
+                self.pieces.extend([load_mark(*mark), set].map(Piece::Action));
+                store_mark(*mark)
+            }
+            Statement::Log { group, snaplen, prefix } => log(*group, *snaplen, prefix),
+            Statement::Limit { rate, burst } => limit(*rate, *burst),
+            Statement::Reject(how) => reject(*how),
             Statement::Jump(chain) => verdict(-3, Some(chain)),
             Statement::Goto(chain) => verdict(-4, Some(chain)),
             Statement::Return => verdict(-5, None),
@@ -154,7 +141,7 @@ impl Encoder<'_> {
             Match::Is(field, value) => self.is(*field, value),
             Match::BeginsWith(field, start) => {
                 let bytes = start.bytes().take(15).collect();
-                self.other(vec![load(*field, REGISTER_1), compare(CMP_EQ, bytes)]);
+                self.loaded(*field, bytes);
             }
             Match::In(fields, set) => self.lookup(fields, set, 0),
             Match::NotIn(fields, set) => self.lookup(fields, set, 1),
@@ -163,19 +150,36 @@ impl Encoder<'_> {
                     Direction::Original => 0,
                     Direction::Reply => 1,
                 };
-                self.other(vec![ct(CT_DIRECTION), compare(CMP_EQ, vec![value])]);
+                self.other(vec![ct(CT_DIRECTION, REGISTER_1), compare(CMP_EQ, vec![value])]);
             }
-            Match::StatusDnat => self.any_bit(CT_STATUS, STATUS_DNAT),
+            Match::StatusDnat => self.bits(ct(CT_STATUS, REGISTER_1), Bits::Any(STATUS_DNAT), 4),
             Match::State(states) => {
                 let bits = states
                     .iter()
                     .map(|state| state_bit(*state))
                     .fold(0, |bits, bit| bits | bit);
-                self.any_bit(CT_STATE, bits);
+                self.bits(ct(CT_STATE, REGISTER_1), Bits::Any(bits), 4);
             }
             Match::Family(family) => {
                 self.family = Some(*family);
                 self.nfproto(*family);
+            }
+            Match::TcpFlags(bits) => {
+                self.transport_protocol(TCP);
+                self.bits(payload(TCP_FLAGS, REGISTER_1), *bits, 1);
+            }
+            Match::Mark(mark, bits) => self.bits(load_mark(*mark), *bits, 4),
+            Match::Bytes(direction, least) => {
+                let list = vec![
+                    ct_towards(CT_BYTES, *direction, REGISTER_1),
+                    byteorder(REGISTER_1, 8, 8),
+                    compare(CMP_GTE, least.to_be_bytes().to_vec()),
+                ];
+                self.other(list);
+            }
+            Match::ToThisMachine => {
+                let local = self.endian.u32(ROUTE_LOCAL);
+                self.other(vec![fib_daddr_type(), compare(CMP_EQ, local)]);
             }
         }
     }
@@ -183,19 +187,14 @@ impl Encoder<'_> {
     fn is(&mut self, field: Field, value: &Value) {
         self.dependencies(&[field]);
         let network = element::bytes(value);
-        match source(field) {
-            Source::Payload(place) => self.pieces.push(Piece::Packet {
+        match (source(field), field.whole()) {
+            (Source::Payload(place), (_, None)) => self.pieces.push(Piece::Packet {
                 place,
                 value: network,
                 is_protocol: false,
             }),
-            Source::Meta(_) => {
-                let value = match field.kind() {
-                    Kind::Time => self.endian.ordered(network),
-                    _ => network,
-                };
-                self.other(vec![load(field, REGISTER_1), compare(CMP_EQ, value)]);
-            }
+            _ if field.kind() == Kind::Time => self.loaded(field, self.endian.ordered(network)),
+            _ => self.loaded(field, network),
         }
         if let (Field::L4Proto, Value::InetProto(protocol)) = (field, value) {
             self.protocol = Some(*protocol);
@@ -226,7 +225,7 @@ impl Encoder<'_> {
                 0 => REGISTER_1 + words / 4,
                 _ => REGISTER32_0 + words,
             };
-            list.push(load(*field, register));
+            list.extend(load(*field, register));
             if field.kind() == Kind::Time && is_interval {
                 list.push(byteorder(register, 8, 8));
             }
@@ -246,14 +245,21 @@ impl Encoder<'_> {
                 };
                 self.other(vec![meta(META_IIFTYPE, REGISTER_1), compare(CMP_EQ, value.to_vec())]);
             }
-            if let (Some(family), None) = (field.family(), self.family) {
+            let family = field.family().filter(|_| !field.is_of_connection());
+            if let (Some(family), None) = (family, self.family) {
                 self.family = Some(family);
                 self.network_protocol(family);
             }
-            if let (Some(protocol), None) = (field.protocol(), self.protocol) {
-                self.protocol = Some(protocol);
-                self.other(vec![meta(META_L4PROTO, REGISTER_1), compare(CMP_EQ, vec![protocol])]);
+            if let Some(protocol) = field.protocol() {
+                self.transport_protocol(protocol);
             }
+        }
+    }
+
+    fn transport_protocol(&mut self, protocol: u8) {
+        if self.protocol.is_none() {
+            self.protocol = Some(protocol);
+            self.other(vec![meta(META_L4PROTO, REGISTER_1), compare(CMP_EQ, vec![protocol])]);
         }
     }
 
@@ -286,19 +292,26 @@ impl Encoder<'_> {
         self.other(vec![meta(META_NFPROTO, REGISTER_1), compare(CMP_EQ, vec![number])]);
     }
 
-    fn any_bit(&mut self, key: u32, bits: u32) {
-        let data = |value: u32| vec![Attribute::bytes(DATA_VALUE, self.endian.u32(value))];
-        let and = expression(
-            "bitwise",
-            vec![
-                Attribute::u32(1, REGISTER_1),
-                Attribute::u32(2, REGISTER_1),
-                Attribute::u32(3, 4),
-                Attribute::nest(4, data(bits)),
-                Attribute::nest(5, data(0)),
-            ],
-        );
-        self.other(vec![ct(key), and, compare(CMP_NEQ, vec![0; 4])]);
+    /// Asks for bits of what was loaded: a number in the machine's order, or one byte.
+    fn bits(&mut self, loaded: Attribute, bits: Bits, length: usize) {
+        let data = |value: u32| match length {
+            1 => vec![value.to_le_bytes()[0]],
+            _ => self.endian.u32(value),
+        };
+        let (operator, value) = match bits {
+            Bits::Any(_) => (CMP_NEQ, 0),
+            Bits::Exactly { set, .. } => (CMP_EQ, set),
+        };
+        let and = bitwise(REGISTER_1, data(bits.mask()), vec![0; length]);
+        let compared = compare(operator, data(value));
+        self.other(vec![loaded, and, compared]);
+    }
+
+    /// The field, compared with these bytes.
+    fn loaded(&mut self, field: Field, value: Vec<u8>) {
+        let mut list = load(field, REGISTER_1);
+        list.push(compare(CMP_EQ, value));
+        self.other(list);
     }
 
     fn other(&mut self, list: Vec<Attribute>) {
@@ -397,97 +410,13 @@ fn encode(piece: Piece) -> Vec<Attribute> {
     }
 }
 
-fn expression(name: &str, data: Vec<Attribute>) -> Attribute {
-    Attribute::nest(
-        LIST_ELEMENT,
-        vec![
-            Attribute::string(EXPRESSION_NAME, name),
-            Attribute::nest(EXPRESSION_DATA, data),
-        ],
-    )
-}
-
-fn load(field: Field, register: u32) -> Attribute {
-    match source(field) {
+/// One expression, or two for a field with a mask.
+fn load(field: Field, register: u32) -> Vec<Attribute> {
+    let loaded = match source(field) {
         Source::Meta(key) => meta(key, register),
         Source::Payload(place) => payload(place, register),
-    }
-}
-
-/// `NFTA_META_DREG`, `NFTA_META_KEY`
-fn meta(key: u32, register: u32) -> Attribute {
-    expression("meta", vec![Attribute::u32(2, key), Attribute::u32(1, register)])
-}
-
-/// `NFTA_CT_DREG`, `NFTA_CT_KEY`
-fn ct(key: u32) -> Attribute {
-    expression("ct", vec![Attribute::u32(2, key), Attribute::u32(1, REGISTER_1)])
-}
-
-/// `NFTA_PAYLOAD_*`
-fn payload(place: Place, register: u32) -> Attribute {
-    expression(
-        "payload",
-        vec![
-            Attribute::u32(1, register),
-            Attribute::u32(2, place.header as u32),
-            Attribute::u32(3, place.offset),
-            Attribute::u32(4, place.length),
-        ],
-    )
-}
-
-/// `NFTA_CMP_*`
-fn compare(operator: u32, value: Vec<u8>) -> Attribute {
-    let data = vec![Attribute::bytes(DATA_VALUE, value)];
-    expression(
-        "cmp",
-        vec![
-            Attribute::u32(1, REGISTER_1),
-            Attribute::u32(2, operator),
-            Attribute::nest(3, data),
-        ],
-    )
-}
-
-/// `NFTA_BYTEORDER_*`: to network order (`NFT_BYTEORDER_HTON`) in steps of `size` over `length` bytes.
-fn byteorder(register: u32, size: u32, length: u32) -> Attribute {
-    expression(
-        "byteorder",
-        vec![
-            Attribute::u32(1, register),
-            Attribute::u32(2, register),
-            Attribute::u32(3, 1),
-            Attribute::u32(4, length),
-            Attribute::u32(5, size),
-        ],
-    )
-}
-
-/// `NFTA_OBJREF_IMM_TYPE` (`NFT_OBJECT_COUNTER`), `NFTA_OBJREF_IMM_NAME`
-fn counter(name: &str) -> Attribute {
-    expression("objref", vec![Attribute::u32(1, 1), Attribute::string(2, name)])
-}
-
-/// `NFTA_DYNSET_SET_NAME`, `NFTA_DYNSET_OP` (`NFT_DYNSET_OP_UPDATE`), `NFTA_DYNSET_SREG_KEY`
-fn update(set: &str) -> Attribute {
-    expression(
-        "dynset",
-        vec![
-            Attribute::string(1, set),
-            Attribute::u32(3, 1),
-            Attribute::u32(4, REGISTER_1),
-        ],
-    )
-}
-
-/// `NFTA_IMMEDIATE_DREG`, `NFTA_IMMEDIATE_DATA` with `NFTA_VERDICT_CODE` and `NFTA_VERDICT_CHAIN`
-fn verdict(code: i32, chain: Option<&str>) -> Attribute {
-    let mut inner = vec![Attribute::bytes(1, code.to_be_bytes().to_vec())];
-    inner.extend(chain.map(|chain| Attribute::string(2, chain)));
-    let data = vec![Attribute::nest(DATA_VERDICT, inner)];
-    expression(
-        "immediate",
-        vec![Attribute::u32(1, REGISTER_VERDICT), Attribute::nest(2, data)],
-    )
+        Source::Original(key) => ct_towards(key, Direction::Original, register),
+    };
+    let mask = |bits| bitwise(register, mask6(bits).octets().to_vec(), vec![0; 16]);
+    std::iter::once(loaded).chain(field.whole().1.map(mask)).collect()
 }

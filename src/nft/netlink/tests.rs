@@ -104,18 +104,7 @@ fn kept(table: &Table, endian: Endian) -> Present {
 
 /// The values of all attributes of a type, within the expressions of a name.
 fn values(endian: Endian, name: &str, path: [u16; 2]) -> Vec<Vec<u8>> {
-    let table = table();
-    let list = expressions(&table, &table.chains[0].rules[0], endian);
-    let mut bytes = vec![0; list.as_slice().buffer_len()];
-    list.as_slice().emit(&mut bytes);
-    let named = |expression: &&[u8]| attribute::string(expression, 1) == Some(name);
-    let value = |expression| attribute::find(attribute::find(attribute::find(expression, 2)?, path[0])?, path[1]);
-    attributes(&bytes)
-        .map(|(_, expression)| expression)
-        .filter(named)
-        .filter_map(value)
-        .map(<[u8]>::to_vec)
-        .collect()
+    values_in(&table().chains[0].rules[0].statements, endian, name, &path)
 }
 
 #[test]
@@ -143,6 +132,131 @@ fn comparisons_are_as_the_register_is() {
 fn conntrack_states_are_masked_in_the_machines_order() {
     assert_eq!(values(Endian::Little, "bitwise", [4, 1]), [[8, 0, 0, 0]]);
     assert_eq!(values(Endian::Big, "bitwise", [4, 1]), [[0, 0, 0, 8]]);
+}
+
+/// The values of an attribute of the only rule of a table with these statements.
+fn values_in(statements: &[Statement], endian: Endian, name: &str, path: &[u16]) -> Vec<Vec<u8>> {
+    let rule = Rule {
+        statements: statements.to_vec(),
+        comment: String::new(),
+    };
+    let list = expressions(&table(), &rule, endian);
+    let mut bytes = vec![0; list.as_slice().buffer_len()];
+    list.as_slice().emit(&mut bytes);
+    let named = |expression: &&[u8]| attribute::string(expression, 1) == Some(name);
+    let value = |expression| {
+        let data = attribute::find(expression, 2)?;
+        path.iter().try_fold(data, |data, kind| attribute::find(data, *kind))
+    };
+    attributes(&bytes)
+        .map(|(_, expression)| expression)
+        .filter(named)
+        .filter_map(value)
+        .map(<[u8]>::to_vec)
+        .collect()
+}
+
+#[test]
+fn marks_are_in_the_machines_order_and_flags_are_one_byte() {
+    let exactly = |among, set| Bits::Exactly { among, set };
+    let statements = [
+        Statement::Match(Match::Mark(Mark::Packet, exactly(0x1234_5678, 0x0204_0608))),
+        Statement::Match(Match::Mark(Mark::Connection, Bits::Any(0x1000_0000))),
+        Statement::Match(Match::TcpFlags(exactly(0x17, 0x02))),
+        Statement::Match(Match::Is(
+            Field::Ip6SaddrNet(10),
+            Value::Ipv6Addr([0xfe80, 0, 0, 0, 0, 0, 0, 0].into()),
+        )),
+        Statement::SetMark(Mark::Packet, 0x1000_0000),
+    ];
+    let mut net_mask = vec![0; 16];
+    net_mask[..2].copy_from_slice(&[0xff, 0xc0]);
+    let mut net = vec![0; 16];
+    net[..2].copy_from_slice(&[0xfe, 0x80]);
+    for (endian, turned) in [(Endian::Big, false), (Endian::Little, true)] {
+        let number = |mut bytes: Vec<u8>| {
+            if turned {
+                bytes.reverse();
+            }
+            bytes
+        };
+        let masks = vec![
+            number(vec![0x12, 0x34, 0x56, 0x78]),
+            number(vec![0x10, 0, 0, 0]),
+            vec![0x17],
+            net_mask.clone(),
+            number(vec![0xef, 0xff, 0xff, 0xff]),
+        ];
+        assert_eq!(values_in(&statements, endian, "bitwise", &[4, 1]), masks);
+        let flips = vec![
+            vec![0; 4],
+            vec![0; 4],
+            vec![0],
+            vec![0; 16],
+            number(vec![0x10, 0, 0, 0]),
+        ];
+        assert_eq!(values_in(&statements, endian, "bitwise", &[5, 1]), flips);
+        let compared = vec![
+            number(vec![2, 4, 6, 8]),
+            vec![0; 4],
+            vec![6],
+            vec![2],
+            vec![10],
+            net.clone(),
+        ];
+        assert_eq!(values_in(&statements, endian, "cmp", &[3, 1]), compared);
+    }
+}
+
+/// The kernel keeps them in the machine's order, and compares bytes: they are turned first, and the number is in network order.
+#[test]
+fn bytes_carried_are_turned_before_they_are_compared() {
+    let statements = [Statement::Match(Match::Bytes(Direction::Reply, 5_000_000_000))];
+    for endian in [Endian::Little, Endian::Big] {
+        assert_eq!(values_in(&statements, endian, "ct", &[3]), [[1]]);
+        assert_eq!(values_in(&statements, endian, "byteorder", &[5]), [[0, 0, 0, 8]]);
+        assert_eq!(
+            values_in(&statements, endian, "cmp", &[3, 1]),
+            [5_000_000_000u64.to_be_bytes()]
+        );
+        assert_eq!(values_in(&statements, endian, "cmp", &[2]), [[0, 0, 0, 5]]);
+    }
+}
+
+#[test]
+fn the_numbers_of_attributes_are_in_network_order_on_every_machine() {
+    let statements = [
+        Statement::Log {
+            group: 0x0102,
+            snaplen: 80,
+            prefix: "x".into(),
+        },
+        Statement::Limit { rate: 3, burst: 7 },
+        Statement::Element {
+            operation: Operation::Add,
+            set: "held".into(),
+            key: vec![Field::CtIp4Saddr],
+            timeout: Some(u32::MAX),
+        },
+        Statement::Reject(Reject::PortUnreachable),
+    ];
+    for endian in [Endian::Little, Endian::Big] {
+        let one = |name, kind| values_in(&statements, endian, name, &[kind]).concat();
+        assert_eq!(one("log", 1), [1, 2]);
+        assert_eq!(one("log", 3), [0, 0, 0, 80]);
+        assert_eq!(one("limit", 1), [0, 0, 0, 0, 0, 0, 0, 3]);
+        assert_eq!(one("limit", 3), [0, 0, 0, 7]);
+        assert_eq!(one("dynset", 6), (u64::from(u32::MAX) * 1000).to_be_bytes());
+        assert_eq!(one("reject", 1), [0, 0, 0, 2]);
+        assert_eq!(one("reject", 2), [1]);
+    }
+}
+
+#[test]
+fn a_local_destination_is_compared_in_the_machines_order() {
+    let statements = [Statement::Match(Match::ToThisMachine)];
+    assert_eq!(values_in(&statements, Endian::Little, "cmp", &[3, 1]), [[2, 0, 0, 0]]);
+    assert_eq!(values_in(&statements, Endian::Big, "cmp", &[3, 1]), [[0, 0, 0, 2]]);
 }
 
 /// nft turns it on a big endian machine too, where the kernel has nothing to do.

@@ -3,7 +3,7 @@
 use super::super::{Base, Chain, Contents, Element, Fault, Kind, Rule, Set, Table};
 use super::attribute::Attribute;
 use super::element;
-use super::expression::META_TIME_NS;
+use super::instruction::META_TIME_NS;
 use super::present::{hook_number, timeout_milliseconds, OBJECT_COUNTER};
 use super::{expressions, kind, Endian, Message, Present, INET};
 use netlink_packet_core::{Emitable, NLM_F_APPEND, NLM_F_CREATE};

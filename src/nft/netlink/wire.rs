@@ -1,7 +1,7 @@
 //! Messages as bytes, both ways.
 
 use super::attribute::{attributes, string, Attribute};
-use super::expression::{EXPRESSION_NAME, LIST_ELEMENT};
+use super::instruction::{EXPRESSION_NAME, LIST_ELEMENT};
 use super::INET;
 use netlink_packet_core::{Emitable, NetlinkBuffer, NetlinkHeader, Nla, NLM_F_ACK, NLM_F_REQUEST};
 use netlink_packet_netfilter::{NetfilterHeader, NetfilterProtoFamily};
