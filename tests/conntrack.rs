@@ -10,6 +10,7 @@ use lanward::network::Device;
 use lanward::nft::PortRange;
 use lanward::system::conntrack::{Conntrack, Flow};
 use lanward::system::links::Reader;
+use lanward_rig::namespace::bind;
 use namespaces::{possible, skip, Namespace};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, UdpSocket};
@@ -78,7 +79,7 @@ fn send(from: &Namespace, ports: &[u16], dests: &[&str]) {
         for dest in dests {
             let any = if dest.is_ipv4() { "0.0.0.0" } else { "::" };
             for port in &ports {
-                let socket = UdpSocket::bind((any, *port)).unwrap();
+                let socket = bind(|| UdpSocket::bind((any, *port))).unwrap();
                 socket.send_to(b"hello", dest).unwrap();
             }
         }

@@ -173,9 +173,12 @@ impl Namespace {
     }
 }
 
-/// A socket that was closed a moment ago may live on for another: a process that a neighbouring thread is just starting holds it until
-/// its exec.
-fn bind<T>(mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+/// Tries to bind until the address is free. A socket that was closed a moment ago may live on for another: a process that a neighbouring
+/// thread is just starting holds it until its exec.
+///
+/// # Errors
+/// The last attempt's, after two seconds.
+pub fn bind<T>(mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     let end = Instant::now() + Duration::from_secs(2);
     loop {
         match attempt() {
