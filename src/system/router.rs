@@ -6,7 +6,7 @@ use crate::network::Links;
 use crate::nft::netlink::neighbours::Neighbour;
 use crate::state::Known;
 use crate::system::conntrack::Conntrack;
-use crate::system::nftables::{Nftables, Verdict};
+use crate::system::nftables::{self, Nftables, Verdict};
 use crate::system::storage;
 use crate::system::ubus::CallError;
 use crate::uci;
@@ -24,6 +24,10 @@ pub fn facts(paths: &Paths, nftables: &mut Nftables, links: Links, known: Known)
         Some(Ok(Verdict::Missing)) => TableState::Missing,
         Some(Ok(Verdict::Differs(differences))) => TableState::Differs(differences),
     };
+    let mut missing = missing();
+    if is_unknown(&nftables.tables()) {
+        missing.push("nf_tables".to_string());
+    }
     let (tables, chains) = neighbours(nftables);
     let tables_seen = tables.clone().unwrap_or_default();
     Facts {
@@ -31,7 +35,7 @@ pub fn facts(paths: &Paths, nftables: &mut Nftables, links: Links, known: Known)
         chains,
         upnp: upnp(paths, &tables_seen),
         tables,
-        missing: missing(),
+        missing,
         ..without_kernel(paths, links, known, Daemon::Asking)
     }
 }
@@ -110,6 +114,12 @@ fn upnp(paths: &Paths, tables: &[Table]) -> Upnp {
         running: table || Path::new(MINIUPNPD_PID).exists(),
         leases: String::from_utf8_lossy(&leases).into_owned(),
     }
+}
+
+/// nfnetlink answers so for a subsystem that it does not have. (OpenWrt has all of nf_tables that the rules use in one package, so that one
+/// question tells.) Anything else, such as not being root, says nothing about the kernel.
+fn is_unknown<T>(answer: &Result<T, nftables::Error>) -> bool {
+    matches!(answer, Err(nftables::Error::Refused { errno, .. }) if [libc::EINVAL, libc::EOPNOTSUPP].contains(errno))
 }
 
 /// Kernel features that the program cannot do without, by the name of OpenWrt's module. Asked, not looked up: they may be built in.
