@@ -249,6 +249,10 @@ fn links_and_addresses_wake_and_repetitions_do_not() {
             let links = reader.read().await.unwrap();
             assert!(has(&links, "pppoe-wan") && !has(&links, "veth0"));
 
+            // A link-local address is announced when its probe ends, a second or two after the link is up: into any later step.
+            run(&name, "ip link set pppoe-wan addrgenmode none").await;
+            run(&name, "ip link set veth1 addrgenmode none").await;
+            settled(&mut watcher).await;
             run(&name, "ip link set pppoe-wan up").await;
             run(&name, "ip link set veth1 up").await;
             assert!(settled(&mut watcher).await > 0, "a link that goes up");
