@@ -10,10 +10,8 @@ mod ways_in;
 use crate::config::{Config, Problem};
 use crate::network::{Links, Network};
 use crate::profiles::Profiles;
+use crate::ruleset::FORWARD_PRIORITY;
 use crate::uci;
-
-/// The priority of lanward's forward chain: `filter - 5`, before fw4's forward chain and its flow offload.
-pub const FORWARD_PRIORITY: i32 = -5;
 
 /// How many of a kind are named in one message before "and N more".
 const NAMED: usize = 8;

@@ -2,7 +2,7 @@
 
 use crate::check;
 use crate::event::{Action, CutScope, Event, Netifd, Now, Reading, Survey, Texts, Verified, Wake};
-use crate::lan_only::Scope;
+use crate::lan_only::{Scope, UDP};
 use crate::network::Links;
 use crate::nft::netlink::Edit;
 use crate::nft::{self, text};
@@ -487,7 +487,6 @@ fn has_lan_only(text: &[u8]) -> bool {
 
 /// Ends the flows in scope and says how many.
 fn cut_flows(scope: &CutScope, links: &Links) -> Result<u32, crate::system::conntrack::Error> {
-    const UDP: u8 = 17;
     let scope = Scope::of(&scope.lan_only, &scope.learned, links);
     let mut conntrack = Conntrack::open()?;
     let flows = conntrack.flows(UDP, &mut |flow| scope.cuts(flow))?;

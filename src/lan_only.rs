@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 /// IANA's number.
-const UDP: u8 = 17;
+pub(crate) const UDP: u8 = 17;
 
 /// What the mode forbids, and what the router looks like.
 #[derive(Debug, Clone, Copy)]

@@ -9,6 +9,7 @@
 //! kernel's own timeout. So the rules are constant, a switch costs one element, and a pause ends with the daemon dead.
 
 use crate::config::Subnet;
+use crate::lan_only::UDP;
 use crate::network::Device;
 use crate::nft::{
     Base, Chain, Contents, Direction, Element, Field, Hook, Kind, Match, Operation, PortRange, Range, Rule, Set,
@@ -53,8 +54,8 @@ const LEARNED_SECONDS: u32 = 86_400;
 /// A host has a handful of addresses (IPv6 privacy addresses: one more a day); a liar in the LAN fills this and no more.
 const LEARNED_SIZE: u32 = 1024;
 
-/// IANA protocol number.
-const UDP: u8 = 17;
+/// `filter - 5`: before fw4's forward chain and its flow offload.
+pub const FORWARD_PRIORITY: i32 = -5;
 
 struct SetNames {
     v4: &'static str,
@@ -187,7 +188,7 @@ fn forward() -> Chain {
         name: "forward".into(),
         base: Some(Base {
             hook: Hook::Forward,
-            priority: -5,
+            priority: FORWARD_PRIORITY,
         }),
         rules: vec![rule(
             vec![

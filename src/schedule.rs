@@ -21,7 +21,7 @@ const WEEK: i64 = 7 * DAY;
 /// How far ahead the windows reach: half a year with the daemon dead.
 const HORIZON_WEEKS: i64 = 26;
 /// 2024-01-01: a clock that says less has not been set (routers have no battery).
-const CLOCK_IS_SET: i64 = 1_704_067_200;
+pub(crate) const CLOCK_IS_SET: i64 = 1_704_067_200;
 /// 9999-12-31: what comes later is not a time but a broken clock.
 const CLOCK_IS_BROKEN: i64 = 253_402_214_400;
 

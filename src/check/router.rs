@@ -2,12 +2,10 @@
 
 use super::{is_on, listed, quoted, BaseChain, Check, Daemon, Facts, TableState, FORWARD_PRIORITY};
 use crate::network::Device;
+use crate::schedule::CLOCK_IS_SET;
 
 /// Linux's main routing table (`RT_TABLE_MAIN`).
 const MAIN_TABLE: u32 = 254;
-
-/// 2024-01-01: a clock that says less has not been set, whenever the program was built. The schedule holds to the same.
-const CLOCK_IS_SET: u64 = 1_704_067_200;
 
 /// Tables whose forward chain may stand before lanward's: they only drop.
 const HARMLESS_TABLES: &[&str] = &["banIP"];
@@ -317,7 +315,7 @@ pub(super) fn flow_offload(facts: &Facts) -> Vec<Check> {
 pub(super) fn clock(facts: &Facts) -> Vec<Check> {
     let scheduled = facts.config.lan_only.schedule.is_some();
     let mut checks = Vec::new();
-    if facts.clock < facts.build.max(CLOCK_IS_SET) {
+    if facts.clock < facts.build.max(CLOCK_IS_SET.unsigned_abs()) {
         let message = "The router's clock shows a time before this program was made, so it has not been set yet.";
         let check = if scheduled {
             Check::warning("clock", format!("{message} Until it is, lan_only holds at all hours, whatever weekdays, start and stop say. See to NTP (system.ntp)."))

@@ -24,11 +24,12 @@ pub fn facts(paths: &Paths, nftables: &mut Nftables, links: Links, known: Known)
         Some(Ok(Verdict::Missing)) => TableState::Missing,
         Some(Ok(Verdict::Differs(differences))) => TableState::Differs(differences),
     };
+    let tables = nftables.tables();
     let mut missing = missing();
-    if is_unknown(&nftables.tables()) {
+    if is_unknown(&tables) {
         missing.push("nf_tables".to_string());
     }
-    let (tables, chains) = neighbours(nftables);
+    let (tables, chains) = neighbours(nftables, tables.ok());
     let tables_seen = tables.clone().unwrap_or_default();
     Facts {
         table,
@@ -78,9 +79,12 @@ fn without_kernel(paths: &Paths, links: Links, known: Known, daemon: Daemon) -> 
     }
 }
 
-/// All tables and base chains; `None` where the kernel refuses to tell.
-fn neighbours(nftables: &mut Nftables) -> (Option<Vec<Table>>, Vec<BaseChain>) {
-    let Ok(tables) = nftables.tables() else {
+/// All tables, as they were asked for, and base chains; `None` where the kernel refuses to tell.
+fn neighbours(
+    nftables: &mut Nftables,
+    tables: Option<Vec<(&'static str, String)>>,
+) -> (Option<Vec<Table>>, Vec<BaseChain>) {
+    let Some(tables) = tables else {
         return (None, Vec::new());
     };
     let tables = tables
