@@ -210,7 +210,10 @@ fn dovecot_config(directory: &Path, port: u16, keys: &Keys) -> String {
 
 /// Runs a program that must succeed; what it printed.
 fn tool(name: &str, arguments: &[&str]) -> String {
-    let output = Command::new(program(name)).args(arguments).stdin(Stdio::null()).output();
+    let output = Command::new(program(name))
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output();
     let output = output.unwrap_or_else(|error| panic!("{name}: {error}"));
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{name} {}: {said}", arguments.join(" "));
@@ -473,10 +476,7 @@ pub struct Dialogue {
 
 impl Dialogue {
     fn start(namespace: &Namespace, mut command: Command) -> Self {
-        command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .process_group(0);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
         let mut process = Process::start(namespace, command, Inside::OurProcesses);
         let input = process.input.take();
         let lines = process.lines.take().expect("it is piped");
@@ -516,7 +516,11 @@ impl Dialogue {
     /// # Panics
     /// If it is not.
     pub fn log_out(mut self) {
-        assert!(self.asks("c LOGOUT\n", "c OK", ANSWER_PATIENCE), "{}", self.process.log());
+        assert!(
+            self.asks("c LOGOUT\n", "c OK", ANSWER_PATIENCE),
+            "{}",
+            self.process.log()
+        );
         assert!(self.process.wait(PATIENCE).is_some(), "the connection stays open");
     }
 
