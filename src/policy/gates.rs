@@ -233,7 +233,11 @@ fn surprises(gate: &config::Gate, resolved: &Gate, config: &Config, network: &Ne
             ));
         }
     }
-    for door in network.doors.iter().filter(|door| opens(door, resolved, &config.lan_only.dest_zones)) {
+    for door in network
+        .doors
+        .iter()
+        .filter(|door| opens(door, resolved, &config.lan_only.dest_zones))
+    {
         warnings.push(format!(
             "gate '{name}': the firewall's '{}' lets everybody in at tcp {}; the gate refuses them while its table is there, and without the table nothing does: remove the rule",
             door.label, door.ports

@@ -181,6 +181,13 @@ impl House {
         house.router.sysctl("net/ipv4/ip_forward", "1")?;
         house.router.sysctl("net/ipv6/conf/all/forwarding", "1")?;
         house.router.sysctl("net/netfilter/nf_conntrack_max", "262144").ok();
+        // As OpenWrt has it: what stays on the bridge is not the firewall's.
+        for family in ["ip", "ip6"] {
+            house
+                .router
+                .sysctl(&format!("net/bridge/bridge-nf-call-{family}tables"), "0")
+                .ok();
+        }
         house.add_router_host();
         house.build_lan()?;
         house.build_leaf("vpn", "vpn0", (Ipv4Addr::new(10, 8, 0, 2), "fd08::2"))?;

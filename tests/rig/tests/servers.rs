@@ -3,6 +3,7 @@
 use lanward_rig::house::{Family, House, FAMILIES};
 use lanward_rig::probe::Connection;
 use lanward_rig::report_line::{skip, this_test};
+use lanward_rig::scan::{nmap, nmap_all, Scan};
 use lanward_rig::servers::{Keys, Login, Server};
 use lanward_rig::settings::{Firewall, Refusal};
 use serde_json::{json, Value};
@@ -136,4 +137,30 @@ fn the_wan_refuses_as_the_firewall_says() {
         .way("internet", "router")
         .through(house.router_address("wan", Family::V4));
     assert_eq!(way.tcp_unheard(22), Connection::Accepted);
+}
+
+#[test]
+fn a_scanner_tells_open_closed_and_filtered_apart() {
+    let Some(mut house) = house() else { return };
+    house.set_firewall(Firewall::refusing(Refusal::Drop));
+    let (lan, lan2) = (house.host("lan"), house.host("lan2"));
+    for family in FAMILIES {
+        let _listener = lan2.namespace.tcp_listener(lan2.socket(family, 22));
+        for (scan, seen) in nmap_all(&lan.namespace, lan2.address(family), &[22, 23]) {
+            let expected = match scan {
+                Scan::Syn => (("open", "syn-ack"), ("closed", "reset")),
+                Scan::Connect => (("open", "syn-ack"), ("closed", "conn-refused")),
+                Scan::Ack => (("unfiltered", "reset"), ("unfiltered", "reset")),
+                Scan::Fin | Scan::Xmas => (("open|filtered", "no-response"), ("closed", "reset")),
+            };
+            assert_eq!((seen[&22].words(), seen[&23].words()), expected, "{family} {scan:?}");
+        }
+        let router = house.router_address("wan", family);
+        let seen = nmap(&house.host("internet").namespace, Scan::Syn, router, &[22, 23]);
+        assert!(
+            seen.values()
+                .all(|verdict| verdict.words() == ("filtered", "no-response")),
+            "{seen:?}"
+        );
+    }
 }
