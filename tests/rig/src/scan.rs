@@ -17,11 +17,13 @@ pub enum Scan {
     Fin,
     /// `-sX`: FIN, PSH and URG of no connection.
     Xmas,
+    /// `-sN`: no flag at all.
+    Null,
 }
 
 impl Scan {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Syn, Self::Connect, Self::Ack, Self::Fin, Self::Xmas];
+    pub const ALL: [Self; 6] = [Self::Syn, Self::Connect, Self::Ack, Self::Fin, Self::Xmas, Self::Null];
 
     fn option(self) -> &'static str {
         match self {
@@ -30,6 +32,7 @@ impl Scan {
             Self::Ack => "-sA",
             Self::Fin => "-sF",
             Self::Xmas => "-sX",
+            Self::Null => "-sN",
         }
     }
 }
@@ -76,7 +79,7 @@ pub fn nmap(from: &Namespace, scan: Scan, to: IpAddr, ports: &[u16]) -> BTreeMap
     found
 }
 
-/// All five scans at once.
+/// All scans at once.
 ///
 /// # Panics
 /// As [`nmap`].

@@ -151,7 +151,7 @@ fn a_scanner_tells_open_closed_and_filtered_apart() {
                 Scan::Syn => (("open", "syn-ack"), ("closed", "reset")),
                 Scan::Connect => (("open", "syn-ack"), ("closed", "conn-refused")),
                 Scan::Ack => (("unfiltered", "reset"), ("unfiltered", "reset")),
-                Scan::Fin | Scan::Xmas => (("open|filtered", "no-response"), ("closed", "reset")),
+                Scan::Fin | Scan::Xmas | Scan::Null => (("open|filtered", "no-response"), ("closed", "reset")),
             };
             assert_eq!((seen[&22].words(), seen[&23].words()), expected, "{family} {scan:?}");
         }
