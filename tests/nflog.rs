@@ -14,7 +14,7 @@ use std::future::Future;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpStream, UdpSocket};
 use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -90,7 +90,20 @@ impl Cable {
         })
     }
 
-    /// The netlink port and whether anybody has the group at all.
+    /// The same, while packets come as fast as they can be sent.
+    fn flooded<T: Send, F: Future<Output = T>>(&self, inside: impl FnOnce() -> F + Send) -> T {
+        let sender = self.outside.udp(address(OUTSIDE4, 0));
+        let flood = Flood::default();
+        let is_over = Arc::clone(&flood.0);
+        std::thread::spawn(move || {
+            while !is_over.load(Ordering::Relaxed) {
+                let _ = sender.send_to(&[1; 100], address(ROUTER4, PORT));
+            }
+        });
+        self.in_router(inside)
+    }
+
+    /// The netlink port of who has the group, if anybody has.
     fn owner(&self) -> Option<u32> {
         let table = self.router.proc_net("netfilter/nfnetlink_log");
         let row = |line: &str| {
@@ -112,6 +125,16 @@ impl Cable {
             .map(|line| line.split_whitespace().collect::<Vec<_>>())
             .filter(|row| row[1] == NETLINK_NETFILTER.to_string() && row[2] == port);
         rows.next().unwrap()[4].parse().unwrap()
+    }
+}
+
+/// Whether a flood is to end, which it does with this.
+#[derive(Default)]
+struct Flood(Arc<AtomicBool>);
+
+impl Drop for Flood {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
@@ -296,8 +319,10 @@ fn what_is_not_ip_and_what_leaves_the_router() {
                 .udp(address(OUTSIDE4, 0))
                 .send_to(b"who has", address(ROUTER4, PORT))
                 .unwrap();
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            assert!(cable.waiting() > 0, "the ARP request was copied: {table}");
+            assert!(
+                wait_until(|| cable.waiting() > 0),
+                "the ARP request was copied: {table}"
+            );
             sender.send_to(b"out", address(OUTSIDE4, PORT)).unwrap();
             let copied = one(&mut nflog).await;
             assert_eq!((copied.prefix.as_str(), copied.device_in), ("out", None));
@@ -489,6 +514,42 @@ fn number(copied: &Copied) -> u32 {
     u32::from_be_bytes(copied.payload[28..32].try_into().unwrap())
 }
 
+/// Something else that is due is done meanwhile, whether the copies are given back or passed over one after the other.
+#[test]
+fn a_flood_leaves_time_for_the_rest() {
+    let Some(cable) = Cable::lay() else { return };
+    for (snaplen, are_given) in [(SNAPLEN, true), (10, false)] {
+        cable.router.nft("flush ruleset");
+        cable.log(&format!("log group {GROUP} snaplen {snaplen}"));
+        let (packets, ticks) = cable.flooded(|| async {
+            let mut nflog = open();
+            let mut clock = tokio::time::interval(Duration::from_millis(5));
+            let (mut packets, mut ticks) = (0, 0);
+            let end = Instant::now() + Duration::from_millis(500);
+            while Instant::now() < end {
+                tokio::select! {
+                    heard = nflog.next() => if let Heard::Packets(some) = heard { packets += some.len() },
+                    _ = clock.tick() => ticks += 1,
+                }
+            }
+            (packets, ticks)
+        });
+        assert_eq!(packets > 1000, are_given, "{packets}");
+        assert!(ticks > 20, "{ticks} of 100 ticks beside {packets} packets");
+    }
+}
+
+#[test]
+fn a_restart_under_a_flood_binds_again() {
+    let Some(cable) = Cable::lay() else { return };
+    cable.log(&standard());
+    cable.flooded(|| async {
+        for _ in 0..300 {
+            assert!(soon(&mut open()).await.is_some());
+        }
+    });
+}
+
 /// By itself the kernel gathers copies for a second.
 #[test]
 fn a_copy_is_heard_at_once() {
@@ -555,8 +616,8 @@ fn a_hundred_thousand_copies_leave_no_memory_behind() {
         &this_test(),
         &format!("{PACKETS} copies in {took:.1?}: resident {before} KiB before, {after} KiB after"),
     );
-    // Other tests run in the same process.
-    assert!(after < before + 8192, "{before} KiB before, {after} KiB after");
+    // Other tests run in the same process; one that fails reads the debug information to say where.
+    assert!(after < before + 2048, "{before} KiB before, {after} KiB after");
 }
 
 /// KiB.

@@ -42,6 +42,8 @@ const MOST_SNAPLEN: u32 = 0xffff - 4;
 const RECEIVE_BUFFER: usize = 128 * 1024;
 /// Room beside the payload. The kernel's own buffer for several copies (`NLMSG_GOODSIZE`) is not larger.
 const ROOM: usize = 8192;
+/// The first copies may be there before the answer, but not more of them than the receive buffer holds.
+const BEFORE_ANSWER: u32 = 4096;
 /// After the socket itself failed.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -215,21 +217,23 @@ fn ask(socket: &Socket, kind: u16, group: u16, attributes: &[Attribute], buffer:
     );
     let sent = socket.send_to(&request, &SocketAddr::new(0, 0), 0);
     sent.map_err(|source| Error::Io("send to the kernel", source))?;
-    loop {
+    for _ in 0..BEFORE_ANSWER {
         buffer.clear();
         match socket.recv_from(buffer, 0) {
             Ok((_, from)) if from.port_number() != 0 => {}
-            // The first copies may be there before the answer.
             Ok(_) => {
                 if let Some(answer) = answer(buffer, sequence) {
                     return answer;
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(Error::Malformed),
+            // Copies that came behind the answer did not find room.
+            Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
             Err(error) => return Err(Error::Io("receive from the kernel", error)),
         }
     }
+    Err(Error::Malformed)
 }
 
 /// The answer to a request, if it is in this datagram.
