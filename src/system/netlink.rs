@@ -1,4 +1,8 @@
-//! The frame that all netlink messages share (`linux/netlink.h`).
+//! The frame that all netlink messages share (`linux/netlink.h`), and a socket to ask on.
+
+mod socket;
+
+pub(super) use socket::Socket;
 
 /// `struct nlmsghdr`
 const NLMSGHDR: usize = 16;
