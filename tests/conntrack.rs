@@ -8,12 +8,14 @@ use lanward::config::Subnet;
 use lanward::lan_only::{Scope, Terms};
 use lanward::network::Device;
 use lanward::nft::PortRange;
-use lanward::system::conntrack::{Conntrack, Flow};
+use lanward::system::conntrack::{Conntrack, Flow, Session};
 use lanward::system::links::Reader;
 use lanward_rig::namespace::bind;
 use namespaces::{possible, skip, Namespace};
-use std::collections::BTreeSet;
-use std::net::{IpAddr, UdpSocket};
+use nix::sys::socket::{setsockopt, sockopt};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read, Write};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 const UDP: u8 = 17;
@@ -94,51 +96,46 @@ fn flows(namespace: &Namespace) -> Vec<Flow> {
 /// A flow as `conntrack -L` shows it: id, then addresses and ports of both directions.
 type Shown = (u32, Vec<IpAddr>, Vec<u16>, u16);
 
+/// What `conntrack -L` says, line by line.
+fn lines_of_conntrack_tool(namespace: &Namespace, protocol: &str) -> Vec<String> {
+    let families = ["ipv4", "ipv6"].iter();
+    let texts = families.map(|family| namespace.run(&format!("conntrack -L -p {protocol} -f {family} -o id")));
+    texts
+        .flat_map(|text| text.lines().map(str::to_string).collect::<Vec<_>>())
+        .collect()
+}
+
+/// The values of such keys in a line, in its order.
+fn values<T: std::str::FromStr<Err: std::fmt::Debug>>(line: &str, keys: &[&str]) -> Vec<T> {
+    let pairs = line.split_whitespace().filter_map(|word| word.split_once('='));
+    let found = pairs.filter(|(key, _)| keys.contains(key));
+    found.map(|(_, value)| value.parse().unwrap()).collect()
+}
+
+fn shown_in(line: &str) -> Shown {
+    let zones = values(line, &["zone", "zone-orig"]);
+    (
+        values(line, &["id"])[0],
+        values(line, &["src", "dst"]),
+        values(line, &["sport", "dport"]),
+        zones.first().copied().unwrap_or(0),
+    )
+}
+
 fn by_conntrack_tool(namespace: &Namespace) -> BTreeSet<Shown> {
-    let mut shown = BTreeSet::new();
-    for family in ["ipv4", "ipv6"] {
-        for line in namespace.run(&format!("conntrack -L -p udp -f {family} -o id")).lines() {
-            let values = |keys: &[&str]| -> Vec<String> {
-                let pairs = line.split_whitespace().filter_map(|word| word.split_once('='));
-                pairs
-                    .filter(|(key, _)| keys.contains(key))
-                    .map(|(_, value)| value.to_string())
-                    .collect()
-            };
-            let zone = values(&["zone", "zone-orig"])
-                .first()
-                .map_or(0, |zone| zone.parse().unwrap());
-            shown.insert((
-                values(&["id"])[0].parse().unwrap(),
-                values(&["src", "dst"])
-                    .iter()
-                    .map(|address| address.parse().unwrap())
-                    .collect(),
-                values(&["sport", "dport"])
-                    .iter()
-                    .map(|port| port.parse().unwrap())
-                    .collect(),
-                zone,
-            ));
-        }
-    }
-    shown
+    let lines = lines_of_conntrack_tool(namespace, "udp");
+    lines.iter().map(|line| shown_in(line)).collect()
 }
 
 fn shown(flows: &[Flow]) -> BTreeSet<Shown> {
-    flows
-        .iter()
-        .map(|flow| {
-            let (a, b) = (flow.original, flow.reply);
-            let addresses = vec![a.source, a.dest, b.source, b.dest];
-            (
-                flow.id,
-                addresses,
-                vec![a.source_port, a.dest_port, b.source_port, b.dest_port],
-                flow.zone,
-            )
-        })
-        .collect()
+    flows.iter().map(shown_flow).collect()
+}
+
+fn shown_flow(flow: &Flow) -> Shown {
+    let (a, b) = (flow.original, flow.reply);
+    let addresses = vec![a.source, a.dest, b.source, b.dest];
+    let ports = vec![a.source_port, a.dest_port, b.source_port, b.dest_port];
+    (flow.id, addresses, ports, flow.zone)
 }
 
 #[test]
@@ -330,4 +327,256 @@ fn a_full_table_is_quick() {
     }
     assert_eq!((in_scope, kept), (1000, 1000));
     assert!(dump < Duration::from_secs(5) && deletion < Duration::from_secs(1));
+}
+
+/// A TCP session as `conntrack -L` shows it: the flow, the state, then packets and bytes in turn if they are counted.
+type ShownSession = (Shown, String, Vec<u64>);
+/// The same by flow.
+type ByFlow = BTreeMap<Shown, (String, Vec<u64>)>;
+
+fn sessions_by_conntrack_tool(namespace: &Namespace) -> BTreeSet<ShownSession> {
+    let lines = lines_of_conntrack_tool(namespace, "tcp");
+    let shown = lines.iter().map(|line| {
+        let state = line.split_whitespace().nth(3).unwrap().to_string();
+        (shown_in(line), state, values(line, &["packets", "bytes"]))
+    });
+    shown.collect()
+}
+
+fn sessions(namespace: &Namespace) -> Vec<Session> {
+    namespace.enter(|| Conntrack::open().unwrap().sessions(&mut |_| true).unwrap())
+}
+
+/// The sessions, and what `conntrack -L` says of them: taken at a moment when nothing moves.
+fn both_views(namespace: &Namespace) -> (Vec<Session>, ByFlow) {
+    for _ in 0..20 {
+        let (before, seen, after) = (
+            sessions_by_conntrack_tool(namespace),
+            sessions(namespace),
+            sessions_by_conntrack_tool(namespace),
+        );
+        if before == after {
+            let by_flow = after
+                .into_iter()
+                .map(|(flow, state, counters)| (flow, (state, counters)));
+            return (seen, by_flow.collect());
+        }
+    }
+    panic!("the sessions do not come to rest");
+}
+
+/// Asserts that each session is seen as `conntrack -L` shows it, and gives the states by the port they were opened to.
+fn agreed(namespace: &Namespace) -> (Vec<Session>, BTreeMap<u16, BTreeSet<String>>) {
+    let (seen, by_tool) = both_views(namespace);
+    assert_eq!(seen.len(), by_tool.len());
+    assert!(seen.is_sorted_by_key(|session| session.flow));
+    let mut states: BTreeMap<u16, BTreeSet<String>> = BTreeMap::new();
+    for session in &seen {
+        let (state, counters) = &by_tool[&shown_flow(&session.flow)];
+        assert_eq!(session.established, state == "ESTABLISHED", "{session:?} {state}");
+        let counted = session.packets.zip(session.bytes);
+        let counted = counted.map_or(vec![], |(packets, bytes)| {
+            vec![packets[0], bytes[0], packets[1], bytes[1]]
+        });
+        assert_eq!(&counted, counters, "{session:?}");
+        assert!(!session.offloaded);
+        let port = states.entry(session.flow.original.dest_port).or_default();
+        port.insert(state.clone());
+    }
+    (seen, states)
+}
+
+/// A server's end and a client's of a connection through the router.
+fn connect(from: &Namespace, to: &Namespace, server: &str) -> (TcpStream, TcpStream) {
+    let address: SocketAddr = server.parse().unwrap();
+    let listener = to.enter(move || bind(|| TcpListener::bind(address)).unwrap());
+    let client = from.enter(move || TcpStream::connect(address).unwrap());
+    (listener.accept().unwrap().0, client)
+}
+
+/// The client's end asks, the server's end answers, with so many bytes each.
+fn talk((server, client): &mut (TcpStream, TcpStream), length: usize) {
+    let mut buffer = vec![7; length];
+    client.write_all(&buffer).unwrap();
+    server.read_exact(&mut buffer).unwrap();
+    server.write_all(&buffer).unwrap();
+    client.read_exact(&mut buffer).unwrap();
+}
+
+/// Waits until a session to this port has this state.
+fn wait_for_state(router: &Namespace, port: u16, state: &str) {
+    for _ in 0..500 {
+        let found = sessions_by_conntrack_tool(router);
+        if found.iter().any(|(flow, found, _)| flow.2[1] == port && found == state) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!(
+        "no session to {port} became {state}: {:?}",
+        sessions_by_conntrack_tool(router)
+    );
+}
+
+/// Sends the first packet of a handshake that is not to succeed, and goes on trying while the value lives.
+fn attempt(from: &Namespace, server: &str) -> std::os::fd::OwnedFd {
+    use nix::sys::socket::{connect, socket, AddressFamily, SockFlag, SockType, SockaddrStorage};
+    use std::os::fd::AsRawFd;
+    let address: SocketAddr = server.parse().unwrap();
+    let family = if address.is_ipv4() {
+        AddressFamily::Inet
+    } else {
+        AddressFamily::Inet6
+    };
+    from.enter(move || {
+        let fd = socket(family, SockType::Stream, SockFlag::SOCK_NONBLOCK, None).unwrap();
+        let result = connect(fd.as_raw_fd(), &SockaddrStorage::from(address));
+        assert_eq!(result, Err(nix::errno::Errno::EINPROGRESS));
+        fd
+    })
+}
+
+#[test]
+fn sessions_are_seen_as_conntrack_shows_them() {
+    if !possible(&["conntrack", "nft", "sysctl"]) {
+        return;
+    }
+    let house = House::build();
+    let router = &house.router;
+    router.run("sysctl -q -w net.netfilter.nf_conntrack_acct=1");
+    // Ten seconds by default, which a busy machine may take for this test.
+    router.run("sysctl -q -w net.netfilter.nf_conntrack_tcp_timeout_close=120");
+    // Answers that never come back, and questions that never arrive.
+    house.outside.run("nft add table inet deaf");
+    house
+        .outside
+        .run("nft add chain inet deaf in { type filter hook input priority 0 ; }");
+    house.outside.run("nft add rule inet deaf in tcp sport 1005 drop");
+    house.lan.run("nft add table inet deaf");
+    house
+        .lan
+        .run("nft add chain inet deaf in { type filter hook input priority 0 ; }");
+    house.lan.run("nft add rule inet deaf in tcp dport 1006 drop");
+
+    let mut open = Vec::new();
+    for lan in ["192.168.7.2", "[2001:db8:7::2]"] {
+        let connect = |port: u16| connect(&house.outside, &house.lan, &format!("{lan}:{port}"));
+        let mut established = connect(1001);
+        talk(&mut established, 1000);
+        open.push(established);
+
+        let finished = connect(1002);
+        drop(finished);
+
+        let half_closed = connect(1003);
+        half_closed.1.shutdown(Shutdown::Write).unwrap();
+        open.push(half_closed);
+
+        let (server, client) = connect(1004);
+        let at_once = libc::linger {
+            l_onoff: 1,
+            l_linger: 0,
+        };
+        setsockopt(&client, sockopt::Linger, &at_once).unwrap();
+        drop((client, server));
+    }
+    // A way out that is masqueraded: source and destination differ between the directions.
+    open.push(connect(&house.lan, &house.outside, "198.51.100.2:1001"));
+    let mut trying = Vec::new();
+    for lan in ["192.168.7.2", "[2001:db8:7::2]"] {
+        let listener = format!("{lan}:1005").parse::<SocketAddr>().unwrap();
+        let listener = house.lan.enter(move || bind(|| TcpListener::bind(listener)).unwrap());
+        trying.push((attempt(&house.outside, &format!("{lan}:1005")), Some(listener)));
+        trying.push((attempt(&house.outside, &format!("{lan}:1006")), None));
+    }
+    // Not TCP.
+    send(&house.outside, &[45000], &["192.168.7.2:1001", "[2001:db8:7::2]:1001"]);
+
+    for (port, state) in [
+        (1002, "TIME_WAIT"),
+        (1003, "CLOSE_WAIT"),
+        (1004, "CLOSE"),
+        (1005, "SYN_RECV"),
+        (1006, "SYN_SENT"),
+    ] {
+        wait_for_state(router, port, state);
+    }
+    let (seen, states) = agreed(router);
+    let expected = [
+        (1001, "ESTABLISHED"),
+        (1002, "TIME_WAIT"),
+        (1003, "CLOSE_WAIT"),
+        (1004, "CLOSE"),
+        (1005, "SYN_RECV"),
+        (1006, "SYN_SENT"),
+    ];
+    let expected = expected.map(|(port, state)| (port, BTreeSet::from([state.to_string()])));
+    assert_eq!(states, BTreeMap::from(expected));
+    assert_eq!(seen.len(), 13);
+    let established: Vec<&Session> = seen.iter().filter(|session| session.established).collect();
+    assert_eq!(established.len(), 3);
+
+    // What moves and what does not.
+    let flow_of = |stream: &TcpStream| {
+        let (client, server) = (stream.local_addr().unwrap(), stream.peer_addr().unwrap());
+        let ends = [(client.ip(), client.port()), (server.ip(), server.port())];
+        move |session: &&Session| {
+            let original = session.flow.original;
+            [
+                (original.source, original.source_port),
+                (original.dest, original.dest_port),
+            ] == ends
+        }
+    };
+    let moving = flow_of(&open[0].1);
+    let before = *seen.iter().find(&moving).unwrap();
+    assert!(before.bytes.unwrap().iter().all(|bytes| (1000..2000).contains(bytes)));
+    talk(&mut open[0], 5000);
+    let (after, _) = agreed(router);
+    for session in &after {
+        if moving(&session) {
+            let both = before.bytes.unwrap().into_iter().zip(session.bytes.unwrap());
+            assert!(both.into_iter().all(|(then, now)| (5000..6000).contains(&(now - then))));
+        } else if session.established {
+            assert!(seen.contains(session));
+        }
+    }
+
+    // Nothing but TCP is shown, and only what is wanted is kept.
+    let kept = router.enter(|| {
+        let mut keep = |session: &Session| {
+            assert_eq!(session.flow.protocol, 6);
+            session.flow.original.dest_port == 1003
+        };
+        Conntrack::open().unwrap().sessions(&mut keep).unwrap()
+    });
+    assert_eq!(kept.len(), 2);
+    drop((open, trying));
+}
+
+/// What began without accounting is not counted, also after it was switched on.
+#[test]
+fn without_accounting_sessions_have_no_counters() {
+    if !possible(&["conntrack", "nft", "sysctl"]) {
+        return;
+    }
+    let house = House::build();
+    house.router.run("sysctl -q -w net.netfilter.nf_conntrack_acct=0");
+    let mut uncounted = connect(&house.outside, &house.lan, "192.168.7.2:1001");
+    talk(&mut uncounted, 100);
+    let (seen, _) = agreed(&house.router);
+    assert_eq!(seen.len(), 1);
+    assert!(seen[0].established && seen[0].bytes.is_none() && seen[0].packets.is_none());
+    house.router.run("sysctl -q -w net.netfilter.nf_conntrack_acct=1");
+    talk(&mut uncounted, 100);
+    let mut counted = connect(&house.outside, &house.lan, "192.168.7.2:1002");
+    talk(&mut counted, 100);
+    let (seen, _) = agreed(&house.router);
+    let counted = seen
+        .iter()
+        .map(|session| (session.flow.original.dest_port, session.bytes.is_some()));
+    assert_eq!(
+        counted.collect::<BTreeSet<_>>(),
+        BTreeSet::from([(1001, false), (1002, true)])
+    );
 }

@@ -4,19 +4,18 @@
 //! The dump is read by a parser of our own: it makes no allocation for an entry that is not kept (a router may hold 100 000), and it knows
 //! `CTA_ID` and `CTA_ZONE`, which `netlink-packet-netfilter` does not. Requests are the same plain trees of attributes as for nf_tables.
 
-use super::netlink::Messages;
+mod session;
+
+pub use session::Session;
+
+use super::netlink::{Messages, Socket, NFGENMSG};
 use crate::nft::netlink::{emit, Attribute};
 use netlink_packet_core::{NlasIterator, NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST};
 use netlink_packet_netfilter::{NetfilterHeader, NetfilterProtoFamily};
-use netlink_sys::{protocols::NETLINK_NETFILTER, Socket, SocketAddr};
-use nix::sys::{
-    socket::{setsockopt, sockopt},
-    time::TimeVal,
-};
+use netlink_sys::protocols::NETLINK_NETFILTER;
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
-use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// One direction of a flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -49,7 +48,7 @@ pub enum Error {
     Open(io::Error),
     /// A request could not be sent.
     Send(io::Error),
-    /// No answer, or none within [`PATIENCE`].
+    /// No answer, or none within five seconds.
     Receive(io::Error),
     /// The kernel has no conntrack over netlink (module `nf_conntrack_netlink`).
     Missing,
@@ -81,11 +80,6 @@ impl std::error::Error for Error {
     }
 }
 
-/// How long the kernel may take for one answer. It answers within the call; this is for a kernel in trouble.
-pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
-
-/// The kernel makes a dump's parts no larger than this, if it is read with so much room.
-const PART: usize = 32 * 1024;
 /// Deletions per send: their acknowledgements fit the smallest receive buffer.
 const BATCH: usize = 64;
 /// A dump that the kernel calls inconsistent is asked for again so many times, and then taken as it is: every entry in it is real.
@@ -94,8 +88,6 @@ const DUMPS: u32 = 4;
 /// A socket to ctnetlink. One request at a time.
 pub struct Conntrack {
     socket: Socket,
-    sequence: u32,
-    buffer: Vec<u8>,
 }
 
 impl Conntrack {
@@ -104,14 +96,8 @@ impl Conntrack {
     /// # Errors
     /// [`Error::Open`].
     pub fn open() -> Result<Self, Error> {
-        let mut socket = Socket::new(NETLINK_NETFILTER).map_err(Error::Open)?;
-        socket.bind_auto().map_err(Error::Open)?;
-        set_patience(&socket).map_err(Error::Open)?;
-        Ok(Self {
-            socket,
-            sequence: 0,
-            buffer: Vec::with_capacity(PART),
-        })
+        let socket = Socket::open(NETLINK_NETFILTER).map_err(Error::Open)?;
+        Ok(Self { socket })
     }
 
     /// The flows of one protocol (UDP is 17) of both families that `keep` takes, sorted. `keep` may see a flow twice, the answer holds it once.
@@ -122,13 +108,32 @@ impl Conntrack {
         let mut flows = Vec::new();
         for _ in 0..DUMPS {
             flows.clear();
-            if self.dump(protocol, keep, &mut flows)? == Dump::Consistent {
+            let mut take = |entry: &[u8]| flows.extend(parse_flow(entry, protocol).filter(|flow| keep(flow)));
+            if self.dump(&mut take)? == Dump::Consistent {
                 break;
             }
         }
         flows.sort_unstable();
         flows.dedup();
         Ok(flows)
+    }
+
+    /// The TCP sessions of both families that `keep` takes, sorted by flow. `keep` may see a session twice, the answer holds it once.
+    ///
+    /// # Errors
+    /// As [`Self::flows`].
+    pub fn sessions(&mut self, keep: &mut dyn FnMut(&Session) -> bool) -> Result<Vec<Session>, Error> {
+        let mut sessions = Vec::new();
+        for _ in 0..DUMPS {
+            sessions.clear();
+            let mut take = |entry: &[u8]| sessions.extend(Session::parse(entry).filter(|session| keep(session)));
+            if self.dump(&mut take)? == Dump::Consistent {
+                break;
+            }
+        }
+        sessions.sort_unstable_by_key(|session| session.flow);
+        sessions.dedup_by_key(|session| session.flow);
+        Ok(sessions)
     }
 
     /// Deletes flows, by zone, original direction and id; answers how many were really deleted. One that is gone already, or has a
@@ -147,18 +152,18 @@ impl Conntrack {
     }
 
     fn delete_batch(&mut self, batch: &[Flow]) -> Result<u32, Error> {
-        let first = self.next_sequence(batch.len());
+        let first = self.socket.next_sequence(batch.len());
         let mut request = Vec::new();
         for (sequence, flow) in (0..).map(|n| first.wrapping_add(n)).zip(batch) {
             append(&mut request, &deletion(flow), NLM_F_REQUEST | NLM_F_ACK, sequence);
         }
-        self.send(&request)?;
+        self.socket.send(&request).map_err(Error::Send)?;
         let mut open = batch.len();
         let mut deleted = 0_u32;
         let mut refused = None;
         while open > 0 {
             self.receive()?;
-            for message in Messages::new(&self.buffer) {
+            for message in Messages::new(self.socket.datagram()) {
                 let message = message.ok_or(Error::Malformed)?;
                 let ours = usize::try_from(message.sequence.wrapping_sub(first)).is_ok_and(|n| n < batch.len());
                 if !ours || i32::from(message.kind) != libc::NLMSG_ERROR {
@@ -176,13 +181,9 @@ impl Conntrack {
         refused.map_or(Ok(deleted), Err)
     }
 
-    fn dump(
-        &mut self,
-        protocol: u8,
-        keep: &mut dyn FnMut(&Flow) -> bool,
-        flows: &mut Vec<Flow>,
-    ) -> Result<Dump, Error> {
-        let sequence = self.next_sequence(1);
+    /// Shows every entry's attributes.
+    fn dump(&mut self, take: &mut dyn FnMut(&[u8])) -> Result<Dump, Error> {
+        let sequence = self.socket.next_sequence(1);
         let everything = Request {
             kind: CT_GET,
             family: NetfilterProtoFamily::Unspec,
@@ -190,11 +191,11 @@ impl Conntrack {
         };
         let mut request = Vec::new();
         append(&mut request, &everything, NLM_F_REQUEST | NLM_F_DUMP, sequence);
-        self.send(&request)?;
+        self.socket.send(&request).map_err(Error::Send)?;
         let mut verdict = Dump::Consistent;
         loop {
             self.receive()?;
-            for message in Messages::new(&self.buffer) {
+            for message in Messages::new(self.socket.datagram()) {
                 let message = message.ok_or(Error::Malformed)?;
                 if message.sequence != sequence {
                     continue;
@@ -210,50 +211,18 @@ impl Conntrack {
                             None => Err(Error::Malformed),
                         };
                     }
-                    CT_NEW => {
-                        let flow = message
-                            .payload
-                            .get(NFGENMSG..)
-                            .and_then(|entry| parse_flow(entry, protocol));
-                        flows.extend(flow.filter(|flow| keep(flow)));
-                    }
+                    CT_NEW => take(message.payload.get(NFGENMSG..).unwrap_or_default()),
                     _ => {}
                 }
             }
         }
     }
 
-    /// As many sequence numbers as there are requests; the first of them.
-    fn next_sequence(&mut self, requests: usize) -> u32 {
-        let first = self.sequence.wrapping_add(1);
-        self.sequence = self.sequence.wrapping_add(u32::try_from(requests).unwrap_or(u32::MAX));
-        first
-    }
-
-    fn send(&self, request: &[u8]) -> Result<(), Error> {
-        let sent = self
-            .socket
-            .send_to(request, &SocketAddr::new(0, 0), 0)
-            .map_err(Error::Send)?;
-        if sent == request.len() {
-            Ok(())
-        } else {
-            Err(Error::Send(io::ErrorKind::WriteZero.into()))
-        }
-    }
-
-    /// The next datagram of the kernel, into the buffer. Anybody may send to a netlink socket: only port 0 is the kernel.
     fn receive(&mut self) -> Result<(), Error> {
-        loop {
-            self.buffer.clear();
-            match self.socket.recv_from(&mut self.buffer, libc::MSG_TRUNC) {
-                Ok((_, from)) if from.port_number() != 0 => {}
-                Ok((length, _)) if length > self.buffer.len() => return Err(Error::Malformed),
-                Ok(_) => return Ok(()),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(Error::Receive(error)),
-            }
-        }
+        self.socket.receive().map_err(|error| match error.kind() {
+            io::ErrorKind::InvalidData => Error::Malformed,
+            _ => Error::Receive(error),
+        })
     }
 }
 
@@ -261,15 +230,6 @@ impl Conntrack {
 enum Dump {
     Consistent,
     Interrupted,
-}
-
-#[allow(unsafe_code)]
-fn set_patience(socket: &Socket) -> io::Result<()> {
-    // SAFETY: the descriptor is open for as long as `socket` lives, which is longer than this call.
-    let fd = unsafe { BorrowedFd::borrow_raw(socket.as_raw_fd()) };
-    let seconds = libc::time_t::try_from(PATIENCE.as_secs()).unwrap_or(5);
-    setsockopt(&fd, sockopt::ReceiveTimeout, &TimeVal::new(seconds, 0))?;
-    Ok(())
 }
 
 /// nfnetlink answers EINVAL to a subsystem that nobody registered, and our requests are valid otherwise.
@@ -341,8 +301,6 @@ const CT_NEW: i32 = 1 << 8;
 const CT_GET: u16 = 1 << 8 | 1;
 /// `IPCTNL_MSG_CT_DELETE`
 const CT_DELETE: u16 = 1 << 8 | 2;
-/// `struct nfgenmsg`
-const NFGENMSG: usize = 4;
 
 // enum ctattr_type, ctattr_tuple, ctattr_ip, ctattr_l4proto
 const CTA_TUPLE_ORIG: u16 = 1;
@@ -454,30 +412,12 @@ fn parse_u16(value: &[u8]) -> Option<u16> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::netlink::testing::{attribute, message};
     use super::*;
     use proptest::prelude::*;
 
-    /// An attribute as the kernel writes it: header in the machine's order, value as given, padded.
-    fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
-        let mut bytes = u16::try_from(value.len() + 4).unwrap().to_ne_bytes().to_vec();
-        bytes.extend_from_slice(&kind.to_ne_bytes());
-        bytes.extend_from_slice(value);
-        bytes.resize(bytes.len().next_multiple_of(4), 0);
-        bytes
-    }
-
     fn nested(kind: u16, parts: &[Vec<u8>]) -> Vec<u8> {
         attribute(kind | 0x8000, &parts.concat())
-    }
-
-    fn message(kind: u16, flags: u16, sequence: u32, payload: &[u8]) -> Vec<u8> {
-        let mut bytes = u32::try_from(payload.len() + 16).unwrap().to_ne_bytes().to_vec();
-        bytes.extend_from_slice(&kind.to_ne_bytes());
-        bytes.extend_from_slice(&flags.to_ne_bytes());
-        bytes.extend_from_slice(&sequence.to_ne_bytes());
-        bytes.extend_from_slice(&[0; 4]);
-        bytes.extend_from_slice(payload);
-        bytes
     }
 
     fn ports(protocol: u8, source: [u8; 2], dest: [u8; 2]) -> Vec<u8> {
