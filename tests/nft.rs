@@ -395,7 +395,10 @@ fn gate_rules() -> Vec<Vec<Statement>> {
         ],
         vec![Statement::SetMark(Mark::Connection, 3)],
         vec![Statement::ClearMark(Mark::Packet, BIT)],
-        vec![Statement::ClearMark(Mark::Connection, 3), Statement::Counter("other".into())],
+        vec![
+            Statement::ClearMark(Mark::Connection, 3),
+            Statement::Counter("other".into()),
+        ],
         vec![mark(Mark::Packet, exactly(BIT, BIT)), Statement::Accept],
         vec![mark(Mark::Packet, exactly(BIT | 1, 1)), Statement::Accept],
         vec![mark(Mark::Packet, exactly(BIT, 0)), Statement::Accept],

@@ -76,33 +76,47 @@ pub(super) fn read(firewall: &Package, zones: &BTreeMap<String, Zone>) -> Vec<Do
 }
 
 fn redirect(section: &Section) -> Vec<Door> {
-    let is_dnat = section.option("target").is_none_or(|target| !matches_choice(target, "snat"));
+    let is_dnat = section
+        .option("target")
+        .is_none_or(|target| !matches_choice(target, "snat"));
     let Some(zone) = section.option("src").filter(|_| is_dnat) else {
         return Vec::new();
     };
     let ports = section
         .option("src_dport")
         .map_or(Some(ALL_PORTS), |ports| parse_ports("src_dport", ports).ok());
-    ports.map(|ports| door(section, zone, ports, false)).into_iter().collect()
+    ports
+        .map(|ports| door(section, zone, ports, false))
+        .into_iter()
+        .collect()
 }
 
 fn rule(section: &Section, zones: &BTreeMap<String, Zone>) -> Vec<Door> {
-    let accepts = section.option("target").is_some_and(|target| matches_choice(target, "accept"));
+    let accepts = section
+        .option("target")
+        .is_some_and(|target| matches_choice(target, "accept"));
     let Some(source) = section.option("src").filter(|_| accepts) else {
         return Vec::new();
     };
     let words = section.words("dest_port");
     let ports: Vec<PortRange> = match words.is_empty() {
         true => vec![ALL_PORTS],
-        false => words.iter().filter_map(|word| parse_ports("dest_port", word).ok()).collect(),
+        false => words
+            .iter()
+            .filter_map(|word| parse_ports("dest_port", word).ok())
+            .collect(),
     };
     let sources: Vec<&str> = match source {
         "*" => zones.keys().map(String::as_str).collect(),
         zone => vec![zone],
     };
     let forwards = section.option("dest").is_some();
-    let pairs = sources.iter().flat_map(|zone| ports.iter().map(move |ports| (*zone, *ports)));
-    pairs.map(|(zone, ports)| door(section, zone, ports, forwards)).collect()
+    let pairs = sources
+        .iter()
+        .flat_map(|zone| ports.iter().map(move |ports| (*zone, *ports)));
+    pairs
+        .map(|(zone, ports)| door(section, zone, ports, forwards))
+        .collect()
 }
 
 fn door(section: &Section, zone: &str, ports: PortRange, forwards: bool) -> Door {

@@ -3,8 +3,8 @@
 use super::parts::{address, configured, device_elements, device_matches, element, rule, single};
 use crate::config::Forget;
 use crate::nft::{
-    tcp_flag, Bits, Chain, Contents, Direction, Element, Family, Field, Kind, Mark, Match, Operation, Reject, Rule, Set,
-    State, Statement, Timeout, Value,
+    tcp_flag, Bits, Chain, Contents, Direction, Element, Family, Field, Kind, Mark, Match, Operation, Reject, Rule,
+    Set, State, Statement, Timeout, Value,
 };
 use crate::policy::{Gate, Gates, Refusal, Witness};
 use std::collections::BTreeSet;
@@ -108,13 +108,22 @@ pub(super) fn sets(gates: &Gates) -> Vec<Set> {
     for gate in &gates.list {
         sets.extend(lists(gate).into_iter().map(|(_, _, set)| set));
         for (family, ports) in gate.ports.iter().enumerate().filter(|(_, ports)| !ports.is_empty()) {
-            sets.push(configured(&ports_set(gate, family), &[Kind::InetService], port_elements(ports)));
+            sets.push(configured(
+                &ports_set(gate, family),
+                &[Kind::InetService],
+                port_elements(ports),
+            ));
         }
         if !gate.hosts.is_empty() {
-            let elements = gate.hosts.iter().map(|(host, port)| {
-                element(vec![single(Value::Ipv6Addr(*host)), single(Value::InetService(*port))])
-            });
-            sets.push(configured(&hosts_set(gate), &[Kind::Ipv6Addr, Kind::InetService], elements.collect()));
+            let elements = gate
+                .hosts
+                .iter()
+                .map(|(host, port)| element(vec![single(Value::Ipv6Addr(*host)), single(Value::InetService(*port))]));
+            sets.push(configured(
+                &hosts_set(gate),
+                &[Kind::Ipv6Addr, Kind::InetService],
+                elements.collect(),
+            ));
         }
         for witness in &gate.witnesses {
             for (family, kind) in [Kind::Ipv4Addr, Kind::Ipv6Addr].into_iter().enumerate() {
@@ -132,11 +141,16 @@ pub(super) fn sets(gates: &Gates) -> Vec<Set> {
 fn watched_ports(gate: &Gate) -> impl Iterator<Item = u16> + '_ {
     let guarded = gate.ports.iter().flatten().copied();
     let hosts = gate.hosts.iter().map(|(_, port)| *port);
-    guarded.chain(hosts).chain(gate.witnesses.iter().map(|witness| witness.port))
+    guarded
+        .chain(hosts)
+        .chain(gate.witnesses.iter().map(|witness| witness.port))
 }
 
 fn port_elements(ports: &BTreeSet<u16>) -> Vec<Element> {
-    ports.iter().map(|port| element(vec![single(Value::InetService(*port))])).collect()
+    ports
+        .iter()
+        .map(|port| element(vec![single(Value::InetService(*port))]))
+        .collect()
 }
 
 fn ports_set(gate: &Gate, family: usize) -> String {
@@ -160,7 +174,11 @@ pub(super) fn entrance(gates: &Gates) -> Vec<Rule> {
     let rules = incoming.map(|device| {
         let watched = Match::In(vec![Field::TcpDport], PORTS.into());
         let matches = [watched].into_iter().chain(device);
-        ending(matches, Statement::Jump("gate".into()), "TCP from the WAN to a port of a gate")
+        ending(
+            matches,
+            Statement::Jump("gate".into()),
+            "TCP from the WAN to a port of a gate",
+        )
     });
     rules.collect()
 }
@@ -184,7 +202,10 @@ pub(super) fn chains(gates: &Gates) -> Vec<Chain> {
         chains.push(session(gate));
         chains.extend(closing(gate, gates));
     }
-    let belts = [("gate_to_router", to_router as fn(&Gate) -> Vec<Rule>), ("gate_to_lan", to_lan)];
+    let belts = [
+        ("gate_to_router", to_router as fn(&Gate) -> Vec<Rule>),
+        ("gate_to_lan", to_lan),
+    ];
     chains.extend(belts.map(|(name, rules)| chain(name, gates.list.iter().flat_map(rules).collect())));
     chains
 }
@@ -205,11 +226,19 @@ fn dispatch(gates: &Gates) -> Chain {
                 Match::In(vec![Field::TcpDport], ports_set(gate, family)),
                 Match::ToThisMachine,
             ];
-            rules.push(ending(matches, Statement::Goto(guard_name(gate)), "guarded on the router"));
+            rules.push(ending(
+                matches,
+                Statement::Goto(guard_name(gate)),
+                "guarded on the router",
+            ));
         }
         if !gate.hosts.is_empty() {
             let to_host = Match::In(vec![Field::Ip6Daddr, Field::TcpDport], hosts_set(gate));
-            rules.push(ending([to_host], Statement::Goto(guard_name(gate)), "guarded on a LAN host"));
+            rules.push(ending(
+                [to_host],
+                Statement::Goto(guard_name(gate)),
+                "guarded on a LAN host",
+            ));
         }
     }
     chain("gate", rules)
@@ -239,7 +268,11 @@ fn proofs(witness: &Witness) -> Vec<Rule> {
     }
     let rules = places.into_iter().map(|place| {
         let matches = [port.clone()].into_iter().chain([place]).chain(proves.iter().cloned());
-        ending(matches, Statement::Jump(proof_name(witness)), "a connection that proves its source")
+        ending(
+            matches,
+            Statement::Jump(proof_name(witness)),
+            "a connection that proves its source",
+        )
     });
     rules.collect()
 }
@@ -296,10 +329,17 @@ fn guard(gate: &Gate, mark: u32) -> Chain {
         invalid(gate),
     ];
     // Whatever has set the bit before, it is ours from here on.
-    rules.push(rule(vec![Statement::ClearMark(Mark::Packet, mark)], "not listed until found"));
+    rules.push(rule(
+        vec![Statement::ClearMark(Mark::Packet, mark)],
+        "not listed until found",
+    ));
     for (_, source, set) in gate_lists(gate) {
         rules.push(rule(
-            vec![is_in(source, &set), Statement::SetMark(Mark::Packet, mark), Statement::Return],
+            vec![
+                is_in(source, &set),
+                Statement::SetMark(Mark::Packet, mark),
+                Statement::Return,
+            ],
             "listed: the firewall may accept",
         ));
     }
@@ -327,7 +367,11 @@ fn session(gate: &Gate) -> Chain {
     let mut rules = Vec::new();
     if gate.forget != Forget::Never {
         let closes = Match::TcpFlags(Bits::Any(tcp_flag::FIN | tcp_flag::RST));
-        rules.push(ending([closes], Statement::Goto(closing_name(gate)), "the session ends"));
+        rules.push(ending(
+            [closes],
+            Statement::Goto(closing_name(gate)),
+            "the session ends",
+        ));
     }
     for (family, source) in families(gate) {
         let set = List::Seen.set(gate, family);
@@ -450,9 +494,9 @@ fn families(gate: &Gate) -> Vec<(usize, Field)> {
 }
 
 fn gate_lists(gate: &Gate) -> Vec<(List, Field, String)> {
-    let all = families(gate).into_iter().flat_map(|(family, source)| {
-        List::ALL.map(|list| (list, source, list.set(gate, family)))
-    });
+    let all = families(gate)
+        .into_iter()
+        .flat_map(|(family, source)| List::ALL.map(|list| (list, source, list.set(gate, family))));
     all.collect()
 }
 

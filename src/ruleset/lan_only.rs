@@ -10,7 +10,8 @@ use super::TABLE;
 use crate::config::Subnet;
 use crate::lan_only::UDP;
 use crate::nft::{
-    Chain, Contents, Direction, Element, Field, Kind, Match, Operation, Range, Rule, Set, Statement, Table, Timeout, Value,
+    Chain, Contents, Direction, Element, Field, Kind, Match, Operation, Range, Rule, Set, Statement, Table, Timeout,
+    Value,
 };
 use crate::policy::{Devices, Hosts, LanOnly};
 
@@ -413,7 +414,6 @@ fn host_elements(hosts: &Hosts, names: &SetNames, learned: [&str; 2]) -> Vec<Set
     }
     sets
 }
-
 
 fn list(name: &str, kind: Kind) -> Set {
     Set {
