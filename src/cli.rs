@@ -1,9 +1,12 @@
 //! The command line: what the words mean, the commands that ask the daemon, and those that need none.
 
+mod text;
+
 use crate::config::{self, Problem};
 use crate::daemon::{self, Paths};
 use crate::event::Now;
-use crate::nft::text;
+use crate::gate::fw4_rules;
+use crate::nft;
 use crate::state::{self, State};
 use crate::system::clock::Clock;
 use crate::system::logger;
@@ -13,6 +16,7 @@ use lexopt::prelude::*;
 use serde_json::{json, Value};
 use std::io::{self, Write};
 use std::process::ExitCode;
+use text::{admitted_text, check_text, gate_list_text, lan_only_text, problems_text, removed_text, status_text};
 
 const USAGE: &str = "\
 Usage: lanward COMMAND [OPTIONS]
@@ -20,9 +24,14 @@ Usage: lanward COMMAND [OPTIONS]
   status [--json]         what is enforced
   on | off [--temporary]  LAN-only remote desktop; --temporary: until the router restarts
   pause MINUTES | resume  let remote desktop out for a while; it ends by itself
+  gate list [GATE] [--json]              who is listed, and for how many seconds
+  gate admit GATE ADDRESS|me [SECONDS]   list an address; me: where this SSH session comes from
+  gate remove GATE ADDRESS               take an address off the list
+  gate flush GATE                        empty the list
   check [--json]          configuration problems and a diagnosis of this router
   reload                  read the configuration again
   print                   the nft script it would apply, from configuration, without a daemon
+  fw4-rules               what fw4 is to accept, as service data for the init script (JSON)
 Options:
   --config-dir DIR        /etc/config
   --ubus-socket PATH      /var/run/ubus/ubus.sock
@@ -53,12 +62,29 @@ impl From<Exit> for ExitCode {
 enum Command {
     Run,
     Status,
-    Switch { on: bool, temporary: bool },
-    Pause { minutes: u32 },
+    Switch {
+        on: bool,
+        temporary: bool,
+    },
+    Pause {
+        minutes: u32,
+    },
     Resume,
     Check,
     Reload,
     Print,
+    Fw4Rules,
+    GateList(Option<String>),
+    GateAdmit {
+        gate: String,
+        address: String,
+        seconds: Option<u32>,
+    },
+    GateRemove {
+        gate: String,
+        address: String,
+    },
+    GateFlush(String),
     Help,
     Version,
 }
@@ -116,8 +142,11 @@ fn parse(mut parser: lexopt::Parser) -> Result<Invocation, lexopt::Error> {
         ["check"] => Command::Check,
         ["reload"] => Command::Reload,
         ["print"] => Command::Print,
+        ["fw4-rules"] => Command::Fw4Rules,
+        ["gate", words @ ..] => gate_command(words)?,
         [] => return Err("no command".into()),
-        [word @ ("run" | "status" | "on" | "off" | "resume" | "check" | "reload" | "print"), operand, ..] => {
+        [word @ ("run" | "status" | "on" | "off" | "resume" | "check" | "reload" | "print" | "fw4-rules"), operand, ..] =>
+        {
             return Err(format!("{word} takes no operand: '{operand}'").into());
         }
         ["pause", _, operand, ..] => return Err(format!("pause takes one number of minutes: '{operand}'").into()),
@@ -129,12 +158,45 @@ fn parse(mut parser: lexopt::Parser) -> Result<Invocation, lexopt::Error> {
     if json
         && !matches!(
             command,
-            Command::Status | Command::Check | Command::Help | Command::Version
+            Command::Status | Command::Check | Command::GateList(_) | Command::Help | Command::Version
         )
     {
-        return Err("--json goes with status and check".into());
+        return Err("--json goes with status, check and gate list".into());
     }
     Ok(Invocation { command, paths, json })
+}
+
+fn gate_command(words: &[&str]) -> Result<Command, lexopt::Error> {
+    let command = match words {
+        ["list"] => Command::GateList(None),
+        ["list", gate] => Command::GateList(Some((*gate).into())),
+        ["admit", gate, address] => Command::GateAdmit {
+            gate: (*gate).into(),
+            address: (*address).into(),
+            seconds: None,
+        },
+        ["admit", gate, address, seconds] => Command::GateAdmit {
+            gate: (*gate).into(),
+            address: (*address).into(),
+            seconds: Some(
+                seconds
+                    .parse()
+                    .map_err(|_| format!("gate admit: '{seconds}' is not a number of seconds (such as 60)"))?,
+            ),
+        },
+        ["remove", gate, address] => Command::GateRemove {
+            gate: (*gate).into(),
+            address: (*address).into(),
+        },
+        ["flush", gate] => Command::GateFlush((*gate).into()),
+        [] => return Err("gate: list, admit, remove or flush?".into()),
+        ["admit", ..] => return Err("gate admit takes GATE ADDRESS [SECONDS]".into()),
+        ["remove", ..] => return Err("gate remove takes GATE ADDRESS".into()),
+        ["flush", ..] => return Err("gate flush takes one GATE".into()),
+        ["list", ..] => return Err("gate list takes at most one GATE".into()),
+        [word, ..] => return Err(format!("gate: '{word}' is not list, admit, remove or flush").into()),
+    };
+    Ok(command)
 }
 
 fn minutes_of(word: &str) -> Result<u32, lexopt::Error> {
@@ -170,7 +232,36 @@ fn perform(invocation: Invocation) -> Exit {
         Command::Resume => answer(ask("resume", json!({})), false, lan_only_text),
         Command::Reload => reload(ask("reload", json!({}))),
         Command::Check => check(ask("check", json!({})), &paths, json),
-        Command::Print => print(&paths),
+        Command::Print => print(&paths, |compiled, on| {
+            nft::text::script(&ruleset::lay_out(&compiled.policy, on))
+        }),
+        Command::Fw4Rules => print(&paths, |compiled, _| {
+            let lan = compiled.policy.gates.lan.as_deref();
+            format!("{:#}\n", fw4_rules(&compiled.policy.gates, lan))
+        }),
+        Command::GateList(gate) => {
+            let arguments = gate.map_or_else(|| json!({}), |gate| json!({ "gate": gate }));
+            answer(ask("gate_list", arguments), json, gate_list_text)
+        }
+        Command::GateAdmit { gate, address, seconds } => match own_address(address) {
+            Ok(address) => {
+                let mut arguments = json!({ "gate": gate, "address": address });
+                if let Some(seconds) = seconds {
+                    arguments["seconds"] = seconds.into();
+                }
+                answer(ask("gate_admit", arguments), false, admitted_text)
+            }
+            Err(error) => {
+                complain(&format!("lanward: {error}"));
+                Exit::Failed
+            }
+        },
+        Command::GateRemove { gate, address } => answer(
+            ask("gate_remove", json!({ "gate": gate, "address": address })),
+            false,
+            removed_text,
+        ),
+        Command::GateFlush(gate) => answer(ask("gate_flush", json!({ "gate": gate })), false, removed_text),
     }
 }
 
@@ -187,6 +278,23 @@ fn run(paths: Paths) -> Exit {
             Exit::Failed
         }
     }
+}
+
+/// `me` is the client's address of the SSH session that this runs in, as sshd and dropbear say it. If that is an address inside the VPN, the
+/// daemon knows where its peer is.
+fn own_address(address: String) -> Result<String, String> {
+    if address != "me" {
+        return Ok(address);
+    }
+    let from = ["SSH_CONNECTION", "SSH_CLIENT"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok());
+    let client = from.as_deref().and_then(|from| from.split_whitespace().next());
+    // A link-local client has its device behind a %.
+    let address = client.map(|client| client.split('%').next().unwrap_or(client));
+    address
+        .map(str::to_string)
+        .ok_or_else(|| "me: this is not an SSH session (SSH_CONNECTION is not set): give the address".to_string())
 }
 
 /// Prints what the daemon answered, for people or for programs.
@@ -265,8 +373,8 @@ fn offline_check(paths: &Paths, error: &CallError) -> Value {
     report::checks(&crate::check::diagnose(&facts))
 }
 
-/// The script, from the files alone. Wrong configuration is told on stderr, and the closed form printed: that is what the daemon would apply.
-fn print(paths: &Paths) -> Exit {
+/// What follows from the files alone. Wrong configuration is told on stderr, and the closed form printed: that is what the daemon would apply.
+fn print(paths: &Paths, text: fn(&policy::Compiled, bool) -> String) -> Exit {
     let texts = paths.texts();
     let lanward = texts
         .lanward
@@ -293,9 +401,9 @@ fn print(paths: &Paths) -> Exit {
     });
     let Now { unix, .. } = Clock::start().now();
     let compiled = policy::compile(&config, &network, &texts.time_zone, unix);
-    problems.extend(compiled.problems);
     let on = config.lan_only.enabled || config.lan_only.observe;
-    let exit = say(&text::script(&ruleset::lay_out(&compiled.policy, on)));
+    let exit = say(&text(&compiled, on));
+    problems.extend(compiled.problems);
     for problem in &problems {
         complain(&format!("lanward: {}: {}", problem.option, problem.message));
     }
@@ -303,88 +411,6 @@ fn print(paths: &Paths) -> Exit {
         return Exit::Configuration;
     }
     exit
-}
-
-fn status_text(value: &Value) -> String {
-    let mut text = lan_only_text(&value["lan_only"]);
-    if value["applied"] == json!(false) {
-        text.push_str("The configuration is not applied; what was applied stays:\n");
-    }
-    text.push_str(&problems_text(value));
-    for warning in strings(&value["warnings"]) {
-        text.push_str(&format!("warning: {warning}\n"));
-    }
-    text.push_str(&format!(
-        "lanward {}, up {} s\n",
-        value["version"].as_str().unwrap_or("?"),
-        value["uptime"]
-    ));
-    text
-}
-
-fn lan_only_text(value: &Value) -> String {
-    let state = match (
-        &value["enabled"],
-        &value["enforced"],
-        &value["observe"],
-        value["paused_seconds"].as_u64(),
-    ) {
-        (_, _, Value::Bool(true), _) => "observing: nothing is dropped".to_string(),
-        (_, _, _, Some(seconds)) if seconds > 0 => format!("paused for another {seconds} s"),
-        (Value::Bool(true), Value::Bool(true), ..) => "on".to_string(),
-        (Value::Bool(true), ..) => "on, and not enforced now".to_string(),
-        _ => "off".to_string(),
-    };
-    let list = |name: &str, none: &str| {
-        let items = strings(&value[name]);
-        if items.is_empty() {
-            none.to_string()
-        } else {
-            items.join(", ")
-        }
-    };
-    format!(
-        "LAN-only remote desktop: {state}\n  UDP ports   {}\n  hosts       {}\n  from        {}\n  to          {}\n  dropped     {} packets ({} bytes), inbound {}\n  flows ended {}\n",
-        list("ports", "none"),
-        list("hosts", "all"),
-        list("source_devices", "no device"),
-        list("dest_devices", "no device"),
-        value["dropped_packets"],
-        value["dropped_bytes"],
-        value["inbound_dropped_packets"],
-        value["flows_cut"],
-    )
-}
-
-fn problems_text(value: &Value) -> String {
-    let problems = value["problems"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let word = |problem: &Value, key: &str| problem[key].as_str().unwrap_or_default().to_string();
-    problems
-        .iter()
-        .map(|problem| format!("problem: {}: {}\n", word(problem, "option"), word(problem, "message")))
-        .collect()
-}
-
-fn check_text(value: &Value) -> String {
-    let checks = value["checks"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let word = |check: &Value, key: &str| check[key].as_str().unwrap_or_default().to_string();
-    let mark = |check: &Value| match (check["ok"].as_bool(), check["severity"].as_str()) {
-        (Some(true), _) => "ok     ",
-        (_, Some("error")) => "ERROR  ",
-        (_, Some("warning")) => "warning",
-        _ => "note   ",
-    };
-    checks
-        .iter()
-        .map(|check| format!("{} {}: {}\n", mark(check), word(check, "name"), word(check, "message")))
-        .collect()
-}
-
-fn strings(value: &Value) -> Vec<&str> {
-    value
-        .as_array()
-        .map(|items| items.iter().filter_map(Value::as_str).collect())
-        .unwrap_or_default()
 }
 
 /// A reader that went away (`lanward print | head`) is not an error of ours, but the exit status tells that not all was said.

@@ -2,23 +2,26 @@
 
 use crate::check;
 use crate::event::{Action, CutScope, Event, Netifd, Now, Reading, Survey, Texts, Verified, Wake};
+use crate::gate::{Heard, Interest, Listed, Readings};
 use crate::lan_only::{Scope, UDP};
 use crate::network::Links;
 use crate::nft::netlink::Edit;
 use crate::nft::{self, text};
 use crate::report;
-use crate::ruleset;
+use crate::ruleset::{self, gate};
 use crate::state::State;
 use crate::system::clock::{self, Clock};
-use crate::system::conntrack::Conntrack;
+use crate::system::conntrack::{self, Conntrack, Session};
 use crate::system::links;
+use crate::system::nflog::{self, Nflog};
 use crate::system::nftables::{self, Change, Monitor, Nftables, Verdict};
 use crate::system::router;
 use crate::system::storage::{self, Durability};
 use crate::system::ubus::{Bus, Incoming, Object, Status, Ticket};
 use crate::uci;
 use serde_json::{Map, Value};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::signal::unix::{signal, SignalKind};
@@ -130,6 +133,8 @@ struct Daemon {
     netifd: Option<(Ticket, bool)>,
     nftables: Nftables,
     monitor: Monitor,
+    /// `None` where the kernel cannot copy packets to us; then nobody tells who comes and goes at the gates.
+    nflog: Option<Nflog>,
     links: links::Reader,
     watcher: links::Watcher,
     leaving: bool,
@@ -157,6 +162,7 @@ impl Daemon {
             monitor: starting("nftables notifications", Monitor::open())?,
             links: starting("rtnetlink", links::Reader::open())?,
             watcher: starting("rtnetlink notifications", links::Watcher::open())?,
+            nflog: None,
             leaving: false,
             paths,
         })
@@ -166,6 +172,10 @@ impl Daemon {
         let mut terminate = starting("signals", signal(SignalKind::terminate()))?;
         let mut interrupt = starting("signals", signal(SignalKind::interrupt()))?;
         let mut hang_up = starting("signals", signal(SignalKind::hangup()))?;
+        match Nflog::open(gate::GROUP, gate::SNAPLEN) {
+            Ok(nflog) => self.nflog = Some(nflog),
+            Err(error) => self.step(Event::NoCopies(error.to_string())).await,
+        }
         self.step(Event::Started).await;
         while !self.leaving {
             let deadline = self.state.next_deadline().map(|deadline| self.clock.instant(deadline));
@@ -179,6 +189,7 @@ impl Daemon {
                 change = self.monitor.next() => self.changed(change),
                 _ = hang_up.recv() => Some(Event::Wake(Wake::Config)),
                 () = self.watcher.next() => Some(Event::Wake(Wake::Links)),
+                heard = next_copies(self.nflog.as_mut()) => copied(heard),
                 incoming = self.bus.next() => self.incoming(incoming).await,
             };
             if let Some(event) = event {
@@ -290,10 +301,29 @@ impl Daemon {
                 result: self.pause(seconds),
                 call,
             }),
-            Action::Read { call, reply } => Some(Event::Read {
-                result: self.reading(),
+            Action::Read { call, reply, table } => Some(Event::Read {
+                result: self.reading(table.as_deref()),
                 call,
                 reply,
+            }),
+            Action::Look(table) => Some(Event::Looked(self.reading(Some(&table)))),
+            Action::Edit { table, edits, then } => Some(Event::Edited {
+                result: self.nftables.edit(&table, &edits).map_err(|error| error.to_string()),
+                then,
+            }),
+            Action::Sessions(interest) => Some(Event::Sessions(sessions(&interest).map_err(|error| error.to_string()))),
+            Action::FindEndpoint {
+                devices,
+                inner,
+                gate,
+                seconds,
+                call,
+            } => Some(Event::Endpoint {
+                inner,
+                endpoint: endpoint(&devices, inner),
+                gate,
+                seconds,
+                call,
             }),
             Action::Diagnose { call } => Some(Event::Diagnosed {
                 facts: Box::new(self.diagnose().await),
@@ -354,18 +384,18 @@ impl Daemon {
         let verdict = self.nftables.verify(table).map_err(|error| error.to_string())?;
         let reading = match verdict {
             Verdict::Missing => Reading::default(),
-            Verdict::Same | Verdict::Differs(_) => self.reading()?,
+            Verdict::Same | Verdict::Differs(_) => self.reading(Some(table))?,
         };
         Ok(Verified { verdict, reading })
     }
 
-    /// What is in the table, in three small questions; all cost the same whatever else is loaded.
-    fn reading(&mut self) -> Result<Reading, String> {
+    /// What is in the table, in small questions that all cost the same whatever else is loaded. `table` says which lists it has.
+    fn reading(&mut self, table: Option<&nft::Table>) -> Result<Reading, String> {
         let text = |error: nftables::Error| error.to_string();
-        let counters = self.nftables.counters(ruleset::TABLE).map_err(text)?;
-        if counters.is_empty() {
+        let Some(handle) = self.nftables.table_handle(ruleset::TABLE).map_err(text)? else {
             return Ok(Reading::default());
-        }
+        };
+        let counters = self.nftables.counters(ruleset::TABLE).map_err(text)?;
         let on = self
             .nftables
             .elements(ruleset::TABLE, &ruleset::switch_set())
@@ -374,12 +404,15 @@ impl Daemon {
             .nftables
             .elements(ruleset::TABLE, &ruleset::pause_set())
             .map_err(text)?;
-        let mut learned = BTreeSet::new();
-        for set in ruleset::learned_sets() {
-            // Only there while hosts are named by MAC; none otherwise.
-            let elements = self.nftables.elements(ruleset::TABLE, &set).map_err(text)?;
-            learned.extend(elements.iter().filter_map(|element| ruleset::address_of(&element.key)));
+        let mut lists = Readings::new();
+        for set in table.into_iter().flat_map(|table| &table.sets) {
+            if set.contents == nft::Contents::List && matches!(set.key[..], [nft::Kind::Ipv4Addr | nft::Kind::Ipv6Addr])
+            {
+                lists.insert(set.name.clone(), self.list(set)?);
+            }
         }
+        let learned = ruleset::LEARNED.iter().filter_map(|name| lists.remove(*name));
+        let learned = learned.flatten().map(|listed| listed.address).collect();
         Ok(Reading {
             present: true,
             on: !on.is_empty(),
@@ -387,7 +420,23 @@ impl Daemon {
             paused: pause.first().map(|element| element.expires.unwrap_or(u64::MAX)),
             counters,
             learned,
+            handle,
+            lists,
         })
+    }
+
+    fn list(&mut self, set: &nft::Set) -> Result<Vec<Listed>, String> {
+        let elements = self
+            .nftables
+            .elements(ruleset::TABLE, set)
+            .map_err(|error| error.to_string())?;
+        let listed = elements.iter().filter_map(|element| {
+            Some(Listed {
+                address: ruleset::address_of(&element.key)?,
+                left: element.expires,
+            })
+        });
+        Ok(listed.collect())
     }
 
     fn switch(&mut self, element: bool) -> Result<(), String> {
@@ -491,6 +540,39 @@ fn cut_flows(scope: &CutScope, links: &Links) -> Result<u32, crate::system::conn
     let mut conntrack = Conntrack::open()?;
     let flows = conntrack.flows(UDP, &mut |flow| scope.cuts(flow))?;
     conntrack.delete(&flows)
+}
+
+/// The sessions of interest, in one look at conntrack.
+fn sessions(interest: &Interest) -> Result<Vec<Session>, conntrack::Error> {
+    Conntrack::open()?.sessions(&mut |session| interest.wants(session))
+}
+
+/// Where the VPN peer is that has this inner address.
+fn endpoint(_devices: &[String], _inner: IpAddr) -> Option<IpAddr> {
+    None
+}
+
+async fn next_copies(nflog: Option<&mut Nflog>) -> nflog::Heard {
+    match nflog {
+        Some(nflog) => nflog.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn copied(heard: nflog::Heard) -> Option<Event> {
+    match heard {
+        nflog::Heard::Packets(packets) => Some(Event::Heard(
+            packets
+                .iter()
+                .filter_map(|packet| Heard::read(&packet.prefix, packet.source))
+                .collect(),
+        )),
+        // What they would have told, the next look at the lists shows.
+        nflog::Heard::Lost => {
+            log::debug!("nflog: copies were lost");
+            None
+        }
+    }
 }
 
 async fn sleep_until(deadline: Option<std::time::Instant>) {

@@ -3,8 +3,12 @@
 //! An action that gives something back names, in its doc comment, the event that brings it. A failure is such an event, too.
 
 use crate::check;
+use crate::gate::{self, Interest, Readings};
 use crate::network::Links;
+use crate::nft::netlink::Edit;
 use crate::nft::Table;
+use crate::ruleset::gate::List;
+use crate::system::conntrack::Session;
 use crate::system::nftables::{Counters, Verdict};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -92,6 +96,34 @@ pub enum Event {
         method: String,
         /// Declared arguments only.
         arguments: serde_json::Map<String, Value>,
+    },
+    /// The kernel cannot copy packets to us, or another program has our group; why. Before [`Event::Started`].
+    NoCopies(String),
+    /// Copies of packets that changed the gates' lists.
+    Heard(Vec<gate::Heard>),
+    /// [`Action::Look`] has ended.
+    Looked(Result<Reading, String>),
+    /// [`Action::Edit`] has ended.
+    Edited {
+        /// Why the kernel's lists are as they were.
+        result: Result<(), String>,
+        /// What to do next.
+        then: Listing,
+    },
+    /// [`Action::Sessions`] has ended.
+    Sessions(Result<Vec<Session>, String>),
+    /// [`Action::FindEndpoint`] has ended.
+    Endpoint {
+        /// The address inside.
+        inner: IpAddr,
+        /// Where its VPN peer is, if it has one.
+        endpoint: Option<IpAddr>,
+        /// At which gate.
+        gate: String,
+        /// For how long.
+        seconds: Option<u32>,
+        /// Who asked.
+        call: CallId,
     },
     /// The time that [`crate::state::State::next_deadline`] named has come.
     Deadline,
@@ -189,6 +221,56 @@ pub struct Reading {
     pub counters: Counters,
     /// Addresses behind the MACs of `host`.
     pub learned: BTreeSet<IpAddr>,
+    /// The kernel's number for the table: another one means another table, with empty lists.
+    pub handle: u64,
+    /// The gates' lists.
+    pub lists: Readings,
+}
+
+/// What somebody wants of a gate's list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Ask {
+    /// Of one gate, or of all.
+    List(Option<String>),
+    Admit {
+        gate: String,
+        source: IpAddr,
+        seconds: Option<u32>,
+    },
+    Remove {
+        gate: String,
+        source: IpAddr,
+    },
+    Flush(String),
+}
+
+/// What lists were changed for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Listing {
+    Admitted {
+        gate: String,
+        source: IpAddr,
+        list: List,
+        seconds: u32,
+        call: CallId,
+    },
+    Removed {
+        gate: String,
+        source: IpAddr,
+        why: &'static str,
+        call: Option<CallId>,
+    },
+    Flushed {
+        gate: String,
+        removed: usize,
+        call: CallId,
+    },
+    /// So many entries, into a new table.
+    Restored(usize),
+    /// Whom live connections keep listed, with the window's seconds.
+    Refreshed(Vec<(gate::Alive, u32)>),
 }
 
 /// What a chain of steps was begun for: switch, cut, save, tell. It travels along, so that no step needs to be remembered.
@@ -218,6 +300,8 @@ pub enum Reply {
     Status,
     /// `status.lan_only`, with the error that goes with it.
     LanOnly(Option<String>),
+    /// What becomes of this.
+    Gate(Ask),
 }
 
 /// Something to do. Carried out in order.
@@ -265,6 +349,34 @@ pub enum Action {
         call: CallId,
         /// What the caller is told.
         reply: Reply,
+        /// Whose lists are read.
+        table: Option<Rc<Table>>,
+    },
+    /// Read a table's lists. → [`Event::Looked`]
+    Look(Rc<Table>),
+    /// Change elements of a table's lists, in one transaction. → [`Event::Edited`]
+    Edit {
+        /// What declares the sets.
+        table: Rc<Table>,
+        /// The changes.
+        edits: Vec<Edit>,
+        /// What to do next.
+        then: Listing,
+    },
+    /// Read conntrack. → [`Event::Sessions`]
+    Sessions(Box<Interest>),
+    /// Find out where the VPN peer with an inner address is. → [`Event::Endpoint`]
+    FindEndpoint {
+        /// Devices that may be a VPN's.
+        devices: Vec<String>,
+        /// The address.
+        inner: IpAddr,
+        /// At which gate it is to be admitted.
+        gate: String,
+        /// For how long.
+        seconds: Option<u32>,
+        /// Who asked.
+        call: CallId,
     },
     /// → [`Event::Diagnosed`]
     Diagnose {

@@ -9,6 +9,7 @@ pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod event;
+pub mod gate;
 pub mod lan_only;
 pub mod network;
 pub mod nft;

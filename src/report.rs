@@ -1,11 +1,13 @@
 //! What is published: the methods of the bus object and the shapes of their answers. The only file that knows them.
 
 use crate::check::Check;
-use crate::config::{Config, Host, Problem, System};
+use crate::config::{self, Config, Host, Problem, System};
 use crate::event::{Now, Reading};
+use crate::gate;
 use crate::nft::PortRange;
 use crate::profiles::{level_name, Profiles};
 use crate::ruleset;
+use crate::ruleset::gate::counter_names;
 use crate::state::State;
 use crate::system::ubus::{Kind, Method};
 use serde_json::{json, Value};
@@ -35,6 +37,26 @@ pub const METHODS: &[Method] = &[
         arguments: &[],
     },
     Method {
+        name: "gate_list",
+        arguments: &[("gate", Kind::String)],
+    },
+    Method {
+        name: "gate_admit",
+        arguments: &[
+            ("gate", Kind::String),
+            ("address", Kind::String),
+            ("seconds", Kind::Int),
+        ],
+    },
+    Method {
+        name: "gate_remove",
+        arguments: &[("gate", Kind::String), ("address", Kind::String)],
+    },
+    Method {
+        name: "gate_flush",
+        arguments: &[("gate", Kind::String)],
+    },
+    Method {
         name: "check",
         arguments: &[],
     },
@@ -54,7 +76,7 @@ pub fn status(state: &State, reading: &Reading, now: Now) -> Value {
         "problems": problems(&state.problems()),
         "warnings": warnings(state),
         "lan_only": lan_only(state, reading, now),
-        "gates": [],
+        "gates": state.config.gates.iter().map(|gate| gate_status(state, gate)).collect::<Vec<_>>(),
         "ledger": { "enabled": false, "today": 0, "last_commit": 0 },
         "relays": [],
     })
@@ -129,10 +151,57 @@ fn warnings(state: &State) -> Vec<String> {
 /// What the configuration asks for and this version does not do. Said rather than skipped.
 #[must_use]
 pub fn unenforced(config: &Config) -> Vec<String> {
-    let gates = config.gates.iter().filter(|gate| gate.enabled);
-    gates
-        .map(|gate| format!("gate '{}' is enabled, but this version has no gates: the port is as open or shut as the firewall has it", gate.name))
+    let is_on = |name: &str| config.gates.iter().any(|gate| gate.enabled && gate.name == name);
+    let knocks = config.knocks.iter().map(|knock| ("knock", &knock.name, &knock.gate));
+    let spas = config.spas.iter().map(|spa| ("spa", &spa.name, &spa.gate));
+    let of_gates = knocks.chain(spas).filter(|(.., gate)| is_on(gate));
+    of_gates
+        .map(|(kind, name, gate)| {
+            format!("{kind} '{name}': this version has none; it opens nothing at the gate '{gate}'")
+        })
         .collect()
+}
+
+/// One of `status.gates`.
+fn gate_status(state: &State, gate: &config::Gate) -> Value {
+    let services: Vec<String> = gate.services.iter().map(ToString::to_string).collect();
+    let resolved = state
+        .gates()
+        .and_then(|gates| gates.list.iter().find(|known| known.name == gate.name));
+    let [admitted, refused, overflow] = match resolved {
+        Some(resolved) => counter_names(resolved).map(|name| state.counter(&name).packets),
+        None => [0; 3],
+    };
+    json!({
+        "name": gate.name,
+        "enabled": gate.enabled,
+        "shut": resolved.is_some_and(|gate| gate.shut),
+        "services": services,
+        "witnesses": resolved.map(|gate| gate.witnesses.iter().map(|witness| witness.name.clone()).collect::<Vec<_>>()).unwrap_or_default(),
+        "window": gate.window,
+        "entries": state.lists.sources(&gate.name).len(),
+        "size": gate.size,
+        "admitted": admitted.saturating_add(state.admitted_by_hand(&gate.name)),
+        "refused": refused,
+        "overflow": overflow,
+    })
+}
+
+/// The answer of `gate_list`: of one gate, or of all.
+#[must_use]
+pub fn gate_list(state: &State, gate: Option<&str>, now: Now) -> Value {
+    let gates = state.gates().map(|gates| gates.list.as_slice()).unwrap_or_default();
+    let wanted = gates.iter().filter(|known| gate.is_none_or(|gate| known.name == gate));
+    let entries: Vec<Value> = wanted
+        .flat_map(|gate| {
+            let sources = state.lists.sources(&gate.name).into_iter();
+            sources.map(move |(address, ends)| {
+                let left = ends.map(|ends| ends.saturating_sub(now.monotonic).div_ceil(1000));
+                json!({ "gate": gate.name, "address": gate::shown(gate, address), "expires": left })
+            })
+        })
+        .collect();
+    json!({ "entries": entries })
 }
 
 /// Profiles that the package does not know. They change no rule, so the rest of the configuration stands.

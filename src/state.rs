@@ -2,6 +2,9 @@
 
 mod calls;
 mod deadlines;
+mod gates;
+#[cfg(test)]
+mod gates_tests;
 mod kernel;
 #[cfg(test)]
 mod properties;
@@ -10,6 +13,7 @@ mod tests;
 
 use crate::config::{self, Config, Problem, System};
 use crate::event::{Action, CallId, CutScope, Event, Netifd, Now, Survey, Texts, Then, Wake};
+use crate::gate::{Lists, Sessions, Teller};
 use crate::network::{self, Links, Network};
 use crate::nft::Table;
 use crate::policy::{self, Compiled};
@@ -24,6 +28,7 @@ use kernel::{Carried, Losses};
 use log::Level;
 use serde_json::{json, Value};
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::rc::Rc;
 
 /// Everything the daemon knows.
@@ -67,7 +72,19 @@ pub struct State {
     pause_until: Option<u64>,
     pub(crate) flows_cut: u32,
     carried: Carried,
-    learned: BTreeSet<std::net::IpAddr>,
+    learned: BTreeSet<IpAddr>,
+    /// Who is on the gates' lists, as far as was seen.
+    pub(crate) lists: Lists,
+    /// Of which table; `None`: none was seen yet.
+    table_handle: Option<u64>,
+    teller: Teller,
+    /// Why the kernel's copies do not reach us.
+    no_copies: Option<String>,
+    known_sessions: Sessions,
+    /// Sources with a session that has closed, which may not have been their last.
+    closing: Vec<(String, IpAddr)>,
+    /// Admissions by hand, by gate.
+    by_hand: Vec<(String, u64)>,
     reloads: Vec<CallId>,
     deadlines: Deadlines,
     failures: u32,
@@ -124,6 +141,22 @@ impl State {
                 )]
             }
             Event::Call { id, method, arguments } => self.call(id, &method, &arguments),
+            Event::NoCopies(why) => {
+                let line = format!("nobody tells who comes and goes at the gates: {why}");
+                self.no_copies = Some(line.clone());
+                vec![Action::Log(Level::Warn, line)]
+            }
+            Event::Heard(heard) => self.heard(heard, now),
+            Event::Looked(result) => self.looked(result, now),
+            Event::Edited { result, then } => self.edited(result, then, now),
+            Event::Sessions(result) => self.sessions(result, now),
+            Event::Endpoint {
+                inner,
+                endpoint,
+                gate,
+                seconds,
+                call,
+            } => self.endpoint_found(inner, endpoint, gate, seconds, call),
             Event::Deadline => self.deadline(now),
             Event::Terminate => vec![
                 Action::Log(Level::Info, "stopping; what is enforced stays enforced".into()),
@@ -267,7 +300,12 @@ impl State {
             netifd: self.netifd.as_ref(),
             links: &self.links,
         });
-        let compile = |config: &Config| policy::compile(config, &network, &self.time_zone, now.unix);
+        let copies = self.no_copies.is_none();
+        let compile = |config: &Config| {
+            let mut compiled = policy::compile(config, &network, &self.time_zone, now.unix);
+            compiled.policy.gates.copies = copies;
+            compiled
+        };
         let mut compiled = compile(self.candidate.as_ref().unwrap_or(&self.config));
         let mut actions = Vec::new();
         let problems = compiled.problems.clone();
@@ -298,6 +336,7 @@ impl State {
             self.network = network;
             self.compiled = Some(compiled);
             self.place_schedule(now);
+            self.place_looks(now);
         }
         let before = self.wanted.clone();
         self.lay_out();
@@ -388,6 +427,8 @@ impl State {
         if self.netifd.is_none() {
             warnings.push(WITHOUT_NETIFD.into());
         }
+        let has_gates = self.gates().is_some_and(|gates| !gates.list.is_empty());
+        warnings.extend(self.no_copies.iter().filter(|_| has_gates).cloned());
         warnings
     }
 

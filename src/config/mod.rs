@@ -208,6 +208,17 @@ pub struct Service {
     pub forward: Option<(IpAddr, u16)>,
 }
 
+impl fmt::Display for Service {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "tcp:{}", self.port)?;
+        match self.forward {
+            None => Ok(()),
+            Some((IpAddr::V4(host), port)) => write!(out, ">{host}:{port}"),
+            Some((IpAddr::V6(host), port)) => write!(out, ">[{host}]:{port}"),
+        }
+    }
+}
+
 /// When an address is taken off a gate's list before its time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)]

@@ -15,6 +15,8 @@ pub struct Gates {
     pub wan: Devices,
     /// The same as fw4's zones.
     pub zones: Vec<String>,
+    /// The zone that redirects lead to.
+    pub lan: Option<String>,
     /// Whether admissions and removals are copied to the daemon. The kernel refuses the table where it cannot do that, so the daemon finds out first.
     pub copies: bool,
     /// Whether fw4 lets established flows pass by all rules, so that what they carry must be read from conntrack.
@@ -138,6 +140,7 @@ pub(super) fn compile(
         mark: config.mark,
         wan: without_loopback(wan),
         zones: zones.clone(),
+        lan: config.lan_only.source_zones.first().cloned(),
         copies: true,
         flow_offloading: network.flow_offloading,
         list,

@@ -22,16 +22,14 @@ impl State {
 
     fn begin(&mut self, id: CallId, method: &str, arguments: &Map<String, Value>) -> Vec<Action> {
         match method {
-            "status" => vec![Action::Read {
-                call: id,
-                reply: Reply::Status,
-            }],
+            "status" => vec![self.read_action(id, Reply::Status)],
             "lan_only" => self.call_lan_only(id, arguments),
             "pause" => self.call_pause(id, arguments),
             "resume" => vec![Action::Pause {
                 seconds: 0,
                 call: Some(id),
             }],
+            "gate_list" | "gate_admit" | "gate_remove" | "gate_flush" => self.call_gate(id, method, arguments),
             "check" => vec![Action::Diagnose { call: id }],
             "reload" => vec![Action::ReadConfig(Some(id))],
             _ => vec![Action::Answer(id, Err(Status::MethodNotFound))],
@@ -69,10 +67,15 @@ impl State {
             1..=LONGEST_PAUSE_MINUTES => "LAN-only is off: there is nothing to pause".to_string(),
             _ => format!("minutes: {minutes} is not between 1 and {LONGEST_PAUSE_MINUTES}"),
         };
-        vec![Action::Read {
-            call: id,
-            reply: Reply::LanOnly(Some(error)),
-        }]
+        vec![self.read_action(id, Reply::LanOnly(Some(error)))]
+    }
+
+    pub(super) fn read_action(&self, call: CallId, reply: Reply) -> Action {
+        Action::Read {
+            call,
+            reply,
+            table: self.wanted.clone(),
+        }
     }
 
     /// The switch's element is in or out. If the kernel refused it, the table as a whole is wanted with it.
@@ -181,10 +184,7 @@ impl State {
             );
         }
         if let Some(call) = then.call {
-            actions.push(Action::Read {
-                call,
-                reply: Reply::LanOnly(then.error),
-            });
+            actions.push(self.read_action(call, Reply::LanOnly(then.error)));
         }
         actions
     }
@@ -215,10 +215,7 @@ impl State {
             }
         };
         if let Some(call) = call {
-            actions.push(Action::Read {
-                call,
-                reply: Reply::LanOnly(error),
-            });
+            actions.push(self.read_action(call, Reply::LanOnly(error)));
         }
         actions
     }
@@ -252,21 +249,25 @@ impl State {
                 Some(format!("the kernel's table cannot be read: {error}")),
             ),
         };
-        self.adopt(&reading, now);
+        let mut actions = self.adopt(&reading, now);
         if !reading.present && self.kernel == Kernel::Holds {
             self.deadlines.verify_soon(now.monotonic);
         }
-        let mut value = match &reply {
-            Reply::Status => report::status(self, &reading, now),
-            Reply::LanOnly(_) => report::lan_only(self, &reading, now),
-        };
-        let chain_error = match reply {
-            Reply::LanOnly(error) => error,
-            Reply::Status => None,
+        let (mut value, chain_error) = match reply {
+            Reply::Status => (report::status(self, &reading, now), None),
+            Reply::LanOnly(error) => (report::lan_only(self, &reading, now), error),
+            Reply::Gate(ask) => {
+                actions.extend(match error {
+                    Some(error) => vec![Action::Answer(call, Ok(json!({ "ok": false, "error": error })))],
+                    None => self.asked(ask, call, now),
+                });
+                return actions;
+            }
         };
         if let (Some(error), Some(fields)) = (chain_error.or(error).or_else(|| self.trouble()), value.as_object_mut()) {
             fields.insert("error".into(), error.into());
         }
-        vec![Action::Answer(call, Ok(value))]
+        actions.push(Action::Answer(call, Ok(value)));
+        actions
     }
 }

@@ -30,6 +30,11 @@ pub(super) struct Deadlines {
     verified: Option<u64>,
     retry: Option<u64>,
     schedule: Option<u64>,
+    /// The gates' lists are read.
+    look: Option<u64>,
+    looked: Option<u64>,
+    /// Conntrack is read for the gates.
+    sessions: Option<u64>,
     /// Whether the schedule said so when it was looked at last.
     out_of_hours: bool,
     /// Seconds since 1970 at which the windows that were laid out last are to be laid out anew.
@@ -78,13 +83,34 @@ impl Deadlines {
         });
     }
 
+    /// The lists at this time, or later where they were read a moment ago; `None`: not at all.
+    pub(super) fn look_at(&mut self, time: Option<u64>, spacing: u64) {
+        let earliest = self.looked.map_or(0, |last| last.saturating_add(spacing));
+        self.look = time.map(|time| time.max(earliest));
+    }
+
+    pub(super) fn looked(&mut self, now: u64) {
+        self.looked = Some(now);
+    }
+
+    /// Conntrack within so many milliseconds, or earlier where that was wanted before.
+    pub(super) fn sessions_within(&mut self, now: u64, milliseconds: u64) {
+        let due = now.saturating_add(milliseconds);
+        self.sessions = Some(self.sessions.map_or(due, |known| known.min(due)));
+    }
+
+    pub(super) fn no_sessions(&mut self) {
+        self.sessions = None;
+    }
+
     pub(super) fn retry_in(&mut self, now: u64, milliseconds: u64) {
         self.retry = Some(now.saturating_add(milliseconds));
     }
 
     fn next(&self) -> Option<u64> {
         let debounced = [self.survey, self.verify].into_iter().flatten().map(Debounce::due);
-        debounced.chain([self.retry, self.schedule].into_iter().flatten()).min()
+        let others = [self.retry, self.schedule, self.look, self.sessions];
+        debounced.chain(others.into_iter().flatten()).min()
     }
 }
 
@@ -150,6 +176,12 @@ impl State {
         }
         if take_due(&mut self.deadlines.survey, Debounce::due, time) {
             actions.push(Action::Survey);
+        }
+        if take_due(&mut self.deadlines.look, |due| due, time) {
+            actions.extend(self.look_at_lists());
+        }
+        if take_due(&mut self.deadlines.sessions, |due| due, time) {
+            actions.extend(self.look_at_sessions());
         }
         actions
     }

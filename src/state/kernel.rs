@@ -2,6 +2,7 @@
 
 use super::{calls, State};
 use crate::event::{Action, Now, Reading, Then, Verified};
+use crate::nft::Table;
 use crate::system::nftables::{Counter, Verdict};
 use log::Level;
 use serde_json::json;
@@ -108,7 +109,12 @@ impl State {
             Err(error) => return self.unseen(error, now),
         };
         self.unseen = None;
-        self.adopt(&verified.reading, now);
+        let mut adopted = self.adopt(&verified.reading, now);
+        adopted.extend(self.judge(&verified, wanted, now));
+        adopted
+    }
+
+    fn judge(&mut self, verified: &Verified, wanted: Rc<Table>, now: Now) -> Vec<Action> {
         match (&verified.verdict, &self.kernel) {
             (Verdict::Same, kernel) => {
                 let fresh = *kernel == Kernel::Unknown;
@@ -152,9 +158,9 @@ impl State {
     }
 
     /// Takes over what the kernel knows better: the pause that an earlier daemon began, the counters.
-    pub(super) fn adopt(&mut self, reading: &Reading, now: Now) {
+    pub(super) fn adopt(&mut self, reading: &Reading, now: Now) -> Vec<Action> {
         if !reading.present {
-            return;
+            return Vec::new();
         }
         self.carried.take(&reading.counters);
         self.learned.clone_from(&reading.learned);
@@ -162,6 +168,7 @@ impl State {
         if let (None, Some(left)) = (self.pause_until, paused) {
             self.pause_until = Some(now.monotonic.saturating_add(left));
         }
+        self.adopt_lists(reading, now)
     }
 
     /// A table that the firewall's include has put back is right in everything but the pause; and a pause that nobody could have

@@ -2,9 +2,13 @@
 
 use super::*;
 use crate::event::{Reading, Reply, Verified};
+use crate::gate::Listed;
+use crate::nft::netlink::Edit;
+use crate::system::conntrack::Session;
 use crate::system::nftables::{Counter, Verdict};
 use crate::system::ubus::Status;
 use serde_json::Map;
+use std::collections::BTreeMap;
 
 pub(super) const LAN: &str = "config zone\n\toption name 'lan'\n\tlist network 'lan'\n\
     config zone\n\toption name 'wan'\n\tlist network 'wan'\n";
@@ -38,6 +42,16 @@ pub(super) struct Play {
     pub(super) told: Vec<(&'static str, Value)>,
     pub(super) answers: Vec<Result<Value, Status>>,
     pub(super) exited: bool,
+    /// Grows with every table that is made.
+    pub(super) handle: u64,
+    /// The gates' lists: address and monotonic end.
+    pub(super) lists: BTreeMap<String, Vec<(IpAddr, Option<u64>)>>,
+    pub(super) edits: u32,
+    pub(super) edit_fails: Option<&'static str>,
+    pub(super) links: Links,
+    pub(super) sessions: Vec<Session>,
+    /// Inner addresses of VPN peers, and where they are.
+    pub(super) endpoints: Vec<(IpAddr, IpAddr)>,
 }
 
 pub(super) fn caller() -> CallId {
@@ -73,6 +87,13 @@ impl Play {
             told: Vec::new(),
             answers: Vec::new(),
             exited: false,
+            handle: 0,
+            lists: BTreeMap::new(),
+            edits: 0,
+            edit_fails: None,
+            links: Links::default(),
+            sessions: Vec::new(),
+            endpoints: Vec::new(),
         }
     }
 
@@ -133,13 +154,67 @@ impl Play {
             present: self.table.is_some(),
             on: self.on,
             paused: left,
+            handle: self.handle,
+            lists: self.lists_now(),
             ..Reading::default()
         }
+    }
+
+    /// The lists without what has ended.
+    fn lists_now(&self) -> crate::gate::Readings {
+        let now = self.now.monotonic;
+        let left = |ends: Option<u64>| ends.map(|ends| ends.saturating_sub(now));
+        let of_list = |list: &Vec<(IpAddr, Option<u64>)>| {
+            let alive = list.iter().filter(|(_, ends)| ends.is_none_or(|ends| ends > now));
+            alive
+                .map(|(address, ends)| Listed {
+                    address: *address,
+                    left: left(*ends),
+                })
+                .collect()
+        };
+        self.lists
+            .iter()
+            .map(|(set, list)| (set.clone(), of_list(list)))
+            .collect()
+    }
+
+    fn edit(&mut self, edits: &[Edit]) -> Result<(), String> {
+        self.edits += 1;
+        if self.table.is_none() {
+            return Err("no such table".into());
+        }
+        if let Some(error) = self.edit_fails {
+            return Err(error.into());
+        }
+        for edit in edits {
+            match edit {
+                Edit::Add { set, element } => {
+                    let address = ruleset::address_of(&element.key).unwrap();
+                    let ends = element
+                        .timeout
+                        .map(|seconds| self.now.monotonic + u64::from(seconds) * 1000);
+                    let list = self.lists.entry(set.clone()).or_default();
+                    list.retain(|(known, _)| *known != address);
+                    list.push((address, ends));
+                }
+                Edit::Delete { set, element } => {
+                    let address = ruleset::address_of(&element.key).unwrap();
+                    self.lists
+                        .entry(set.clone())
+                        .or_default()
+                        .retain(|(known, _)| *known != address);
+                }
+                Edit::Flush { set } => self.lists.entry(set.clone()).or_default().clear(),
+            }
+        }
+        Ok(())
     }
 
     /// What another program does with `nft flush ruleset`.
     pub(super) fn lose_table(&mut self) {
         self.table = None;
+        self.lists.clear();
         self.pause_ends = None;
         self.event(Event::Wake(Wake::Nftables(Some("nft".into()))));
     }
@@ -169,7 +244,7 @@ impl Play {
                 let links = if self.links_fail {
                     Err("no buffer space".into())
                 } else {
-                    Ok(Links::default())
+                    Ok(self.links.clone())
                 };
                 Some(Event::Surveyed(Box::new(Survey {
                     netifd: Netifd::NotAsked,
@@ -182,6 +257,7 @@ impl Play {
                     return Some(Event::Applied(Err(error.into())));
                 }
                 self.on = Self::switch_is_in(&table);
+                self.handle += u64::from(self.table.is_none());
                 self.table = Some(table);
                 Some(Event::Applied(Ok(())))
             }
@@ -255,11 +331,38 @@ impl Play {
                     call,
                 })
             }
-            Action::Read { call, reply } => Some(Event::Read {
+            Action::Read { call, reply, .. } => Some(Event::Read {
                 result: Ok(self.reading()),
                 call,
                 reply,
             }),
+            Action::Look(_) => Some(Event::Looked(Ok(self.reading()))),
+            Action::Edit { edits, then, .. } => Some(Event::Edited {
+                result: self.edit(&edits),
+                then,
+            }),
+            Action::Sessions(interest) => Some(Event::Sessions(Ok(self
+                .sessions
+                .iter()
+                .filter(|session| interest.wants(session))
+                .copied()
+                .collect()))),
+            Action::FindEndpoint {
+                inner,
+                gate,
+                seconds,
+                call,
+                ..
+            } => {
+                let known = self.endpoints.iter().find(|(address, _)| *address == inner);
+                Some(Event::Endpoint {
+                    inner,
+                    endpoint: known.map(|(_, endpoint)| *endpoint),
+                    gate,
+                    seconds,
+                    call,
+                })
+            }
             Action::WriteRunState(state) => {
                 self.run_state = state;
                 None

@@ -1,6 +1,6 @@
 //! Who else is there: all tables, and all chains that a hook calls, of every family.
 
-use super::attribute::{find, string, u32};
+use super::attribute::{find, string, u32, u64};
 use super::wire::{request, Message, Received};
 use super::{kind, INET};
 use netlink_packet_core::NLM_F_DUMP;
@@ -46,6 +46,19 @@ pub fn table(received: &Received<'_>) -> Option<String> {
             attributes,
             ..
         } => string(attributes, 1).map(str::to_owned),
+        _ => None,
+    }
+}
+
+/// The kernel's number for the table that an answer is about.
+#[must_use]
+pub fn handle(received: &Received<'_>) -> Option<u64> {
+    match received {
+        Received::Message {
+            kind: kind::NEWTABLE,
+            attributes,
+            ..
+        } => u64(attributes, 4),
         _ => None,
     }
 }

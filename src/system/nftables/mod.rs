@@ -112,6 +112,23 @@ impl Nftables {
         Ok(Verdict::Differs(differences))
     }
 
+    /// The number that the kernel gave a table when it was made; `None`: there is no such table.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Refused`].
+    pub fn table_handle(&mut self, table: &str) -> Result<Option<u64>, Error> {
+        let mut message = netlink::request(kind::GETTABLE, NLM_F_ACK, &[(1, table)]);
+        message.about = format!("table \"{table}\"");
+        let mut handle = None;
+        match self
+            .socket
+            .query(&message, |received| handle = handle.or(neighbours::handle(received)))
+        {
+            Err(error) if error.is_absence() => Ok(None),
+            result => result.map(|_| handle),
+        }
+    }
+
     /// The readings of a table's named counters; none if there is no such table.
     ///
     /// # Errors

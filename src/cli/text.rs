@@ -1,0 +1,134 @@
+//! What the daemon's answers look like to people.
+
+use serde_json::{json, Value};
+
+pub(super) fn status_text(value: &Value) -> String {
+    let mut text = lan_only_text(&value["lan_only"]);
+    if value["applied"] == json!(false) {
+        text.push_str("The configuration is not applied; what was applied stays:\n");
+    }
+    text.push_str(&gates_text(value));
+    text.push_str(&problems_text(value));
+    for warning in strings(&value["warnings"]) {
+        text.push_str(&format!("warning: {warning}\n"));
+    }
+    text.push_str(&format!(
+        "lanward {}, up {} s\n",
+        value["version"].as_str().unwrap_or("?"),
+        value["uptime"]
+    ));
+    text
+}
+
+pub(super) fn lan_only_text(value: &Value) -> String {
+    let state = match (
+        &value["enabled"],
+        &value["enforced"],
+        &value["observe"],
+        value["paused_seconds"].as_u64(),
+    ) {
+        (_, _, Value::Bool(true), _) => "observing: nothing is dropped".to_string(),
+        (_, _, _, Some(seconds)) if seconds > 0 => format!("paused for another {seconds} s"),
+        (Value::Bool(true), Value::Bool(true), ..) => "on".to_string(),
+        (Value::Bool(true), ..) => "on, and not enforced now".to_string(),
+        _ => "off".to_string(),
+    };
+    let list = |name: &str, none: &str| {
+        let items = strings(&value[name]);
+        if items.is_empty() {
+            none.to_string()
+        } else {
+            items.join(", ")
+        }
+    };
+    format!(
+        "LAN-only remote desktop: {state}\n  UDP ports   {}\n  hosts       {}\n  from        {}\n  to          {}\n  dropped     {} packets ({} bytes), inbound {}\n  flows ended {}\n",
+        list("ports", "none"),
+        list("hosts", "all"),
+        list("source_devices", "no device"),
+        list("dest_devices", "no device"),
+        value["dropped_packets"],
+        value["dropped_bytes"],
+        value["inbound_dropped_packets"],
+        value["flows_cut"],
+    )
+}
+
+pub(super) fn problems_text(value: &Value) -> String {
+    let problems = value["problems"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let word = |problem: &Value, key: &str| problem[key].as_str().unwrap_or_default().to_string();
+    problems
+        .iter()
+        .map(|problem| format!("problem: {}: {}\n", word(problem, "option"), word(problem, "message")))
+        .collect()
+}
+
+pub(super) fn check_text(value: &Value) -> String {
+    let checks = value["checks"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let word = |check: &Value, key: &str| check[key].as_str().unwrap_or_default().to_string();
+    let mark = |check: &Value| match (check["ok"].as_bool(), check["severity"].as_str()) {
+        (Some(true), _) => "ok     ",
+        (_, Some("error")) => "ERROR  ",
+        (_, Some("warning")) => "warning",
+        _ => "note   ",
+    };
+    checks
+        .iter()
+        .map(|check| format!("{} {}: {}\n", mark(check), word(check, "name"), word(check, "message")))
+        .collect()
+}
+
+fn strings(value: &Value) -> Vec<&str> {
+    value
+        .as_array()
+        .map(|items| items.iter().filter_map(Value::as_str).collect())
+        .unwrap_or_default()
+}
+
+/// One line for each gate that is enabled.
+fn gates_text(value: &Value) -> String {
+    let gates = value["gates"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let enabled = gates.iter().filter(|gate| gate["enabled"] == json!(true));
+    let line = |gate: &Value| {
+        let shut = if gate["shut"] == json!(true) { ", shut" } else { "" };
+        format!(
+            "Gate {}: {}{shut}\n  listed      {} of {}\n  admitted    {}, refused {} packets, turned away by a full list {}\n",
+            gate["name"].as_str().unwrap_or("?"),
+            strings(&gate["services"]).join(", "),
+            gate["entries"],
+            gate["size"],
+            gate["admitted"],
+            gate["refused"],
+            gate["overflow"],
+        )
+    };
+    enabled.map(line).collect()
+}
+
+/// One line for each listed source, as columns.
+pub(super) fn gate_list_text(value: &Value) -> String {
+    let entries = value["entries"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let word = |entry: &Value, key: &str| entry[key].as_str().unwrap_or_default().to_string();
+    let line = |entry: &Value| {
+        let left = entry["expires"]
+            .as_u64()
+            .map_or_else(|| "-".to_string(), |seconds| format!("{seconds} s"));
+        format!("{:<16} {:<40} {left}\n", word(entry, "gate"), word(entry, "address"))
+    };
+    entries.iter().map(line).collect()
+}
+
+pub(super) fn admitted_text(value: &Value) -> String {
+    match (value["address"].as_str(), value["seconds"].as_u64()) {
+        (Some(address), Some(seconds)) => format!("{address} is listed for {seconds} s\n"),
+        _ => String::new(),
+    }
+}
+
+pub(super) fn removed_text(value: &Value) -> String {
+    match (value["ok"].as_bool(), value["removed"].as_u64()) {
+        (Some(true), _) => "removed\n".to_string(),
+        (_, Some(removed)) => format!("{removed} removed\n"),
+        _ => String::new(),
+    }
+}

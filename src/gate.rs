@@ -1,0 +1,324 @@
+//! The gates' lists: who is on them, since when and for how long, as far as it is known here. The kernel holds the truth; this is what survives the
+//! loss of its table, and what tells that somebody came or went.
+
+mod events;
+mod fw4;
+mod sessions;
+
+pub use events::{Heard, Teller, Told};
+pub use fw4::rules as fw4_rules;
+pub use sessions::{Alive, Interest, Sessions};
+
+use crate::nft::netlink::Edit;
+use crate::policy::{Gate, Gates};
+use crate::ruleset::gate::{self as rules, List};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// An element of a list as the kernel has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listed {
+    /// The source; for a gate with `prefix6` 64 its network's first address.
+    pub address: IpAddr,
+    /// Milliseconds until the kernel takes it out; `None`: never.
+    pub left: Option<u64>,
+}
+
+/// The kernel's lists by the sets' names.
+pub type Readings = BTreeMap<String, Vec<Listed>>;
+
+/// What is known of all gates' lists.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Lists(Vec<OfGate>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct OfGate {
+    gate: String,
+    /// Sorted by address, then list; none twice.
+    entries: Vec<Entry>,
+}
+
+/// A source on a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry {
+    /// As in [`Listed`].
+    pub address: IpAddr,
+    /// Which list.
+    pub list: List,
+    /// Monotonic milliseconds at which it ends, as far as was seen; `None`: never.
+    pub ends: Option<u64>,
+}
+
+impl Entry {
+    fn place(&self) -> (IpAddr, bool) {
+        (self.address, self.list == List::Grant)
+    }
+
+    fn is_over(&self, now: u64) -> bool {
+        self.ends.is_some_and(|ends| ends <= now)
+    }
+}
+
+/// A source that is on none of a gate's lists any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gone {
+    /// The gate's name.
+    pub gate: String,
+    /// The source.
+    pub address: IpAddr,
+    /// Its time was over; if not, somebody has taken it out.
+    pub expired: bool,
+}
+
+impl Lists {
+    /// Takes over what the kernel has, and says who is gone. Elements that the gate's rules can never find (of a `prefix6` that was changed
+    /// since) are left out.
+    pub fn take(&mut self, gates: &Gates, readings: &Readings, now: u64) -> Vec<Gone> {
+        let before = std::mem::take(&mut self.0);
+        for gate in &gates.list {
+            let mut entries = Vec::new();
+            for (list, _, set) in rules::lists(gate) {
+                let found = readings.get(&set.name).into_iter().flatten();
+                entries.extend(
+                    found
+                        .filter(|listed| masked(gate, listed.address) == listed.address)
+                        .map(|listed| Entry {
+                            address: listed.address,
+                            list,
+                            ends: listed.left.map(|left| now.saturating_add(left)),
+                        }),
+                );
+            }
+            entries.sort_unstable_by_key(Entry::place);
+            entries.dedup_by_key(|entry| entry.place());
+            self.0.push(OfGate {
+                gate: gate.name.clone(),
+                entries,
+            });
+        }
+        self.gone(&before, now)
+    }
+
+    fn gone(&self, before: &[OfGate], now: u64) -> Vec<Gone> {
+        let mut gone: Vec<Gone> = Vec::new();
+        for known in before {
+            for entry in &known.entries {
+                let is_told = |told: &Gone| told.gate == known.gate && told.address == entry.address;
+                if self.is_listed(&known.gate, entry.address) || gone.last().is_some_and(is_told) {
+                    continue;
+                }
+                let mut of_address = known.entries.iter().filter(|other| other.address == entry.address);
+                gone.push(Gone {
+                    gate: known.gate.clone(),
+                    address: entry.address,
+                    // The kernel's clock ticks in jiffies, and reading takes a moment.
+                    expired: of_address.all(|entry| entry.is_over(now.saturating_add(50))),
+                });
+            }
+        }
+        gone
+    }
+
+    /// A gate's entries, sorted by address.
+    #[must_use]
+    pub fn of(&self, gate: &str) -> &[Entry] {
+        let known = self.0.iter().find(|known| known.gate == gate);
+        known.map(|known| known.entries.as_slice()).unwrap_or_default()
+    }
+
+    /// A gate's sources with the time at which the last of their entries ends (`None`: never).
+    #[must_use]
+    pub fn sources(&self, gate: &str) -> Vec<(IpAddr, Option<u64>)> {
+        let mut sources: Vec<(IpAddr, Option<u64>)> = Vec::new();
+        for entry in self.of(gate) {
+            match sources.last_mut() {
+                Some((address, ends)) if *address == entry.address => {
+                    *ends = ends.zip(entry.ends).map(|(one, other)| one.max(other));
+                }
+                _ => sources.push((entry.address, entry.ends)),
+            }
+        }
+        sources
+    }
+
+    /// Whether a gate's lists have the source.
+    #[must_use]
+    pub fn is_listed(&self, gate: &str, address: IpAddr) -> bool {
+        self.of(gate)
+            .binary_search_by(|entry| entry.address.cmp(&address))
+            .is_ok()
+    }
+
+    /// Notes an entry, or its new end.
+    pub fn put(&mut self, gate: &str, entry: Entry) {
+        if !self.0.iter().any(|known| known.gate == gate) {
+            self.0.push(OfGate {
+                gate: gate.to_string(),
+                entries: Vec::new(),
+            });
+        }
+        let Some(known) = self.0.iter_mut().find(|known| known.gate == gate) else {
+            return;
+        };
+        match known.entries.binary_search_by_key(&entry.place(), Entry::place) {
+            Ok(index) => known.entries[index] = entry,
+            Err(index) => known.entries.insert(index, entry),
+        }
+    }
+
+    /// Forgets a source; `false` if it was not known.
+    pub fn remove(&mut self, gate: &str, address: IpAddr) -> bool {
+        let Some(known) = self.0.iter_mut().find(|known| known.gate == gate) else {
+            return false;
+        };
+        let before = known.entries.len();
+        known.entries.retain(|entry| entry.address != address);
+        known.entries.len() != before
+    }
+
+    /// Forgets all sources of a gate.
+    pub fn clear(&mut self, gate: &str) {
+        for known in self.0.iter_mut().filter(|known| known.gate == gate) {
+            known.entries.clear();
+        }
+    }
+
+    /// Nobody is known to be listed anywhere.
+    #[must_use]
+    pub fn are_empty(&self) -> bool {
+        self.0.iter().all(|known| known.entries.is_empty())
+    }
+
+    /// When the next entry ends, as far as was seen.
+    #[must_use]
+    pub fn next_end(&self) -> Option<u64> {
+        let entries = self.0.iter().flat_map(|known| &known.entries);
+        entries.filter_map(|entry| entry.ends).min()
+    }
+
+    /// What puts everybody back who was listed and whose time is not over.
+    #[must_use]
+    pub fn restoring(&self, gates: &Gates, now: u64) -> Vec<Edit> {
+        let mut edits = Vec::new();
+        for gate in &gates.list {
+            for entry in self.of(&gate.name).iter().filter(|entry| !entry.is_over(now)) {
+                let family = family_of(entry.address);
+                if gate.shut || !gate.has_family(family) || masked(gate, entry.address) != entry.address {
+                    continue;
+                }
+                let left = entry.ends.map(|ends| ends.saturating_sub(now).div_ceil(1000).max(1));
+                edits.push(adding(
+                    gate,
+                    entry.address,
+                    entry.list,
+                    left.map(|left| u32::try_from(left).unwrap_or(u32::MAX)),
+                ));
+            }
+        }
+        edits
+    }
+}
+
+/// What puts a source on a list for so many seconds (`None`: without an end).
+#[must_use]
+pub fn adding(gate: &Gate, address: IpAddr, list: List, seconds: Option<u32>) -> Edit {
+    Edit::Add {
+        set: list.set(gate, family_of(address)),
+        element: rules::listed(address, seconds),
+    }
+}
+
+/// What takes a source off all of a gate's lists.
+#[must_use]
+pub fn deleting(gate: &Gate, address: IpAddr) -> Vec<Edit> {
+    let edits = List::ALL.map(|list| Edit::Delete {
+        set: list.set(gate, family_of(address)),
+        element: rules::listed(address, None),
+    });
+    edits.into()
+}
+
+/// What empties a gate's lists.
+#[must_use]
+pub fn flushing(gate: &Gate) -> Vec<Edit> {
+    let sets = rules::lists(gate).into_iter();
+    sets.map(|(_, _, set)| Edit::Flush { set: set.name }).collect()
+}
+
+/// 0 for IPv4, 1 for IPv6.
+#[must_use]
+pub fn family_of(address: IpAddr) -> usize {
+    usize::from(address.is_ipv6())
+}
+
+/// A source as the gate's lists hold it.
+#[must_use]
+pub fn masked(gate: &Gate, address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V6(address) if gate.prefix6 < 128 => {
+            let rest = u32::from(128 - gate.prefix6.max(1));
+            Ipv6Addr::from_bits(address.to_bits() >> rest << rest).into()
+        }
+        address => address,
+    }
+}
+
+/// A listed source for people: an address, or a network where networks are listed.
+#[must_use]
+pub fn shown(gate: &Gate, address: IpAddr) -> String {
+    match address {
+        IpAddr::V6(network) if gate.prefix6 < 128 => format!("{network}/{}", gate.prefix6),
+        address => address.to_string(),
+    }
+}
+
+/// What somebody wants on a gate's list (or off it), as the list holds it. A network is taken where the gate lists networks.
+///
+/// # Errors
+/// What is wrong with the text, and what would be right. Names of hosts are not resolved.
+pub fn source(gate: &Gate, text: &str) -> Result<IpAddr, String> {
+    let wrong = |why: &str| {
+        Err(format!(
+            "'{}' {why}",
+            text.chars().take(64).flat_map(char::escape_debug).collect::<String>()
+        ))
+    };
+    let (address, prefix) = match text.split_once('/') {
+        Some((address, prefix)) => (address, Some(prefix)),
+        None => (text, None),
+    };
+    let Ok(address) = address.parse::<IpAddr>() else {
+        return wrong("is not an IPv4 or IPv6 address (names are not looked up)");
+    };
+    let address = address.to_canonical();
+    let own_prefix = gate.prefix6.to_string();
+    if prefix.is_some_and(|prefix| !address.is_ipv6() || gate.prefix6 == 128 || prefix != own_prefix) {
+        return wrong("is a network; the gate lists single addresses");
+    }
+    let can_be_a_source = match address {
+        IpAddr::V4(address) => !address.is_broadcast() && !is_this_network(address),
+        IpAddr::V6(_) => true,
+    };
+    if !can_be_a_source || address.is_unspecified() || address.is_multicast() || address.is_loopback() {
+        return wrong("is no address that a connection from the WAN can have");
+    }
+    if matches!(address, IpAddr::V6(address) if address.is_unicast_link_local() && gate.prefix6 < 128) {
+        return wrong("is link-local: its /64 is every neighbour on the WAN");
+    }
+    if !gate.has_family(family_of(address)) {
+        let family = if address.is_ipv6() { "IPv6" } else { "IPv4" };
+        return wrong(&format!(
+            "cannot be listed: the gate '{}' guards nothing over {family}",
+            gate.name
+        ));
+    }
+    Ok(masked(gate, address))
+}
+
+/// 0.0.0.0/8 (RFC 1122, 3.2.1.3).
+fn is_this_network(address: Ipv4Addr) -> bool {
+    address.octets()[0] == 0
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,513 @@
+//! The gates while running: who is listed by hand, who came and went, what survives the table.
+
+use super::State;
+use crate::event::{Action, Ask, CallId, Listing, Now, Reading, Reply};
+use crate::gate::{self, Entry, Gone, Heard, Interest, Told};
+use crate::nft::netlink::Edit;
+use crate::policy::{Gate, Gates};
+use crate::report;
+use crate::ruleset::gate::List;
+use crate::system::conntrack::Session;
+use crate::system::ubus::Status;
+use log::Level;
+use serde_json::{json, Map, Value};
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+/// As the option `window` has it: a week. What is longer is no grant but a rule.
+const LONGEST_GRANT: i64 = 604_800;
+/// The lists are not read more often than this to tell who has gone.
+const LOOK_SPACING: u64 = 5_000;
+/// The kernel takes an element out when its time is over, and a look a moment later does not find it.
+const LOOK_SLACK: u64 = 200;
+/// After a session has closed, conntrack is asked whether it was the last; others close with it.
+const CLOSING_QUIET: u64 = 200;
+/// Conntrack is looked at three times in a window, but not more often and not more rarely than this.
+const SESSIONS: (u64, u64) = (1_000, 20_000);
+/// Sources whose sessions have closed and that were not looked after yet.
+const MOST_CLOSING: usize = 256;
+
+impl State {
+    pub(crate) fn gates(&self) -> Option<&Gates> {
+        self.compiled.as_ref().map(|compiled| &compiled.policy.gates)
+    }
+
+    fn gate(&self, name: &str) -> Option<&Gate> {
+        self.gates()?.list.iter().find(|gate| gate.name == name)
+    }
+
+    /// The four methods. All of them read the lists first: what is decided is decided on what the kernel has.
+    pub(super) fn call_gate(&mut self, id: CallId, method: &str, arguments: &Map<String, Value>) -> Vec<Action> {
+        let text = |name: &str| arguments.get(name).and_then(Value::as_str);
+        let gate = text("gate");
+        let is_known = |name: &str| self.config.gates.iter().any(|gate| gate.name == name);
+        if gate.is_some_and(|gate| !is_known(gate)) {
+            return vec![Action::Answer(id, Err(Status::NotFound))];
+        }
+        if method == "gate_list" {
+            return self.ask(id, Ask::List(gate.map(str::to_string)));
+        }
+        let Some(name) = gate else {
+            return vec![Action::Answer(id, Err(Status::InvalidArgument))];
+        };
+        let Some(gate) = self.gate(name) else {
+            return error(id, format!("the gate '{name}' is not enabled"));
+        };
+        if gate.shut {
+            return error(
+                id,
+                format!("the gate '{name}' is shut: its configuration is wrong (see status)"),
+            );
+        }
+        if method == "gate_flush" {
+            return self.ask(id, Ask::Flush(name.to_string()));
+        }
+        let Some(address) = text("address") else {
+            return vec![Action::Answer(id, Err(Status::InvalidArgument))];
+        };
+        let source = match gate::source(gate, address) {
+            Ok(source) => source,
+            Err(wrong) => return error(id, wrong),
+        };
+        let name = name.to_string();
+        if method == "gate_remove" {
+            return self.ask(id, Ask::Remove { gate: name, source });
+        }
+        let seconds = match arguments.get("seconds").and_then(Value::as_i64) {
+            None if arguments.contains_key("seconds") => return vec![Action::Answer(id, Err(Status::InvalidArgument))],
+            None => None,
+            Some(seconds) => match u32::try_from(seconds)
+                .ok()
+                .filter(|_| (1..=LONGEST_GRANT).contains(&seconds))
+            {
+                Some(seconds) => Some(seconds),
+                None => return error(id, format!("seconds: {seconds} is not between 1 and {LONGEST_GRANT}")),
+            },
+        };
+        if self.is_inside(source) {
+            let devices = self.links.devices.values().cloned().collect();
+            return vec![Action::FindEndpoint {
+                devices,
+                inner: source,
+                gate: name,
+                seconds,
+                call: id,
+            }];
+        }
+        self.ask(
+            id,
+            Ask::Admit {
+                gate: name,
+                source,
+                seconds,
+            },
+        )
+    }
+
+    fn ask(&self, call: CallId, ask: Ask) -> Vec<Action> {
+        vec![Action::Read {
+            call,
+            reply: Reply::Gate(ask),
+            table: self.wanted.clone(),
+        }]
+    }
+
+    /// Whether an address is on this side of the WAN, where nobody is gated: in a network of a device that is not the WAN's.
+    fn is_inside(&self, source: IpAddr) -> bool {
+        let Some(gates) = self.gates() else { return false };
+        let is_inner = |index: &u32| {
+            let device = self.links.devices.get(index);
+            device.is_some_and(|device| !gates.wan.contains(device))
+        };
+        let on_link = self.links.addresses.iter().map(|(index, subnet, _)| (index, subnet));
+        let routed = self.links.routes.iter().map(|route| (&route.device, &route.dest));
+        let mut inner = on_link.chain(routed).filter(|(index, _)| is_inner(index));
+        inner.any(|(_, subnet)| subnet.prefix > 0 && !is_link_local(subnet.address) && subnet.contains(source))
+    }
+
+    /// A VPN peer's outer address was looked for.
+    pub(super) fn endpoint_found(
+        &mut self,
+        inner: IpAddr,
+        endpoint: Option<IpAddr>,
+        gate: String,
+        seconds: Option<u32>,
+        call: CallId,
+    ) -> Vec<Action> {
+        let Some(endpoint) = endpoint else {
+            return error(
+                call,
+                format!("'{inner}' is an address on this side of the WAN, which no gate ever refuses, and no VPN peer of this router is known by it: give the address as it is seen from the WAN"),
+            );
+        };
+        let Some(policy) = self.gate(&gate) else {
+            return vec![Action::Answer(call, Err(Status::NotFound))];
+        };
+        match gate::source(policy, &endpoint.to_string()) {
+            Ok(source) => self.ask(call, Ask::Admit { gate, source, seconds }),
+            Err(wrong) => error(call, wrong),
+        }
+    }
+
+    /// The lists were read for a call.
+    pub(super) fn asked(&mut self, ask: Ask, call: CallId, now: Now) -> Vec<Action> {
+        let name = match &ask {
+            Ask::List(gate) => return vec![Action::Answer(call, Ok(report::gate_list(self, gate.as_deref(), now)))],
+            Ask::Admit { gate, .. } | Ask::Remove { gate, .. } | Ask::Flush(gate) => gate.clone(),
+        };
+        let Some(gate) = self.gate(&name) else {
+            return vec![Action::Answer(call, Err(Status::NotFound))];
+        };
+        let listed = self.lists.sources(&name);
+        match ask {
+            Ask::List(_) => Vec::new(),
+            Ask::Admit { source, seconds, .. } => {
+                let of_family = listed.iter().filter(|(known, _)| known.is_ipv6() == source.is_ipv6());
+                if !self.lists.is_listed(&name, source) && of_family.count() >= gate.size as usize {
+                    return error(
+                        call,
+                        format!("the list of the gate '{name}' is full ({} addresses)", gate.size),
+                    );
+                }
+                let list = if seconds.is_some() { List::Grant } else { List::Seen };
+                let seconds = seconds.unwrap_or(gate.window);
+                let edits = vec![gate::adding(gate, source, list, Some(seconds))];
+                let then = Listing::Admitted {
+                    gate: name,
+                    source,
+                    list,
+                    seconds,
+                    call,
+                };
+                self.edit(edits, then)
+            }
+            Ask::Remove { source, .. } if !self.lists.is_listed(&name, source) => error(
+                call,
+                format!("{} is not listed at the gate '{name}'", gate::shown(gate, source)),
+            ),
+            Ask::Remove { source, .. } => {
+                let then = Listing::Removed {
+                    gate: name,
+                    source,
+                    why: "by hand",
+                    call: Some(call),
+                };
+                self.edit(gate::deleting(gate, source), then)
+            }
+            Ask::Flush(_) => {
+                let then = Listing::Flushed {
+                    gate: name,
+                    removed: listed.len(),
+                    call,
+                };
+                self.edit(gate::flushing(gate), then)
+            }
+        }
+    }
+
+    fn edit(&self, edits: Vec<Edit>, then: Listing) -> Vec<Action> {
+        let edit = self.wanted.clone().map(|table| Action::Edit { table, edits, then });
+        edit.into_iter().collect()
+    }
+
+    /// Lists were changed, or not.
+    pub(super) fn edited(&mut self, result: Result<(), String>, then: Listing, now: Now) -> Vec<Action> {
+        if let Err(why) = result {
+            return self.not_edited(&why, then, now);
+        }
+        let mut actions = Vec::new();
+        match then {
+            Listing::Admitted {
+                gate,
+                source,
+                list,
+                seconds,
+                call,
+            } => {
+                self.lists.put(&gate, ending(source, list, seconds, now));
+                self.count_by_hand(&gate);
+                actions.extend(self.tell_admitted(&gate, source, "by hand", seconds, now));
+                let shown = self.shown(&gate, source);
+                actions.push(Action::Answer(
+                    call,
+                    Ok(json!({ "ok": true, "address": shown, "seconds": seconds })),
+                ));
+            }
+            Listing::Removed {
+                gate,
+                source,
+                why,
+                call,
+            } => {
+                if self.lists.remove(&gate, source) {
+                    actions.extend(self.tell_removed(&gate, source, why, now));
+                }
+                actions.extend(call.map(|call| Action::Answer(call, Ok(json!({ "ok": true })))));
+            }
+            Listing::Flushed { gate, removed, call } => {
+                self.lists.clear(&gate);
+                actions.push(Action::Log(
+                    Level::Info,
+                    format!("gate {gate}: emptied by hand, {removed} addresses"),
+                ));
+                let data = json!({ "gate": gate, "address": "", "why": "flushed", "removed": removed });
+                actions.push(Action::Notify("gate.remove", data));
+                actions.push(Action::Answer(call, Ok(json!({ "removed": removed }))));
+            }
+            Listing::Restored(count) => {
+                actions.push(Action::Log(
+                    Level::Info,
+                    format!("gates: {count} entries put back on their lists"),
+                ));
+            }
+            Listing::Refreshed(sources) => {
+                for (alive, window) in sources {
+                    let is_new = !self.lists.is_listed(&alive.gate, alive.source);
+                    self.lists
+                        .put(&alive.gate, ending(alive.source, List::Seen, window, now));
+                    if let (true, Some(witness)) = (is_new, &alive.witness) {
+                        let why = format!("witness {witness}");
+                        actions.extend(self.tell_admitted(&alive.gate, alive.source, &why, window, now));
+                    }
+                }
+            }
+        }
+        self.place_looks(now);
+        actions
+    }
+
+    fn not_edited(&mut self, why: &str, then: Listing, now: Now) -> Vec<Action> {
+        let line = format!("gate: the list could not be changed: {why}");
+        match then {
+            Listing::Admitted { call, .. } | Listing::Flushed { call, .. } => error(call, line),
+            Listing::Removed { call: Some(call), .. } => error(call, line),
+            Listing::Restored(_) => {
+                // So that the next look does it again.
+                self.table_handle = Some(0);
+                self.deadlines.verify_soon(now.monotonic);
+                vec![Action::Log(Level::Warn, line)]
+            }
+            Listing::Removed { call: None, .. } | Listing::Refreshed(_) => vec![Action::Log(Level::Warn, line)],
+        }
+    }
+
+    /// Takes over what the kernel's lists hold. In a table that another program (or we) made anew they are empty: then everybody who was listed
+    /// is put back.
+    pub(super) fn adopt_lists(&mut self, reading: &Reading, now: Now) -> Vec<Action> {
+        let Some(gates) = self.compiled.as_ref().map(|compiled| &compiled.policy.gates) else {
+            return Vec::new();
+        };
+        let is_another = self.table_handle.is_some_and(|known| known != reading.handle);
+        self.table_handle = Some(reading.handle);
+        self.deadlines.looked(now.monotonic);
+        if is_another {
+            let edits = self.lists.restoring(gates, now.monotonic);
+            let count = edits.len();
+            return match count {
+                0 => Vec::new(),
+                _ => self.edit(edits, Listing::Restored(count)),
+            };
+        }
+        let gone = self.lists.take(gates, &reading.lists, now.monotonic);
+        let mut actions = Vec::new();
+        for Gone { gate, address, expired } in gone {
+            let why = if expired { "expired" } else { "taken off" };
+            actions.extend(self.tell_removed(&gate, address, why, now));
+        }
+        self.place_looks(now);
+        actions
+    }
+
+    /// Copies of packets that changed the lists.
+    pub(super) fn heard(&mut self, heard: Vec<Heard>, now: Now) -> Vec<Action> {
+        let mut actions = Vec::new();
+        for one in heard {
+            let (Heard::Admitted { gate, source, .. }
+            | Heard::Removed { gate, source }
+            | Heard::Closed { gate, source }) = &one;
+            // A rule of a configuration that is no more.
+            let Some(policy) = self.gate(gate) else { continue };
+            let (window, source) = (policy.window, gate::masked(policy, *source));
+            match one {
+                Heard::Admitted { gate, witness, .. } => {
+                    self.lists.put(&gate, ending(source, List::Seen, window, now));
+                    let why = format!("witness {witness}");
+                    actions.extend(self.tell_admitted(&gate, source, &why, window, now));
+                }
+                Heard::Removed { gate, .. } => {
+                    // Once for each list that had it.
+                    if self.lists.remove(&gate, source) {
+                        actions.extend(self.tell_removed(&gate, source, "session closed", now));
+                    }
+                }
+                Heard::Closed { gate, .. } => {
+                    let closed = (gate, source);
+                    if self.closing.len() < MOST_CLOSING && !self.closing.contains(&closed) {
+                        self.closing.push(closed);
+                    }
+                    self.deadlines.sessions_within(now.monotonic, CLOSING_QUIET);
+                }
+            }
+        }
+        self.place_looks(now);
+        actions
+    }
+
+    pub(super) fn look_at_lists(&mut self) -> Option<Action> {
+        self.wanted.clone().map(Action::Look)
+    }
+
+    pub(super) fn looked(&mut self, result: Result<Reading, String>, now: Now) -> Vec<Action> {
+        self.deadlines.looked(now.monotonic);
+        match result {
+            Ok(reading) if reading.present => self.adopt(&reading, now),
+            // Whoever took it away has woken us.
+            Ok(_) => Vec::new(),
+            Err(error) => {
+                self.place_looks(now);
+                vec![Action::Log(
+                    Level::Warn,
+                    format!("gate: the lists cannot be read: {error}"),
+                )]
+            }
+        }
+    }
+
+    pub(super) fn look_at_sessions(&self) -> Option<Action> {
+        Some(Action::Sessions(Box::new(self.interest()?)))
+    }
+
+    fn interest(&self) -> Option<Interest> {
+        let own: BTreeSet<IpAddr> = self.links.addresses.iter().map(|(_, _, address)| *address).collect();
+        Some(Interest::new(self.gates()?, own))
+    }
+
+    /// Conntrack was read: who is alive stays listed, whose last session has closed does not.
+    pub(super) fn sessions(&mut self, result: Result<Vec<Session>, String>, now: Now) -> Vec<Action> {
+        let closing = std::mem::take(&mut self.closing);
+        let sessions = match result {
+            Ok(sessions) => sessions,
+            Err(error) => {
+                self.place_looks(now);
+                return vec![Action::Log(Level::Warn, format!("gate: {error}"))];
+            }
+        };
+        let Some(interest) = self.interest() else {
+            return Vec::new();
+        };
+        let mut actions = Vec::new();
+        for (name, source) in closing {
+            let Some(gate) = self.gate(&name) else { continue };
+            if interest.has_session(gate, source, &sessions) {
+                continue;
+            }
+            let then = Listing::Removed {
+                gate: name,
+                source,
+                why: "last session closed",
+                call: None,
+            };
+            actions.extend(self.edit(gate::deleting(gate, source), then));
+        }
+        let mut known = std::mem::take(&mut self.known_sessions);
+        let alive = interest.alive(&mut known, &self.lists, &sessions);
+        self.known_sessions = known;
+        let (mut edits, mut refreshed) = (Vec::new(), Vec::new());
+        for alive in alive {
+            let Some(gate) = self.gate(&alive.gate) else { continue };
+            let is_new = !self.lists.is_listed(&alive.gate, alive.source);
+            if is_new && self.lists.sources(&alive.gate).len() >= gate.size as usize {
+                continue;
+            }
+            edits.push(gate::adding(gate, alive.source, List::Seen, Some(gate.window)));
+            refreshed.push((alive, gate.window));
+        }
+        if !edits.is_empty() {
+            actions.extend(self.edit(edits, Listing::Refreshed(refreshed)));
+        }
+        self.place_looks(now);
+        actions
+    }
+
+    /// When the lists and conntrack are to be looked at next. With nobody listed: not at all.
+    pub(super) fn place_looks(&mut self, now: Now) {
+        let end = self.lists.next_end().map(|end| end.saturating_add(LOOK_SLACK));
+        self.deadlines.look_at(end, LOOK_SPACING);
+        let Some(gates) = self.compiled.as_ref().map(|compiled| &compiled.policy.gates) else {
+            return;
+        };
+        let waits = |gate: &Gate| gate.witnesses.iter().any(|witness| witness.min_bytes > 0);
+        let is_hidden = gates.flow_offloading && (!self.lists.are_empty() || gates.list.iter().any(waits));
+        if is_hidden {
+            let window = gates.list.iter().map(|gate| gate.window).min().unwrap_or_default();
+            let pace = (u64::from(window) * 1000 / 3).clamp(SESSIONS.0, SESSIONS.1);
+            self.deadlines.sessions_within(now.monotonic, pace);
+        } else if self.closing.is_empty() {
+            self.deadlines.no_sessions();
+        }
+    }
+
+    fn shown(&self, gate: &str, source: IpAddr) -> String {
+        self.gate(gate)
+            .map_or_else(|| source.to_string(), |gate| gate::shown(gate, source))
+    }
+
+    fn tell_admitted(&mut self, gate: &str, source: IpAddr, why: &str, seconds: u32, now: Now) -> Vec<Action> {
+        let shown = self.shown(gate, source);
+        let line = format!("gate {gate}: {shown} admitted for {seconds} s ({why})");
+        let data = json!({ "gate": gate, "address": shown, "why": why, "seconds": seconds });
+        self.tell(source, line, "gate.admit", data, now)
+    }
+
+    fn tell_removed(&mut self, gate: &str, source: IpAddr, why: &str, now: Now) -> Vec<Action> {
+        let shown = self.shown(gate, source);
+        let line = format!("gate {gate}: {shown} removed ({why})");
+        let data = json!({ "gate": gate, "address": shown, "why": why });
+        self.tell(source, line, "gate.remove", data, now)
+    }
+
+    fn tell(&mut self, source: IpAddr, line: String, name: &'static str, data: Value, now: Now) -> Vec<Action> {
+        let Told::Yes { untold } = self.teller.ask(source, now.monotonic) else {
+            return Vec::new();
+        };
+        let mut actions = Vec::new();
+        if untold > 0 {
+            actions.push(Action::Log(
+                Level::Info,
+                format!("gates: {untold} admissions and removals were not told"),
+            ));
+        }
+        actions.extend([Action::Log(Level::Info, line), Action::Notify(name, data)]);
+        actions
+    }
+
+    fn count_by_hand(&mut self, gate: &str) {
+        match self.by_hand.iter_mut().find(|(name, _)| name == gate) {
+            Some((_, count)) => *count = count.saturating_add(1),
+            None => self.by_hand.push((gate.to_string(), 1)),
+        }
+    }
+
+    /// How many were admitted by hand, which no counter of the kernel sees.
+    pub(crate) fn admitted_by_hand(&self, gate: &str) -> u64 {
+        let known = self.by_hand.iter().find(|(name, _)| name == gate);
+        known.map_or(0, |(_, count)| *count)
+    }
+}
+
+fn ending(address: IpAddr, list: List, seconds: u32, now: Now) -> Entry {
+    Entry {
+        address,
+        list,
+        ends: Some(now.monotonic.saturating_add(u64::from(seconds) * 1000)),
+    }
+}
+
+fn error(call: CallId, error: String) -> Vec<Action> {
+    vec![Action::Answer(call, Ok(json!({ "ok": false, "error": error })))]
+}
+
+/// fe80::/10 is on every device, and says nothing about which.
+fn is_link_local(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
+}

@@ -1,0 +1,502 @@
+//! The gates on a virtual clock.
+
+use super::tests::Play;
+use super::*;
+use crate::gate::Heard;
+use crate::system::conntrack::{Flow, Session, Tuple};
+use crate::system::ubus::Status;
+
+const GATE: &str = "config gate 'ssh'\n\toption enabled '1'\n\tlist service 'tcp:22'\n\
+    config witness 'imaps'\n\toption gate 'ssh'\n";
+const V4_ONLY: &str =
+    "config gate 'rdp'\n\toption enabled '1'\n\tlist service 'tcp:3389>192.168.1.20:3389'\n\toption size '2'\n\
+    config gate 'net'\n\toption enabled '1'\n\tlist service 'tcp:22'\n\toption prefix6 '64'\n\
+    config gate 'off'\n\tlist service 'tcp:23'\n";
+
+fn heard(kind: &str, source: &str) -> Event {
+    let source = source.parse().unwrap();
+    Event::Heard(Heard::read(&format!("lanward {kind}"), source).into_iter().collect())
+}
+
+/// The kernel lists a source, and copies the packet.
+fn proves(play: &mut Play, source: &str) {
+    let address: IpAddr = source.parse().unwrap();
+    let set = if address.is_ipv6() { "gate6_ssh" } else { "gate4_ssh" };
+    refresh(play, set, source);
+    play.event(heard("admit ssh imaps", source));
+}
+
+/// The kernel begins the window of a source anew, which nobody is told.
+fn refresh(play: &mut Play, set: &str, source: &str) {
+    let address: IpAddr = source.parse().unwrap();
+    let ends = play.now.monotonic + 60_000;
+    let list = play.lists.entry(set.into()).or_default();
+    list.retain(|(known, _)| *known != address);
+    list.push((address, Some(ends)));
+}
+
+fn told<'a>(play: &'a Play, name: &str) -> Vec<&'a Value> {
+    play.told
+        .iter()
+        .filter(|(told, _)| *told == name)
+        .map(|(_, data)| data)
+        .collect()
+}
+
+fn listed(play: &mut Play) -> Vec<(String, u64)> {
+    let answer = play.call("gate_list", json!({}));
+    let entries = answer["entries"].as_array().unwrap().iter();
+    entries
+        .map(|entry| {
+            (
+                entry["address"].as_str().unwrap().to_string(),
+                entry["expires"].as_u64().unwrap(),
+            )
+        })
+        .collect()
+}
+
+fn status(play: &mut Play, method: &str, arguments: Value) -> Status {
+    let Value::Object(arguments) = arguments else { panic!() };
+    play.event(Event::Call {
+        id: super::tests::caller(),
+        method: method.into(),
+        arguments,
+    });
+    play.answers.pop().unwrap().unwrap_err()
+}
+
+#[test]
+fn an_idle_router_with_a_gate_is_not_woken() {
+    let play = Play::started(GATE);
+    assert_eq!(play.state.next_deadline(), None);
+}
+
+#[test]
+fn whoever_proves_himself_is_told_once_and_told_again_when_his_time_is_over() {
+    let mut play = Play::started(GATE);
+    proves(&mut play, "203.0.113.9");
+    assert_eq!(
+        told(&play, "gate.admit"),
+        [&json!({ "gate": "ssh", "address": "203.0.113.9", "why": "witness imaps", "seconds": 60 })]
+    );
+    play.pass(30_000);
+    refresh(&mut play, "gate4_ssh", "203.0.113.9");
+    play.pass(59_000);
+    assert_eq!(told(&play, "gate.remove").len(), 0, "it was seen since");
+    assert_eq!(listed(&mut play), [("203.0.113.9".to_string(), 1)]);
+    play.pass(10_000);
+    assert_eq!(
+        told(&play, "gate.remove"),
+        [&json!({ "gate": "ssh", "address": "203.0.113.9", "why": "expired" })]
+    );
+    assert_eq!(play.state.next_deadline(), None, "nobody is listed: nothing is due");
+    assert_eq!(play.logged("gate ssh: 203.0.113.9"), 2);
+}
+
+#[test]
+fn a_closed_session_is_told_once_however_many_lists_had_the_source() {
+    let mut play = Play::started(GATE);
+    proves(&mut play, "2001:db8::9");
+    play.lists.clear();
+    play.event(heard("remove ssh", "2001:db8::9"));
+    play.event(heard("remove ssh", "2001:db8::9"));
+    assert_eq!(
+        told(&play, "gate.remove"),
+        [&json!({ "gate": "ssh", "address": "2001:db8::9", "why": "session closed" })]
+    );
+    play.pass(300_000);
+    assert_eq!(told(&play, "gate.remove").len(), 1);
+}
+
+#[test]
+fn copies_of_gates_that_are_no_more_are_left_aside() {
+    let mut play = Play::started(GATE);
+    play.event(heard("admit old imaps", "203.0.113.9"));
+    play.event(heard("closed old", "203.0.113.9"));
+    assert_eq!(play.told.len(), 0);
+    assert_eq!(play.state.next_deadline(), None);
+}
+
+#[test]
+fn a_source_that_comes_and_goes_all_the_time_does_not_fill_the_log() {
+    let mut play = Play::started(GATE);
+    for _ in 0..1000 {
+        proves(&mut play, "203.0.113.9");
+        play.lists.clear();
+        play.event(heard("remove ssh", "203.0.113.9"));
+        play.pass(10);
+    }
+    assert!(play.logged("gate ssh: 203.0.113.9") <= 6);
+    play.pass(60_000);
+    proves(&mut play, "203.0.113.77");
+    assert_eq!(play.logged("were not told"), 1);
+}
+
+#[test]
+fn by_hand_without_seconds_is_as_if_seen_and_with_seconds_a_grant_that_no_window_shortens() {
+    let mut play = Play::started(GATE);
+    assert_eq!(
+        play.call("gate_admit", json!({ "gate": "ssh", "address": "203.0.113.9" })),
+        json!({ "ok": true, "address": "203.0.113.9", "seconds": 60 })
+    );
+    assert!(play.lists["gate4_ssh"].iter().any(|(_, ends)| *ends == Some(60_000)));
+    play.call(
+        "gate_admit",
+        json!({ "gate": "ssh", "address": "203.0.113.9", "seconds": 3600 }),
+    );
+    assert!(play.lists["grant4_ssh"]
+        .iter()
+        .any(|(_, ends)| *ends == Some(3_600_000)));
+    assert_eq!(
+        listed(&mut play),
+        [("203.0.113.9".to_string(), 3600)],
+        "one source, its last end"
+    );
+    let status = play.call("status", json!({}));
+    assert_eq!(status["gates"][0]["entries"], 1);
+    assert_eq!(status["gates"][0]["admitted"], 2);
+    assert_eq!(
+        play.call("gate_remove", json!({ "gate": "ssh", "address": "203.0.113.9" })),
+        json!({ "ok": true })
+    );
+    assert_eq!(listed(&mut play), []);
+    let error = play.call("gate_remove", json!({ "gate": "ssh", "address": "203.0.113.9" }));
+    assert!(error["error"].as_str().unwrap().contains("is not listed"), "{error}");
+}
+
+#[test]
+fn flush_empties_both_lists_and_counts_sources() {
+    let mut play = Play::started(GATE);
+    proves(&mut play, "203.0.113.9");
+    play.call(
+        "gate_admit",
+        json!({ "gate": "ssh", "address": "203.0.113.9", "seconds": 600 }),
+    );
+    play.call(
+        "gate_admit",
+        json!({ "gate": "ssh", "address": "2001:db8::1", "seconds": 600 }),
+    );
+    assert_eq!(
+        play.call("gate_flush", json!({ "gate": "ssh" })),
+        json!({ "removed": 2 })
+    );
+    assert_eq!(listed(&mut play), []);
+    assert!(play.lists.values().all(Vec::is_empty));
+}
+
+#[test]
+fn what_cannot_be_listed_is_refused_with_a_reason() {
+    let mut play = Play::started(V4_ONLY);
+    for (gate, address, part) in [
+        ("rdp", "mail.example.net", "names are not looked up"),
+        ("rdp", "", "is not an IPv4 or IPv6 address"),
+        ("rdp", "2001:db8::1", "guards nothing over IPv6"),
+        ("rdp", "203.0.113.0/24", "is a network"),
+        ("rdp", "0.0.0.0", "no address that a connection"),
+        ("rdp", "127.0.0.1", "no address that a connection"),
+        ("rdp", "255.255.255.255", "no address that a connection"),
+        ("rdp", "224.0.0.1", "no address that a connection"),
+        ("net", "fe80::1", "link-local"),
+        ("net", "2001:db8::/48", "is a network"),
+        ("off", "203.0.113.9", "is not enabled"),
+    ] {
+        let answer = play.call("gate_admit", json!({ "gate": gate, "address": address }));
+        let error = answer["error"]
+            .as_str()
+            .unwrap_or_else(|| panic!("{gate} {address}: {answer}"));
+        assert!(error.contains(part), "{gate} {address}: {error}");
+    }
+    for seconds in [0, -1, 604_801, i64::MAX] {
+        let answer = play.call(
+            "gate_admit",
+            json!({ "gate": "rdp", "address": "203.0.113.9", "seconds": seconds }),
+        );
+        assert!(answer["error"].as_str().unwrap().contains("seconds"), "{answer}");
+    }
+    assert_eq!(play.edits, 0);
+    for method in ["gate_list", "gate_admit", "gate_remove", "gate_flush"] {
+        assert_eq!(
+            status(&mut play, method, json!({ "gate": "none", "address": "192.0.2.1" })),
+            Status::NotFound
+        );
+    }
+    for (method, arguments) in [
+        ("gate_admit", json!({})),
+        ("gate_admit", json!({ "gate": "rdp" })),
+        ("gate_remove", json!({ "gate": "rdp" })),
+        ("gate_flush", json!({})),
+    ] {
+        assert_eq!(status(&mut play, method, arguments), Status::InvalidArgument);
+    }
+}
+
+#[test]
+fn networks_are_listed_where_the_gate_lists_networks_and_mapped_addresses_are_ipv4() {
+    let mut play = Play::started(V4_ONLY);
+    let admit = |play: &mut Play, address: &str| {
+        play.call("gate_admit", json!({ "gate": "net", "address": address }))["address"].clone()
+    };
+    assert_eq!(admit(&mut play, "2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::/64");
+    assert_eq!(admit(&mut play, "2001:db8:1:2::/64"), "2001:db8:1:2::/64");
+    assert_eq!(admit(&mut play, "::ffff:203.0.113.9"), "203.0.113.9");
+    assert_eq!(listed(&mut play).len(), 2);
+    play.call("gate_remove", json!({ "gate": "net", "address": "2001:db8:1:2::77" }));
+    assert_eq!(listed(&mut play).len(), 1);
+}
+
+#[test]
+fn a_full_list_refuses_newcomers_by_hand_and_renews_those_who_are_on_it() {
+    let mut play = Play::started(V4_ONLY);
+    let mut admit = |address: &str| {
+        play.call(
+            "gate_admit",
+            json!({ "gate": "rdp", "address": address, "seconds": 60 }),
+        )["error"]
+            .clone()
+    };
+    assert_eq!([admit("203.0.113.1"), admit("203.0.113.2")], [Value::Null, Value::Null]);
+    assert!(admit("203.0.113.3").as_str().unwrap().contains("full (2 addresses)"));
+    assert_eq!(admit("203.0.113.1"), Value::Null);
+}
+
+#[test]
+fn a_lost_table_gets_its_lists_back_with_the_time_that_was_left() {
+    let mut play = Play::started(GATE);
+    proves(&mut play, "203.0.113.9");
+    play.call(
+        "gate_admit",
+        json!({ "gate": "ssh", "address": "2001:db8::1", "seconds": 600 }),
+    );
+    play.pass(40_000);
+    play.lose_table();
+    play.pass(300);
+    assert_eq!(
+        listed(&mut play),
+        [("203.0.113.9".to_string(), 20), ("2001:db8::1".to_string(), 560)]
+    );
+    assert_eq!(play.logged("2 entries put back"), 1);
+    assert_eq!(told(&play, "gate.remove").len(), 0, "nobody has gone");
+}
+
+#[test]
+fn a_table_that_the_firewalls_include_put_back_gets_its_lists_back_too() {
+    let mut play = Play::started(GATE);
+    proves(&mut play, "203.0.113.9");
+    play.lists.clear();
+    play.handle += 1;
+    play.event(Event::Wake(Wake::Nftables(Some("nft".into()))));
+    play.pass(300);
+    assert_eq!(play.applies, 1);
+    assert_eq!(listed(&mut play).len(), 1);
+}
+
+#[test]
+fn what_an_admin_takes_out_with_nft_stays_out_and_is_told() {
+    let mut play = Play::started(GATE);
+    proves(&mut play, "203.0.113.9");
+    play.lists.clear();
+    assert_eq!(listed(&mut play), []);
+    assert_eq!(told(&play, "gate.remove")[0]["why"], "taken off");
+    play.pass(300_000);
+    assert_eq!(play.edits, 0);
+}
+
+#[test]
+fn lists_that_could_not_be_put_back_are_tried_again() {
+    let mut play = Play::started(GATE);
+    proves(&mut play, "203.0.113.9");
+    play.edit_fails = Some("no buffer space");
+    play.lose_table();
+    play.pass(300);
+    play.edit_fails = None;
+    play.pass(2_000);
+    assert_eq!(listed(&mut play).len(), 1);
+}
+
+#[test]
+fn a_respawned_daemon_takes_over_the_kernels_lists_silently() {
+    let first = Play::started(GATE);
+    let mut play = Play::new(GATE);
+    play.table.clone_from(&first.table);
+    play.handle = 7;
+    refresh(&mut play, "gate6_ssh", "2001:db8::9");
+    play.event(Event::Started);
+    assert_eq!(listed(&mut play), [("2001:db8::9".to_string(), 60)]);
+    assert_eq!(told(&play, "gate.admit").len(), 0);
+    play.pass(70_000);
+    assert_eq!(told(&play, "gate.remove").len(), 1);
+}
+
+#[test]
+fn a_changed_prefix_leaves_what_can_never_match_unseen() {
+    let mut play = Play::started(GATE);
+    proves(&mut play, "2001:db8::9");
+    play.lanward = GATE.replace("tcp:22'", "tcp:22'\n\toption prefix6 '64'");
+    play.event(Event::Wake(Wake::Config));
+    assert_eq!(listed(&mut play), []);
+}
+
+fn session(id: u32, source: &str, port: u16, packets: u64) -> Session {
+    let tuple = Tuple {
+        source: source.parse().unwrap(),
+        dest: "198.51.100.2".parse().unwrap(),
+        source_port: 40_000,
+        dest_port: port,
+    };
+    Session {
+        flow: Flow {
+            protocol: 6,
+            original: tuple,
+            reply: tuple,
+            zone: 0,
+            id,
+        },
+        established: true,
+        bytes: Some([packets * 100; 2]),
+        packets: Some([packets; 2]),
+        offloaded: true,
+    }
+}
+
+fn on_a_router(lanward: &str) -> Play {
+    let mut play = Play::new(lanward);
+    let address = |text: &str| text.parse().unwrap();
+    let subnet = |text: &str, prefix| config::Subnet {
+        address: address(text),
+        prefix,
+    };
+    play.links.devices = [
+        (1, "wan0".to_string()),
+        (2, "br-lan".to_string()),
+        (3, "wg0".to_string()),
+    ]
+    .into();
+    play.links.addresses = vec![
+        (1, subnet("198.51.100.0", 24), address("198.51.100.2")),
+        (2, subnet("192.168.1.0", 24), address("192.168.1.1")),
+        (3, subnet("10.8.0.0", 24), address("10.8.0.1")),
+        (2, subnet("fe80::", 64), address("fe80::1")),
+    ];
+    play.event(Event::Started);
+    play
+}
+
+#[test]
+fn last_close_waits_for_the_last_session() {
+    let mut play = on_a_router(&GATE.replace("tcp:22'", "tcp:22'\n\toption forget 'last_close'"));
+    proves(&mut play, "203.0.113.9");
+    play.sessions = vec![session(1, "203.0.113.9", 22, 9), session(2, "203.0.113.8", 22, 9)];
+    play.event(heard("closed ssh", "203.0.113.9"));
+    play.pass(1_000);
+    assert_eq!(listed(&mut play).len(), 1, "another session is there");
+    play.sessions.remove(0);
+    play.event(heard("closed ssh", "203.0.113.9"));
+    play.pass(1_000);
+    assert_eq!(listed(&mut play), []);
+    assert_eq!(told(&play, "gate.remove")[0]["why"], "last session closed");
+    assert_eq!(play.state.next_deadline(), None);
+}
+
+#[test]
+fn under_flow_offload_who_is_alive_stays_listed_and_who_is_silent_does_not() {
+    let mut play = Play::new(GATE);
+    play.firewall = format!("config defaults\n\toption flow_offloading '1'\n{}", super::tests::LAN);
+    let lanward = on_a_router(GATE);
+    play.links = lanward.links;
+    play.event(Event::Started);
+    assert_eq!(play.state.next_deadline(), None, "nobody is listed");
+    proves(&mut play, "203.0.113.9");
+    proves(&mut play, "203.0.113.10");
+    for packets in 1..10 {
+        // One goes on talking to the mail server, the other has gone silent without a FIN.
+        play.sessions = vec![
+            session(1, "203.0.113.9", 993, packets),
+            session(2, "203.0.113.10", 993, 1),
+        ];
+        play.pass(20_000);
+    }
+    let listed: Vec<String> = listed(&mut play).into_iter().map(|(address, _)| address).collect();
+    assert_eq!(listed, ["203.0.113.9"]);
+    play.sessions.clear();
+    play.pass(100_000);
+    assert_eq!(play.state.next_deadline(), None);
+}
+
+#[test]
+fn under_flow_offload_bytes_that_the_rules_do_not_see_are_a_proof_all_the_same() {
+    let lanward = format!("{GATE}\toption min_bytes '1000'\n");
+    let mut play = Play::new(&lanward);
+    play.firewall = format!("config defaults\n\toption flow_offloading '1'\n{}", super::tests::LAN);
+    play.links = on_a_router(GATE).links;
+    play.event(Event::Started);
+    play.sessions = vec![session(1, "203.0.113.9", 993, 2)];
+    play.pass(20_100);
+    play.sessions = vec![session(1, "203.0.113.9", 993, 9)];
+    play.pass(20_100);
+    assert_eq!(listed(&mut play), [], "not enough bytes");
+    play.sessions = vec![session(1, "203.0.113.9", 993, 10)];
+    play.pass(20_100);
+    assert_eq!(told(&play, "gate.admit")[0]["why"], "witness imaps");
+}
+
+#[test]
+fn my_address_behind_the_vpn_is_where_its_peer_is() {
+    let mut play = on_a_router(GATE);
+    play.endpoints = vec![("10.8.0.2".parse().unwrap(), "203.0.113.9".parse().unwrap())];
+    let admit = |play: &mut Play, address: &str| {
+        play.call(
+            "gate_admit",
+            json!({ "gate": "ssh", "address": address, "seconds": 60 }),
+        )
+    };
+    assert_eq!(admit(&mut play, "10.8.0.2")["address"], "203.0.113.9");
+    for inside in ["10.8.0.3", "192.168.1.77"] {
+        let error = admit(&mut play, inside)["error"].clone();
+        assert!(error.as_str().unwrap().contains("this side of the WAN"), "{error}");
+    }
+    assert_eq!(
+        admit(&mut play, "198.51.100.77")["address"],
+        "198.51.100.77",
+        "a neighbour on the WAN"
+    );
+    assert_eq!(
+        admit(&mut play, "fe80::77")["address"],
+        "fe80::77",
+        "link-local is everywhere"
+    );
+}
+
+#[test]
+fn without_copies_the_rules_make_none_and_the_warning_stands_only_with_a_gate() {
+    for (lanward, warned) in [(GATE, 1), ("", 0)] {
+        let mut play = Play::new(lanward);
+        play.event(Event::NoCopies("the kernel module nfnetlink_log is missing".into()));
+        play.event(Event::Started);
+        let logs = |statement: &crate::nft::Statement| matches!(statement, crate::nft::Statement::Log { .. });
+        let chains = &play.table.clone().unwrap().chains;
+        assert!(!chains
+            .iter()
+            .flat_map(|chain| &chain.rules)
+            .flat_map(|rule| &rule.statements)
+            .any(logs));
+        let warnings = play.call("status", json!({}))["warnings"].to_string();
+        assert_eq!(warnings.matches("nfnetlink_log").count(), warned);
+    }
+}
+
+#[test]
+fn a_gate_that_is_switched_off_forgets_its_lists() {
+    let mut play = Play::started(GATE);
+    proves(&mut play, "203.0.113.9");
+    play.lanward = GATE.replace("enabled '1'", "enabled '0'");
+    play.event(Event::Wake(Wake::Config));
+    assert_eq!(listed(&mut play), []);
+    assert_eq!(play.call("status", json!({}))["gates"][0]["entries"], 0);
+    play.lists.clear();
+    play.lanward = GATE.into();
+    play.event(Event::Wake(Wake::Config));
+    play.lose_table();
+    play.pass(300);
+    assert_eq!(listed(&mut play), []);
+}
