@@ -25,6 +25,7 @@ enum Source {
 }
 
 /// `IPS_DST_NAT`
+const STATUS_ASSURED: u32 = 1 << 2;
 const STATUS_DNAT: u32 = 1 << 5;
 /// `ARPHRD_ETHER`
 const ARPHRD_ETHER: u16 = 1;
@@ -157,6 +158,7 @@ impl Encoder<'_> {
                 self.other(vec![ct(CT_DIRECTION, REGISTER_1), compare(CMP_EQ, vec![value])]);
             }
             Match::StatusDnat => self.bits(ct(CT_STATUS, REGISTER_1), Bits::Any(STATUS_DNAT), 4),
+            Match::StatusAssured => self.bits(ct(CT_STATUS, REGISTER_1), Bits::Any(STATUS_ASSURED), 4),
             Match::State(states) => {
                 let bits = states
                     .iter()
