@@ -1,7 +1,10 @@
 //! What the router is: firewall zones, netifd's interfaces and the kernel's links become devices by zone.
 
+mod doors;
 mod interfaces;
 mod redirects;
+
+pub use doors::{Door, Treatment};
 
 use crate::config::Subnet;
 use crate::nft::PortRange;
@@ -48,6 +51,10 @@ pub struct Zone {
     pub name: String,
     /// The layer-3 devices, also those that are expected and not there yet (`pppoe-wan` while PPP is down).
     pub devices: BTreeSet<Device>,
+    /// What becomes of a packet to the router that no rule takes.
+    pub input: Treatment,
+    /// The same for one to another zone.
+    pub forward: Treatment,
 }
 
 /// A UDP port forward or pinhole that the user configured: `config redirect`, or an accepting `config rule` from a WAN zone to a LAN zone.
@@ -70,6 +77,10 @@ pub struct Network {
     pub zones: BTreeMap<String, Zone>,
     /// Sorted.
     pub redirects: Vec<Redirect>,
+    /// What the firewall opens for TCP without asking anybody, sorted.
+    pub doors: Vec<Door>,
+    /// Whether established flows pass by the firewall's rules.
+    pub flow_offloading: bool,
     /// What could not be read or was not understood, for people.
     pub warnings: Vec<String>,
 }
@@ -112,9 +123,15 @@ pub fn read(sources: &Sources<'_>) -> Network {
         .firewall
         .map(|firewall| redirects::read(firewall, &zones, sources.links, &mut warnings))
         .unwrap_or_default();
+    let doors = sources
+        .firewall
+        .map(|firewall| doors::read(firewall, &zones))
+        .unwrap_or_default();
     Network {
         zones,
         redirects,
+        doors,
+        flow_offloading: sources.firewall.is_some_and(doors::flow_offloading),
         warnings: warnings.0,
     }
 }
@@ -133,7 +150,9 @@ fn read_zones(firewall: &Package, interfaces: &Interfaces, warnings: &mut Warnin
         };
         let zone = zones.entry(name.to_string()).or_insert_with(|| Zone {
             name: name.to_string(),
-            ..Zone::default()
+            devices: BTreeSet::new(),
+            input: doors::treatment(firewall, section, "input"),
+            forward: doors::treatment(firewall, section, "forward"),
         });
         zone.devices.extend(devices_of_networks(section, interfaces, warnings));
         zone.devices.extend(devices_of_patterns(section, warnings));
@@ -222,6 +241,7 @@ fn usual_zones(interfaces: &Interfaces) -> BTreeMap<String, Zone> {
         let zone = Zone {
             name: name.to_string(),
             devices: devices.map(Device::Named).collect(),
+            ..Zone::default()
         };
         (name.to_string(), zone)
     };

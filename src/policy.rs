@@ -1,5 +1,9 @@
 //! [`Config`] and [`Network`] resolved into decisions: names become devices, defaults are decided, families are told apart.
 
+mod gates;
+
+pub use gates::{Gate, Gates, Refusal, Witness};
+
 use crate::config::{ports, Config, Host, Problem, Subnet, System};
 use crate::network::{Device, Network, Redirect};
 use crate::nft::PortRange;
@@ -12,6 +16,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 pub struct Policy {
     /// The switch and its scope.
     pub lan_only: LanOnly,
+    /// The gates.
+    pub gates: Gates,
 }
 
 /// The scope of LAN-only remote desktop.
@@ -102,7 +108,9 @@ pub fn compile(config: &Config, network: &Network, time_zone: &str, unix: u64) -
             .ok()
     });
 
+    let gates = gates::compile(config, network, &dests, &mut problems, &mut warnings);
     let policy = Policy {
+        gates,
         lan_only: LanOnly {
             sources,
             dests,

@@ -19,13 +19,18 @@ pub(crate) use target as fuzz_target;
 #[path = "../fuzz/fuzz_targets/blobmsg.rs"]
 mod blobmsg;
 #[allow(unused_attributes)]
+#[path = "../fuzz/fuzz_targets/nflog.rs"]
+mod nflog;
+#[allow(unused_attributes)]
 #[path = "../fuzz/fuzz_targets/ubus_frames.rs"]
 mod ubus_frames;
 #[allow(unused_attributes)]
 #[path = "../fuzz/fuzz_targets/uci.rs"]
 mod uci;
 
+use lanward::nft::netlink::{emit, Attribute};
 use lanward_rig::wire;
+use netlink_packet_netfilter::{NetfilterHeader, NetfilterProtoFamily};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use std::path::Path;
@@ -129,6 +134,45 @@ fn files() -> &'static [Vec<u8>] {
     })
 }
 
+/// Datagrams of nfnetlink_log, in this machine's byte order: of both families, one copy and several with their end.
+fn datagrams() -> &'static [Vec<u8>] {
+    static DATAGRAMS: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
+    DATAGRAMS.get_or_init(|| {
+        let ipv4 = copy(NetfilterProtoFamily::IPv4, 0x0800, 0x45);
+        let ipv6 = copy(NetfilterProtoFamily::IPv6, 0x86dd, 0x60);
+        let mut end = Vec::new();
+        let header = NetfilterHeader::new(NetfilterProtoFamily::Unspec, 0, 7477);
+        emit(3, 0, 0, &header, &[], &mut end);
+        let several = [ipv4.clone(), ipv6.clone(), end].concat();
+        for (datagram, packets) in [(&ipv4, 1), (&ipv6, 1), (&several, 2)] {
+            assert_eq!(lanward::system::nflog::parse(datagram, 7477, 64).packets.len(), packets);
+        }
+        vec![ipv4, ipv6, several]
+    })
+}
+
+fn copy(family: NetfilterProtoFamily, protocol: u16, first: u8) -> Vec<u8> {
+    let [a, b] = protocol.to_be_bytes();
+    let packet = std::iter::once(first).chain(1..=59).collect();
+    let attributes = [
+        Attribute::bytes(1, vec![a, b, 0, 0]),
+        Attribute::bytes(10, b"lanward admit ssh imaps\0".to_vec()),
+        Attribute::u32(4, 3),
+        Attribute::bytes(16, vec![2; 14]),
+        Attribute::bytes(9, packet),
+    ];
+    let mut message = Vec::new();
+    emit(
+        4 << 8,
+        0,
+        0,
+        &NetfilterHeader::new(family, 0, 7477),
+        &attributes,
+        &mut message,
+    );
+    message
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 4 * ProptestConfig::default().cases, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -140,6 +184,11 @@ proptest! {
     #[test]
     fn any_list_of_fields(bytes in inputs(lists())) {
         blobmsg::run(&bytes);
+    }
+
+    #[test]
+    fn any_datagram_of_copies(bytes in inputs(datagrams())) {
+        nflog::run(&bytes);
     }
 
     #[test]

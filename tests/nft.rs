@@ -394,6 +394,8 @@ fn gate_rules() -> Vec<Vec<Statement>> {
             Statement::Counter("other".into()),
         ],
         vec![Statement::SetMark(Mark::Connection, 3)],
+        vec![Statement::ClearMark(Mark::Packet, BIT)],
+        vec![Statement::ClearMark(Mark::Connection, 3), Statement::Counter("other".into())],
         vec![mark(Mark::Packet, exactly(BIT, BIT)), Statement::Accept],
         vec![mark(Mark::Packet, exactly(BIT | 1, 1)), Statement::Accept],
         vec![mark(Mark::Packet, exactly(BIT, 0)), Statement::Accept],
@@ -1286,6 +1288,7 @@ fn what_nft_cannot_be_told_is_a_fault() {
         ("bits", vec![mark(Bits::Any(u32::MAX))]),
         ("bits", vec![mark(exactly(0x10, 0x11))]),
         ("no bit", vec![Statement::SetMark(Mark::Connection, 0)]),
+        ("no bit", vec![Statement::ClearMark(Mark::Packet, 0)]),
         ("1 to 127", vec![is(Ip6SaddrNet(0), ip6("::"))]),
         ("1 to 127", vec![within(&[Ip6SaddrNet(128)], "nets")]),
         (

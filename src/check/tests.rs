@@ -24,6 +24,7 @@ fn zone(name: &str, device: &str) -> (String, Zone) {
         Zone {
             name: name.to_owned(),
             devices: [Device::Named(device.to_owned())].into(),
+            ..Zone::default()
         },
     )
 }

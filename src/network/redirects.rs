@@ -11,7 +11,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 type Zones = BTreeMap<String, Zone>;
 
-const ALL_PORTS: PortRange = PortRange { from: 1, to: 65535 };
+pub(super) const ALL_PORTS: PortRange = PortRange { from: 1, to: 65535 };
 /// More exceptions than anybody configures by hand.
 const MOST: usize = 1024;
 
@@ -41,7 +41,7 @@ pub(super) fn read(firewall: &Package, zones: &Zones, links: &Links, warnings: &
 }
 
 /// Why a section opens nothing.
-enum Skip {
+pub(super) enum Skip {
     /// It has nothing to do with UDP from one zone to a host of another.
     Irrelevant,
     /// It might have: the option, and what is wrong with it.
@@ -171,7 +171,7 @@ const TARGETS: [&str; 10] = [
 ];
 
 /// fw4 takes the beginning of a choice for the choice, in either case.
-fn matches_choice(value: &str, choice: &str) -> bool {
+pub(super) fn matches_choice(value: &str, choice: &str) -> bool {
     !value.is_empty()
         && choice
             .as_bytes()
@@ -179,7 +179,7 @@ fn matches_choice(value: &str, choice: &str) -> bool {
             .is_some_and(|start| start.eq_ignore_ascii_case(value.as_bytes()))
 }
 
-fn label(section: &Section) -> String {
+pub(super) fn label(section: &Section) -> String {
     section.option("name").map_or_else(|| section.label(), str::to_string)
 }
 
@@ -213,7 +213,7 @@ fn udp_of(section: &Section) -> Result<Udp, Skip> {
 }
 
 /// `5000`, `5000-5010` or `5000:5010`.
-fn parse_ports(option: &'static str, value: &str) -> Result<PortRange, Skip> {
+pub(super) fn parse_ports(option: &'static str, value: &str) -> Result<PortRange, Skip> {
     let number = |text: &str| {
         text.bytes()
             .all(|b| b.is_ascii_digit())

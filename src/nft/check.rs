@@ -155,6 +155,7 @@ impl Table {
                 Ok(())
             }
             Statement::SetMark(_, 0) => Err("sets no bit of the mark".into()),
+            Statement::ClearMark(_, 0 | u32::MAX) => Err("clears no bit of the mark, or all".into()),
             Statement::Log { snaplen, prefix, .. } => check_log(*snaplen, prefix),
             Statement::Limit { rate: 0, .. } | Statement::Limit { burst: 0, .. } => Err("a limit of 0".into()),
             Statement::Jump(name) | Statement::Goto(name) => {
@@ -165,7 +166,8 @@ impl Table {
                 }
             }
             Statement::Counter(_) | Statement::Return | Statement::Accept | Statement::Drop => Ok(()),
-            Statement::SetMark(..) | Statement::Limit { .. } | Statement::Reject(_) => Ok(()),
+            Statement::SetMark(..) | Statement::ClearMark(..) => Ok(()),
+            Statement::Limit { .. } | Statement::Reject(_) => Ok(()),
         }
     }
 

@@ -188,6 +188,8 @@ pub enum Statement {
     },
     /// `meta mark set meta mark | BITS`: sets these bits and keeps the others.
     SetMark(Mark, u32),
+    /// `meta mark set meta mark & ~BITS`: clears these bits and keeps the others.
+    ClearMark(Mark, u32),
     /// `log prefix "PREFIX" group GROUP snaplen SNAPLEN`: a copy to who listens to the NFLOG group; the packet goes on.
     Log {
         /// The group's number.

@@ -238,6 +238,10 @@ fn statement_text(statement: &Statement, style: Style) -> String {
             let name = mark_name(*mark);
             format!("{name} set {name} | {bits:#010x}")
         }
+        Statement::ClearMark(mark, bits) => {
+            let name = mark_name(*mark);
+            format!("{name} set {name} & {:#010x}", !bits)
+        }
         Statement::Log { group, snaplen, prefix } => {
             format!(
                 "log prefix {} group {group} snaplen {snaplen}",

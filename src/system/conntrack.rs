@@ -8,8 +8,7 @@ mod session;
 
 pub use session::Session;
 
-use super::netlink::Messages;
-use super::netlink::Socket;
+use super::netlink::{Messages, Socket, NFGENMSG};
 use crate::nft::netlink::{emit, Attribute};
 use netlink_packet_core::{NlasIterator, NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST};
 use netlink_packet_netfilter::{NetfilterHeader, NetfilterProtoFamily};
@@ -302,8 +301,6 @@ const CT_NEW: i32 = 1 << 8;
 const CT_GET: u16 = 1 << 8 | 1;
 /// `IPCTNL_MSG_CT_DELETE`
 const CT_DELETE: u16 = 1 << 8 | 2;
-/// `struct nfgenmsg`
-const NFGENMSG: usize = 4;
 
 // enum ctattr_type, ctattr_tuple, ctattr_ip, ctattr_l4proto
 const CTA_TUPLE_ORIG: u16 = 1;
@@ -415,30 +412,12 @@ fn parse_u16(value: &[u8]) -> Option<u16> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::netlink::testing::{attribute, message};
     use super::*;
     use proptest::prelude::*;
 
-    /// An attribute as the kernel writes it: header in the machine's order, value as given, padded.
-    fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
-        let mut bytes = u16::try_from(value.len() + 4).unwrap().to_ne_bytes().to_vec();
-        bytes.extend_from_slice(&kind.to_ne_bytes());
-        bytes.extend_from_slice(value);
-        bytes.resize(bytes.len().next_multiple_of(4), 0);
-        bytes
-    }
-
     fn nested(kind: u16, parts: &[Vec<u8>]) -> Vec<u8> {
         attribute(kind | 0x8000, &parts.concat())
-    }
-
-    fn message(kind: u16, flags: u16, sequence: u32, payload: &[u8]) -> Vec<u8> {
-        let mut bytes = u32::try_from(payload.len() + 16).unwrap().to_ne_bytes().to_vec();
-        bytes.extend_from_slice(&kind.to_ne_bytes());
-        bytes.extend_from_slice(&flags.to_ne_bytes());
-        bytes.extend_from_slice(&sequence.to_ne_bytes());
-        bytes.extend_from_slice(&[0; 4]);
-        bytes.extend_from_slice(payload);
-        bytes
     }
 
     fn ports(protocol: u8, source: [u8; 2], dest: [u8; 2]) -> Vec<u8> {

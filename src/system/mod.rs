@@ -6,6 +6,7 @@ pub mod conntrack;
 pub mod links;
 pub mod logger;
 mod netlink;
+pub mod nflog;
 pub mod nftables;
 pub mod router;
 pub mod storage;

@@ -6,6 +6,8 @@ pub(super) use socket::Socket;
 
 /// `struct nlmsghdr`
 const NLMSGHDR: usize = 16;
+/// `struct nfgenmsg`, which begins every message of nfnetlink.
+pub(super) const NFGENMSG: usize = 4;
 
 /// One message of a datagram.
 pub(super) struct Message<'a> {
@@ -55,5 +57,28 @@ impl<'a> Iterator for Messages<'a> {
         let split = self.split();
         self.0 = split.as_ref().map_or(&[][..], |(_, rest)| rest);
         Some(split.map(|(message, _)| message))
+    }
+}
+
+/// Messages as the kernel writes them.
+#[cfg(test)]
+pub(super) mod testing {
+    /// An attribute: header in the machine's order, value as given, padded.
+    pub fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
+        let mut bytes = u16::try_from(value.len() + 4).unwrap().to_ne_bytes().to_vec();
+        bytes.extend_from_slice(&kind.to_ne_bytes());
+        bytes.extend_from_slice(value);
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes
+    }
+
+    pub fn message(kind: u16, flags: u16, sequence: u32, payload: &[u8]) -> Vec<u8> {
+        let mut bytes = u32::try_from(payload.len() + 16).unwrap().to_ne_bytes().to_vec();
+        bytes.extend_from_slice(&kind.to_ne_bytes());
+        bytes.extend_from_slice(&flags.to_ne_bytes());
+        bytes.extend_from_slice(&sequence.to_ne_bytes());
+        bytes.extend_from_slice(&[0; 4]);
+        bytes.extend_from_slice(payload);
+        bytes
     }
 }

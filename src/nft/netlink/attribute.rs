@@ -22,7 +22,9 @@ pub enum Attribute {
 }
 
 impl Attribute {
-    pub(super) fn bytes(kind: u16, value: Vec<u8>) -> Self {
+    /// A value.
+    #[must_use]
+    pub fn bytes(kind: u16, value: Vec<u8>) -> Self {
         Attribute::Leaf { kind, value }
     }
 
@@ -32,7 +34,9 @@ impl Attribute {
         Attribute::Leaf { kind, value }
     }
 
-    pub(super) fn u32(kind: u16, value: u32) -> Self {
+    /// A number, big endian.
+    #[must_use]
+    pub fn u32(kind: u16, value: u32) -> Self {
         Attribute::Leaf {
             kind,
             value: value.to_be_bytes().to_vec(),

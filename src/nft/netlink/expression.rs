@@ -4,7 +4,7 @@
 //! against `nft --debug=netlink`.
 
 use super::super::{
-    element, mask6, Bits, Direction, Family, Field, Kind, Match, Rule, State, Statement, Table, Value, TCP,
+    element, mask6, Bits, Direction, Family, Field, Kind, Mark, Match, Rule, State, Statement, Table, Value, TCP,
 };
 use super::attribute::Attribute;
 use super::instruction::{
@@ -119,11 +119,8 @@ impl Encoder<'_> {
                 self.pieces.extend(loads.into_iter().map(Piece::Action));
                 dynset(*operation, set, *timeout)
             }
-            Statement::SetMark(mark, bits) => {
-                let set = bitwise(REGISTER_1, self.endian.u32(!bits), self.endian.u32(*bits));
-                self.pieces.extend([load_mark(*mark), set].map(Piece::Action));
-                store_mark(*mark)
-            }
+            Statement::SetMark(mark, bits) => self.change_mark(*mark, *bits, *bits),
+            Statement::ClearMark(mark, bits) => self.change_mark(*mark, *bits, 0),
             Statement::Log { group, snaplen, prefix } => log(*group, *snaplen, prefix),
             Statement::Limit { rate, burst } => limit(*rate, *burst),
             Statement::Reject(how) => reject(*how),
@@ -134,6 +131,13 @@ impl Encoder<'_> {
             Statement::Drop => verdict(0, None),
         };
         self.pieces.push(Piece::Action(action));
+    }
+
+    /// Of the bits `among`, those in `set` are set and the others cleared.
+    fn change_mark(&mut self, mark: Mark, among: u32, set: u32) -> Attribute {
+        let change = bitwise(REGISTER_1, self.endian.u32(!among), self.endian.u32(set));
+        self.pieces.extend([load_mark(mark), change].map(Piece::Action));
+        store_mark(mark)
     }
 
     fn condition(&mut self, condition: &Match) {

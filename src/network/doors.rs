@@ -1,0 +1,193 @@
+//! What the firewall's own configuration does with TCP from a zone: how the zone refuses, and what it opens without asking anybody.
+//!
+//! A gate is worth nothing beside a rule that lets everybody in. Nothing here makes an exception; what is not understood is left out, and the
+//! rules behind the firewall refuse it all the same.
+
+use super::redirects::{label, matches_choice, parse_ports, ALL_PORTS};
+use super::{enabled, Zone};
+use crate::nft::PortRange;
+use crate::uci::{Package, Section};
+use std::collections::BTreeMap;
+
+/// What a zone does with what no rule takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[allow(missing_docs)]
+pub enum Treatment {
+    Accept,
+    Reject,
+    #[default]
+    Drop,
+}
+
+/// A rule or redirect of the configuration that lets TCP in from a zone, whoever comes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Door {
+    /// How the user knows it: name, or `@rule[0]`.
+    pub label: String,
+    /// From this zone.
+    pub source_zone: String,
+    /// The ports as seen from there.
+    pub ports: PortRange,
+    /// Whether it leads to LAN hosts by their own addresses, as IPv6 does; if not, to an address of the router.
+    pub forwards: bool,
+}
+
+/// More than anybody configures by hand.
+const MOST: usize = 1024;
+
+/// The value of a zone's `input` or `forward`, or of the defaults' where the zone has none; fw4 drops where nothing is said.
+pub(super) fn treatment(firewall: &Package, zone: &Section, option: &str) -> Treatment {
+    let defaults = firewall.of_kind("defaults").next();
+    let said = zone
+        .option(option)
+        .or_else(|| defaults.and_then(|defaults| defaults.option(option)));
+    let is = |choice: &str| said.is_some_and(|value| matches_choice(value, choice));
+    match () {
+        () if is("accept") => Treatment::Accept,
+        () if is("reject") => Treatment::Reject,
+        () => Treatment::Drop,
+    }
+}
+
+/// Whether fw4 lets flows pass by its rules once they are established (`flow_offloading`).
+pub(super) fn flow_offloading(firewall: &Package) -> bool {
+    let on = |section: &Section| matches!(section.option("flow_offloading"), Some("1" | "on" | "true" | "yes"));
+    firewall.of_kind("defaults").any(on)
+}
+
+/// All of a firewall configuration, sorted.
+pub(super) fn read(firewall: &Package, zones: &BTreeMap<String, Zone>) -> Vec<Door> {
+    let mut doors: Vec<Door> = firewall
+        .sections
+        .iter()
+        .filter(|section| enabled(section) == Ok(true) && is_tcp(section))
+        // A rule that asks for a mark asks somebody.
+        .filter(|section| section.option("mark").is_none())
+        .flat_map(|section| match section.kind.as_str() {
+            "redirect" => redirect(section),
+            "rule" => rule(section, zones),
+            _ => Vec::new(),
+        })
+        .take(MOST)
+        .collect();
+    doors.sort_unstable();
+    doors.dedup();
+    doors
+}
+
+fn redirect(section: &Section) -> Vec<Door> {
+    let is_dnat = section.option("target").is_none_or(|target| !matches_choice(target, "snat"));
+    let Some(zone) = section.option("src").filter(|_| is_dnat) else {
+        return Vec::new();
+    };
+    let ports = section
+        .option("src_dport")
+        .map_or(Some(ALL_PORTS), |ports| parse_ports("src_dport", ports).ok());
+    ports.map(|ports| door(section, zone, ports, false)).into_iter().collect()
+}
+
+fn rule(section: &Section, zones: &BTreeMap<String, Zone>) -> Vec<Door> {
+    let accepts = section.option("target").is_some_and(|target| matches_choice(target, "accept"));
+    let Some(source) = section.option("src").filter(|_| accepts) else {
+        return Vec::new();
+    };
+    let words = section.words("dest_port");
+    let ports: Vec<PortRange> = match words.is_empty() {
+        true => vec![ALL_PORTS],
+        false => words.iter().filter_map(|word| parse_ports("dest_port", word).ok()).collect(),
+    };
+    let sources: Vec<&str> = match source {
+        "*" => zones.keys().map(String::as_str).collect(),
+        zone => vec![zone],
+    };
+    let forwards = section.option("dest").is_some();
+    let pairs = sources.iter().flat_map(|zone| ports.iter().map(move |ports| (*zone, *ports)));
+    pairs.map(|(zone, ports)| door(section, zone, ports, forwards)).collect()
+}
+
+fn door(section: &Section, zone: &str, ports: PortRange, forwards: bool) -> Door {
+    Door {
+        label: label(section),
+        source_zone: zone.to_string(),
+        ports,
+        forwards,
+    }
+}
+
+/// TCP and UDP where nothing is said.
+fn is_tcp(section: &Section) -> bool {
+    let protocols = section.words("proto");
+    let is = |word: &&str| {
+        matches!(
+            word.to_ascii_lowercase().as_str(),
+            "tcp" | "6" | "tcpudp" | "all" | "any" | "*"
+        )
+    };
+    protocols.is_empty() || protocols.iter().any(is)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::uci;
+
+    fn package(text: &str) -> Package {
+        uci::parse(text.as_bytes()).unwrap()
+    }
+
+    fn doors(text: &str) -> Vec<String> {
+        let zones = ["lan", "wan"].map(|name| (name.to_string(), Zone::default())).into();
+        let shown = |door: &Door| {
+            let way = if door.forwards { " on" } else { "" };
+            format!("{} {} {}{way}", door.label, door.source_zone, door.ports)
+        };
+        read(&package(text), &zones).iter().map(shown).collect()
+    }
+
+    #[test]
+    fn rules_and_redirects_that_ask_nobody_are_doors() {
+        let found = doors(
+            "config rule\n option name 'Allow-SSH'\n option src wan\n option proto tcp\n list dest_port '22'\n list dest_port '80-90'\n option target ACCEPT\n\
+             config rule\n option src '*'\n option proto all\n option target accept\n option dest lan\n\
+             config redirect\n option name web\n option src wan\n option src_dport 8080\n option dest_ip 192.168.1.2\n\
+             config redirect\n option src wan\n option target DNAT\n",
+        );
+        assert_eq!(
+            found,
+            [
+                "@redirect[1] wan 1-65535",
+                "@rule[1] lan 1-65535 on",
+                "@rule[1] wan 1-65535 on",
+                "Allow-SSH wan 22",
+                "Allow-SSH wan 80-90",
+                "web wan 8080"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_refuses_asks_for_a_mark_or_is_not_tcp_is_no_door() {
+        let found = doors(
+            "config rule\n option src wan\n option proto tcp\n option dest_port 22\n option target REJECT\n\
+             config rule\n option src wan\n option proto udp\n option dest_port 22\n option target ACCEPT\n\
+             config rule\n option src wan\n option dest_port 22\n option target ACCEPT\n option enabled 0\n\
+             config rule\n option src wan\n option dest_port 22\n option target ACCEPT\n option mark 0x1\n\
+             config rule\n option dest_port 22\n option target ACCEPT\n\
+             config redirect\n option src lan\n option target SNAT\n",
+        );
+        assert_eq!(found, [""; 0]);
+    }
+
+    #[test]
+    fn a_zone_refuses_as_it_says_or_as_the_defaults_do() {
+        let firewall = package(
+            "config defaults\n option input REJECT\n option flow_offloading 1\nconfig zone\n option name a\n option forward rej\nconfig zone\n option name b\n option input ACCEPT\n",
+        );
+        let zones: Vec<&Section> = firewall.of_kind("zone").collect();
+        assert_eq!(treatment(&firewall, zones[0], "input"), Treatment::Reject);
+        assert_eq!(treatment(&firewall, zones[0], "forward"), Treatment::Reject);
+        assert_eq!(treatment(&firewall, zones[1], "input"), Treatment::Accept);
+        assert_eq!(treatment(&firewall, zones[1], "forward"), Treatment::Drop);
+        assert!(flow_offloading(&firewall) && !flow_offloading(&package("config defaults\n")));
+    }
+}

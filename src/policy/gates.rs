@@ -1,0 +1,271 @@
+//! The gates, resolved: what is guarded in which family, who proves what, how others are refused.
+
+use super::Devices;
+use crate::config::{self, Config, Forget, Problem, Service, System};
+use crate::network::{Device, Door, Network, Treatment};
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv6Addr};
+
+/// All gates that are enabled, with what they have in common.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gates {
+    /// The bit by which fw4 knows who is listed.
+    pub mark: u32,
+    /// The devices behind which the world begins. Whoever comes by another is never gated.
+    pub wan: Devices,
+    /// The same as fw4's zones.
+    pub zones: Vec<String>,
+    /// Whether admissions and removals are copied to the daemon. The kernel refuses the table where it cannot do that, so the daemon finds out first.
+    pub copies: bool,
+    /// Whether fw4 lets established flows pass by all rules, so that what they carry must be read from conntrack.
+    pub flow_offloading: bool,
+    /// In the order of the file.
+    pub list: Vec<Gate>,
+}
+
+/// A gate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gate {
+    /// Its section's name.
+    pub name: String,
+    /// The name as a part of names in the table: letters, digits and `_`, no two alike.
+    pub key: String,
+    /// Something about it is wrong: nobody is listed, everybody refused.
+    pub shut: bool,
+    /// As configured.
+    pub services: Vec<Service>,
+    /// TCP ports of the router that are guarded, over IPv4 and over IPv6.
+    pub ports: [BTreeSet<u16>; 2],
+    /// LAN hosts and TCP ports that are guarded by their own IPv6 addresses.
+    pub hosts: BTreeSet<(Ipv6Addr, u16)>,
+    /// Seconds.
+    pub window: u32,
+    /// When a source is taken off the list before its time.
+    pub forget: Forget,
+    /// What is done with others before the firewall sees them; `None`: the firewall refuses them as anybody.
+    pub refuse: Option<Refusal>,
+    /// What is done with others whom the firewall has accepted: on the way to the router, and on the way to the LAN.
+    pub belt: [Refusal; 2],
+    /// Addresses per family and list.
+    pub size: u32,
+    /// 64 or 128.
+    pub prefix6: u8,
+    /// What proves an address.
+    pub witnesses: Vec<Witness>,
+}
+
+/// How a packet is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Refusal {
+    Reset,
+    Drop,
+}
+
+/// A TCP service of ours whose established connections prove their source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Witness {
+    /// Its section's name or label.
+    pub name: String,
+    /// As a part of names in the table.
+    pub key: String,
+    /// TCP port as seen from the WAN.
+    pub port: u16,
+    /// Its addresses as seen from the WAN; empty: any of this router's.
+    pub dests: BTreeSet<IpAddr>,
+    /// Bytes each way before it counts.
+    pub min_bytes: u32,
+}
+
+impl Gate {
+    /// Whether anything is guarded over IPv4 (0) or IPv6 (1), so that there is a list.
+    #[must_use]
+    pub fn has_family(&self, family: usize) -> bool {
+        self.ports.get(family).is_some_and(|ports| !ports.is_empty()) || family == 1 && !self.hosts.is_empty()
+    }
+
+    /// Whether it guards connections to this address and port; `is_own` says whether the address is the router's.
+    #[must_use]
+    pub fn guards(&self, dest: IpAddr, port: u16, is_own: bool) -> bool {
+        match dest {
+            IpAddr::V4(_) => is_own && self.ports[0].contains(&port),
+            IpAddr::V6(host) => is_own && self.ports[1].contains(&port) || self.hosts.contains(&(host, port)),
+        }
+    }
+}
+
+impl Witness {
+    /// Whether a connection to this address and port is one to the witness; `is_own` says whether the address is the router's.
+    #[must_use]
+    pub fn is_at(&self, dest: IpAddr, port: u16, is_own: bool) -> bool {
+        self.port == port
+            && match self.dests.is_empty() {
+                true => is_own,
+                false => self.dests.contains(&dest),
+            }
+    }
+}
+
+/// Resolves the gates. `wan` are the devices of the zones that the world is behind.
+pub(super) fn compile(
+    config: &Config,
+    network: &Network,
+    wan: &Devices,
+    problems: &mut Vec<Problem>,
+    warnings: &mut Vec<String>,
+) -> Gates {
+    let zones = &config.lan_only.dest_zones;
+    let mut keys = BTreeSet::new();
+    let mut list: Vec<Gate> = Vec::new();
+    for gate in config.gates.iter().filter(|gate| gate.enabled) {
+        let mut resolved = resolve(gate, zones, network, &mut keys);
+        if !resolved.shut {
+            resolved.witnesses = witnesses(config, gate, &mut keys);
+        }
+        if let Some((service, other)) = overlap(&list, &resolved) {
+            problems.push(Problem {
+                system: System::Gate,
+                option: format!("lanward.{}.service", gate.name),
+                message: format!("{service} is guarded by the gate '{other}' already"),
+                restricts: true,
+            });
+            resolved.shut = true;
+        }
+        warnings.extend(surprises(gate, &resolved, config, network));
+        list.push(resolved);
+    }
+    Gates {
+        mark: config.mark,
+        wan: without_loopback(wan),
+        zones: zones.clone(),
+        copies: true,
+        flow_offloading: network.flow_offloading,
+        list,
+    }
+}
+
+fn resolve(gate: &config::Gate, zones: &[String], network: &Network, keys: &mut BTreeSet<String>) -> Gate {
+    let mut ports: [BTreeSet<u16>; 2] = Default::default();
+    let mut hosts = BTreeSet::new();
+    for service in &gate.services {
+        match service.forward {
+            None => ports.iter_mut().for_each(|ports| ports.extend([service.port])),
+            Some((IpAddr::V4(_), _)) => ports[0].extend([service.port]),
+            // There is no redirect over IPv6: the host is reached by its own address and port.
+            Some((IpAddr::V6(host), port)) => hosts.extend([(host, port)]),
+        }
+    }
+    let refuse = match gate.refuse {
+        config::Refuse::Zone => None,
+        config::Refuse::Reset => Some(Refusal::Reset),
+        config::Refuse::Drop => Some(Refusal::Drop),
+    };
+    let as_zone = |treatment: fn(&crate::network::Zone) -> Treatment| {
+        let mut treatments = zones.iter().filter_map(|zone| network.zones.get(zone)).map(treatment);
+        match treatments.next() {
+            Some(Treatment::Reject) => Refusal::Reset,
+            Some(Treatment::Accept | Treatment::Drop) | None => Refusal::Drop,
+        }
+    };
+    let belt = [as_zone(|zone| zone.input), as_zone(|zone| zone.forward)].map(|zone| refuse.unwrap_or(zone));
+    Gate {
+        name: gate.name.clone(),
+        key: unique(&gate.name, keys),
+        shut: gate.shut,
+        services: gate.services.clone(),
+        ports,
+        hosts,
+        window: gate.window,
+        forget: gate.forget,
+        refuse,
+        belt,
+        size: gate.size,
+        prefix6: gate.prefix6,
+        witnesses: Vec::new(),
+    }
+}
+
+fn witnesses(config: &Config, gate: &config::Gate, keys: &mut BTreeSet<String>) -> Vec<Witness> {
+    let of_gate = config.witnesses.iter().filter(|witness| witness.gate == gate.name);
+    let resolved = of_gate.map(|witness| Witness {
+        name: witness.name.clone(),
+        key: unique(&witness.name, keys),
+        port: witness.port,
+        dests: witness.dests.iter().copied().collect(),
+        min_bytes: witness.min_bytes,
+    });
+    resolved.collect()
+}
+
+/// A name as nftables takes it. A section without a name has a label with other characters.
+fn unique(name: &str, keys: &mut BTreeSet<String>) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
+    let mut key: String = name.chars().take(32).map(plain).collect();
+    while !keys.insert(key.clone()) {
+        key.push('_');
+    }
+    key
+}
+
+/// What the gate guards that another one guards already: two lists for one door would be no list.
+fn overlap<'a>(others: &'a [Gate], gate: &Gate) -> Option<(String, &'a str)> {
+    others.iter().find_map(|other| {
+        let ports = (0..2).find_map(|family| other.ports[family].intersection(&gate.ports[family]).next());
+        let host = other.hosts.intersection(&gate.hosts).next();
+        let service = match (ports, host) {
+            (Some(port), _) => format!("tcp:{port}"),
+            (None, Some((host, port))) => format!("[{host}]:{port}"),
+            (None, None) => return None,
+        };
+        Some((service, other.name.as_str()))
+    })
+}
+
+/// What works and may still surprise.
+fn surprises(gate: &config::Gate, resolved: &Gate, config: &Config, network: &Network) -> Vec<String> {
+    let name = &gate.name;
+    let mut warnings = Vec::new();
+    for service in &gate.services {
+        if let Some((host @ IpAddr::V6(_), port)) = service.forward.filter(|(_, port)| *port != service.port) {
+            warnings.push(format!(
+                "gate '{name}': nothing redirects over IPv6: the service is at [{host}]:{port}, not at the router's port {}",
+                service.port
+            ));
+        }
+    }
+    for door in network.doors.iter().filter(|door| opens(door, resolved, &config.lan_only.dest_zones)) {
+        warnings.push(format!(
+            "gate '{name}': the firewall's '{}' lets everybody in at tcp {}; the gate refuses them while its table is there, and without the table nothing does: remove the rule",
+            door.label, door.ports
+        ));
+    }
+    let proofs = resolved.witnesses.len()
+        + config.knocks.iter().filter(|knock| knock.gate == *name).count()
+        + config.spas.iter().filter(|spa| spa.gate == *name).count();
+    if proofs == 0 && !gate.shut {
+        warnings.push(format!(
+            "gate '{name}': no witness, knock or spa names it: addresses are listed by hand only"
+        ));
+    }
+    warnings
+}
+
+fn opens(door: &Door, gate: &Gate, zones: &[String]) -> bool {
+    let is_in = |port: &u16| (door.ports.from..=door.ports.to).contains(port);
+    zones.contains(&door.source_zone)
+        && match door.forwards {
+            true => gate.hosts.iter().any(|(_, port)| is_in(port)),
+            false => gate.ports.iter().flatten().any(is_in),
+        }
+}
+
+/// In the closed form everything but the LAN is the WAN; the router itself is not.
+fn without_loopback(wan: &Devices) -> Devices {
+    match wan {
+        Devices::Only(_) => wan.clone(),
+        Devices::AllBut(others) => {
+            let lo = Device::Named("lo".into());
+            Devices::AllBut(others.iter().cloned().chain([lo]).collect())
+        }
+    }
+}

@@ -1,0 +1,517 @@
+//! The gates in the table: who is listed, who proves what, who gets the mark.
+
+use super::parts::{address, configured, device_elements, device_matches, element, rule, single};
+use crate::config::Forget;
+use crate::nft::{
+    tcp_flag, Bits, Chain, Contents, Direction, Element, Family, Field, Kind, Mark, Match, Operation, Reject, Rule, Set,
+    State, Statement, Timeout, Value,
+};
+use crate::policy::{Gate, Gates, Refusal, Witness};
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv6Addr};
+
+/// The NFLOG group that copies of what admits and removes go to.
+pub const GROUP: u16 = 7477;
+/// Bytes of a packet that are copied: the IP header, with the addresses.
+pub const SNAPLEN: u32 = 64;
+/// Copies in a second, and at once. The daemon tells still less; a set that is full, and a source that comes back, make none.
+const COPIES: (u32, u32) = (20, 50);
+
+/// What a copy's prefix says.
+pub const ADMIT: &str = "lanward admit";
+/// A closed session has taken its source off the list.
+pub const REMOVE: &str = "lanward remove";
+/// A session was closed, and the daemon has to see whether it was the source's last.
+pub const CLOSED: &str = "lanward closed";
+
+const DEVICES: &str = "gate_devices";
+const PORTS: &str = "gate_ports";
+const TCP: u8 = 6;
+const FAMILIES: [Family; 2] = [Family::Ipv4, Family::Ipv6];
+
+/// The two lists that a gate has for each family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum List {
+    /// Filled from the packet path: each packet that proves or keeps up a session begins the window anew.
+    Seen,
+    /// Grants with a time of their own, that no packet shortens.
+    Grant,
+}
+
+impl List {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Seen, Self::Grant];
+
+    /// The set's name for a family (0: IPv4, 1: IPv6).
+    #[must_use]
+    pub fn set(self, gate: &Gate, family: usize) -> String {
+        let word = match self {
+            Self::Seen => "gate",
+            Self::Grant => "grant",
+        };
+        format!("{word}{}_{}", [4, 6][family.min(1)], gate.key)
+    }
+}
+
+/// Admissions, refusals, and what a full list turned away.
+#[must_use]
+pub fn counter_names(gate: &Gate) -> [String; 3] {
+    ["admitted", "refused", "overflow"].map(|word| format!("gate_{word}_{}", gate.key))
+}
+
+/// The lists of a gate, as they are declared, with their families.
+#[must_use]
+pub fn lists(gate: &Gate) -> Vec<(List, usize, Set)> {
+    let mut lists = Vec::new();
+    for family in (0..2).filter(|family| !gate.shut && gate.has_family(*family)) {
+        for list in List::ALL {
+            let timeout = match list {
+                List::Seen => Timeout::Seconds(gate.window),
+                List::Grant => Timeout::PerElement,
+            };
+            let kind = [Kind::Ipv4Addr, Kind::Ipv6Addr][family];
+            let set = Set {
+                dynamic: true,
+                timeout: Some(timeout),
+                size: Some(gate.size),
+                contents: Contents::List,
+                ..configured(&list.set(gate, family), &[kind], Vec::new())
+            };
+            lists.push((list, family, set));
+        }
+    }
+    lists
+}
+
+/// An element of such a list.
+#[must_use]
+pub fn listed(source: IpAddr, timeout: Option<u32>) -> Element {
+    Element {
+        key: address(source),
+        timeout,
+    }
+}
+
+pub(super) fn counters(gates: &Gates) -> Vec<String> {
+    gates.list.iter().flat_map(counter_names).collect()
+}
+
+pub(super) fn sets(gates: &Gates) -> Vec<Set> {
+    if gates.list.is_empty() {
+        return Vec::new();
+    }
+    let watched: BTreeSet<u16> = gates.list.iter().flat_map(watched_ports).collect();
+    let mut sets = vec![
+        configured(DEVICES, &[Kind::Ifname], device_elements(&gates.wan)),
+        configured(PORTS, &[Kind::InetService], port_elements(&watched)),
+    ];
+    for gate in &gates.list {
+        sets.extend(lists(gate).into_iter().map(|(_, _, set)| set));
+        for (family, ports) in gate.ports.iter().enumerate().filter(|(_, ports)| !ports.is_empty()) {
+            sets.push(configured(&ports_set(gate, family), &[Kind::InetService], port_elements(ports)));
+        }
+        if !gate.hosts.is_empty() {
+            let elements = gate.hosts.iter().map(|(host, port)| {
+                element(vec![single(Value::Ipv6Addr(*host)), single(Value::InetService(*port))])
+            });
+            sets.push(configured(&hosts_set(gate), &[Kind::Ipv6Addr, Kind::InetService], elements.collect()));
+        }
+        for witness in &gate.witnesses {
+            for (family, kind) in [Kind::Ipv4Addr, Kind::Ipv6Addr].into_iter().enumerate() {
+                let dests = witness.dests.iter().filter(|dest| dest.is_ipv6() == (family == 1));
+                let elements: Vec<Element> = dests.map(|dest| element(address(*dest))).collect();
+                if !elements.is_empty() {
+                    sets.push(configured(&dests_set(witness, family), &[kind], elements));
+                }
+            }
+        }
+    }
+    sets
+}
+
+fn watched_ports(gate: &Gate) -> impl Iterator<Item = u16> + '_ {
+    let guarded = gate.ports.iter().flatten().copied();
+    let hosts = gate.hosts.iter().map(|(_, port)| *port);
+    guarded.chain(hosts).chain(gate.witnesses.iter().map(|witness| witness.port))
+}
+
+fn port_elements(ports: &BTreeSet<u16>) -> Vec<Element> {
+    ports.iter().map(|port| element(vec![single(Value::InetService(*port))])).collect()
+}
+
+fn ports_set(gate: &Gate, family: usize) -> String {
+    format!("gate_ports{}_{}", [4, 6][family], gate.key)
+}
+
+fn hosts_set(gate: &Gate) -> String {
+    format!("gate_hosts6_{}", gate.key)
+}
+
+fn dests_set(witness: &Witness, family: usize) -> String {
+    format!("witness_dests{}_{}", [4, 6][family], witness.key)
+}
+
+/// From the hook: one lookup of a port lets all other traffic go.
+pub(super) fn entrance(gates: &Gates) -> Vec<Rule> {
+    if gates.list.is_empty() {
+        return Vec::new();
+    }
+    let incoming = device_matches(&gates.wan, DEVICES, Field::IifName).into_iter();
+    let rules = incoming.map(|device| {
+        let watched = Match::In(vec![Field::TcpDport], PORTS.into());
+        let matches = [watched].into_iter().chain(device);
+        ending(matches, Statement::Jump("gate".into()), "TCP from the WAN to a port of a gate")
+    });
+    rules.collect()
+}
+
+/// The chains that are jumped to.
+pub(super) fn chains(gates: &Gates) -> Vec<Chain> {
+    if gates.list.is_empty() {
+        return Vec::new();
+    }
+    let mut chains = vec![dispatch(gates)];
+    for gate in &gates.list {
+        for witness in &gate.witnesses {
+            chains.push(proof(gate, witness));
+            let prefix = format!("{ADMIT} {} {}", gate.name, witness.name);
+            chains.push(chain(&proof_copy(witness), copies(gates, &prefix)));
+        }
+        chains.push(guard(gate, gates.mark));
+        if gate.shut {
+            continue;
+        }
+        chains.push(session(gate));
+        chains.extend(closing(gate, gates));
+    }
+    let belts = [("gate_to_router", to_router as fn(&Gate) -> Vec<Rule>), ("gate_to_lan", to_lan)];
+    chains.extend(belts.map(|(name, rules)| chain(name, gates.list.iter().flat_map(rules).collect())));
+    chains
+}
+
+/// Whose port it is.
+fn dispatch(gates: &Gates) -> Chain {
+    let mut rules = Vec::new();
+    for gate in &gates.list {
+        for witness in &gate.witnesses {
+            rules.extend(proofs(witness));
+        }
+    }
+    for gate in &gates.list {
+        for (family, _) in gate.ports.iter().enumerate().filter(|(_, ports)| !ports.is_empty()) {
+            // A packet that is only passing through to some host's port 22 is not meant.
+            let matches = [
+                Match::Family(FAMILIES[family]),
+                Match::In(vec![Field::TcpDport], ports_set(gate, family)),
+                Match::ToThisMachine,
+            ];
+            rules.push(ending(matches, Statement::Goto(guard_name(gate)), "guarded on the router"));
+        }
+        if !gate.hosts.is_empty() {
+            let to_host = Match::In(vec![Field::Ip6Daddr, Field::TcpDport], hosts_set(gate));
+            rules.push(ending([to_host], Statement::Goto(guard_name(gate)), "guarded on a LAN host"));
+        }
+    }
+    chain("gate", rules)
+}
+
+/// Which packets prove their source: those of an established connection that our side has answered. Not the RST with which a scanner
+/// answers our SYN-ACK, which conntrack calls established; and neither SYN nor FIN, for they too come from whoever closes.
+fn proofs(witness: &Witness) -> Vec<Rule> {
+    let port = Match::Is(Field::TcpDport, Value::InetService(witness.port));
+    let places: Vec<Match> = match witness.dests.is_empty() {
+        true => vec![Match::ToThisMachine],
+        false => [(0, Field::Ip4Daddr), (1, Field::Ip6Daddr)]
+            .into_iter()
+            .filter(|(family, _)| witness.dests.iter().any(|dest| dest.is_ipv6() == (*family == 1)))
+            .map(|(family, field)| Match::In(vec![field], dests_set(witness, family)))
+            .collect(),
+    };
+    let among = tcp_flag::SYN | tcp_flag::FIN | tcp_flag::RST;
+    let mut proves = vec![
+        Match::TcpFlags(Bits::Exactly { among, set: 0 }),
+        Match::State(vec![State::Established]),
+        Match::Direction(Direction::Original),
+    ];
+    if witness.min_bytes > 0 {
+        let least = u64::from(witness.min_bytes);
+        proves.extend([Direction::Original, Direction::Reply].map(|way| Match::Bytes(way, least)));
+    }
+    let rules = places.into_iter().map(|place| {
+        let matches = [port.clone()].into_iter().chain([place]).chain(proves.iter().cloned());
+        ending(matches, Statement::Jump(proof_name(witness)), "a connection that proves its source")
+    });
+    rules.collect()
+}
+
+/// Puts the source on the list, or begins its window anew.
+fn proof(gate: &Gate, witness: &Witness) -> Chain {
+    let [admitted, _, overflow] = counter_names(gate);
+    let mut rules = Vec::new();
+    for (family, source) in families(gate) {
+        let set = List::Seen.set(gate, family);
+        if family == 1 && gate.prefix6 < 128 {
+            // All neighbours on the WAN's wire have addresses of the one network fe80::/64: one would prove all.
+            let link_local = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0);
+            let is_link_local = Match::Is(Field::Ip6SaddrNet(10), Value::Ipv6Addr(link_local));
+            rules.push(ending([is_link_local], Statement::Return, "not a network to list"));
+        }
+        let window = |operation| Statement::Element {
+            operation,
+            set: set.clone(),
+            key: vec![source],
+            timeout: Some(gate.window),
+        };
+        // Listed already: most packets end here. A rule that is full of a set ends where it is full, so what follows is not reached then.
+        rules.push(rule(
+            vec![is_in(source, &set), window(Operation::Update), Statement::Return],
+            "seen again",
+        ));
+        let admit = vec![
+            Statement::Match(Match::Family(FAMILIES[family])),
+            window(Operation::Add),
+            Statement::Counter(admitted.clone()),
+            Statement::Goto(proof_copy(witness)),
+        ];
+        rules.push(rule(admit, "proved"));
+        let turned_away = vec![
+            Statement::Match(Match::Family(FAMILIES[family])),
+            Statement::Counter(overflow.clone()),
+            Statement::Return,
+        ];
+        rules.push(rule(turned_away, "the list is full"));
+    }
+    chain(&proof_name(witness), rules)
+}
+
+/// Who gets the mark.
+fn guard(gate: &Gate, mark: u32) -> Chain {
+    let goes_on = match gate.shut {
+        false => Statement::Goto(session_name(gate)),
+        true => Statement::Return,
+    };
+    let begun = Match::State(vec![State::Established, State::Related]);
+    let mut rules = vec![
+        ending([begun], goes_on, "a session that has begun is never held up"),
+        invalid(gate),
+    ];
+    // Whatever has set the bit before, it is ours from here on.
+    rules.push(rule(vec![Statement::ClearMark(Mark::Packet, mark)], "not listed until found"));
+    for (_, source, set) in gate_lists(gate) {
+        rules.push(rule(
+            vec![is_in(source, &set), Statement::SetMark(Mark::Packet, mark), Statement::Return],
+            "listed: the firewall may accept",
+        ));
+    }
+    let [_, refused, _] = counter_names(gate);
+    let count = Statement::Counter(refused);
+    match gate.refuse {
+        None => rules.push(rule(vec![count], "the firewall refuses as anybody")),
+        Some(refusal) => rules.push(refusing(Vec::new(), vec![count], refusal)),
+    }
+    chain(&guard_name(gate), rules)
+}
+
+/// What conntrack cannot place. With an ACK (or RST) it may be a stray of a session that goes on, which a reset would end: the firewall sees to it.
+/// Without one it is a probe, and is answered as a closed port would.
+fn invalid(gate: &Gate) -> Rule {
+    let mut matches = vec![Match::State(vec![State::Invalid])];
+    if gate.refuse.is_some() {
+        matches.insert(0, Match::TcpFlags(Bits::Any(tcp_flag::ACK | tcp_flag::RST)));
+    }
+    ending(matches, Statement::Return, "not ours to judge")
+}
+
+/// A session of a guarded service keeps its source listed, or ends that.
+fn session(gate: &Gate) -> Chain {
+    let mut rules = Vec::new();
+    if gate.forget != Forget::Never {
+        let closes = Match::TcpFlags(Bits::Any(tcp_flag::FIN | tcp_flag::RST));
+        rules.push(ending([closes], Statement::Goto(closing_name(gate)), "the session ends"));
+    }
+    for (family, source) in families(gate) {
+        let set = List::Seen.set(gate, family);
+        let update = Statement::Element {
+            operation: Operation::Update,
+            set: set.clone(),
+            key: vec![source],
+            timeout: Some(gate.window),
+        };
+        rules.push(rule(vec![is_in(source, &set), update], "seen again"));
+    }
+    chain(&session_name(gate), rules)
+}
+
+/// What the end of a session does to its source.
+fn closing(gate: &Gate, gates: &Gates) -> Vec<Chain> {
+    let (word, deletes) = match gate.forget {
+        Forget::Never => return Vec::new(),
+        Forget::FirstFin => (REMOVE, true),
+        Forget::LastClose => (CLOSED, false),
+    };
+    let mut rules = Vec::new();
+    for (_, source, set) in gate_lists(gate) {
+        let mut statements = vec![is_in(source, &set)];
+        statements.extend(deletes.then(|| Statement::Element {
+            operation: Operation::Delete,
+            set: set.clone(),
+            key: vec![source],
+            timeout: None,
+        }));
+        statements.push(Statement::Jump(closing_copy(gate)));
+        rules.push(rule(statements, "of a listed source"));
+    }
+    let copied = copies(gates, &format!("{word} {}", gate.name));
+    vec![chain(&closing_name(gate), rules), chain(&closing_copy(gate), copied)]
+}
+
+/// After fw4: a new connection to a guarded service that has come so far without the mark.
+pub(super) fn belt(gates: &Gates) -> [Vec<Rule>; 2] {
+    ["gate_to_router", "gate_to_lan"].map(|target| {
+        if gates.list.is_empty() {
+            return Vec::new();
+        }
+        let incoming = device_matches(&gates.wan, DEVICES, Field::IifName).into_iter();
+        let rules = incoming.map(|device| {
+            let unmarked = Bits::Exactly {
+                among: gates.mark,
+                set: 0,
+            };
+            // Most packets are of established connections: the state first.
+            let matches = [
+                Match::State(vec![State::New, State::Untracked]),
+                Match::Is(Field::L4Proto, Value::InetProto(TCP)),
+                Match::Mark(Mark::Packet, unmarked),
+            ];
+            let matches = matches.into_iter().chain(device);
+            ending(matches, Statement::Jump(target.into()), "accepted without the mark")
+        });
+        rules.collect()
+    })
+}
+
+/// The port as the service has it, so that a redirect from another port is no way around.
+fn to_router(gate: &Gate) -> Vec<Rule> {
+    let families = gate.ports.iter().enumerate().filter(|(_, ports)| !ports.is_empty());
+    let rules = families.map(|(family, _)| {
+        let matches = vec![
+            Match::Family(FAMILIES[family]),
+            Match::In(vec![Field::TcpDport], ports_set(gate, family)),
+        ];
+        refusing(matches, Vec::new(), gate.belt[0])
+    });
+    rules.collect()
+}
+
+/// Over IPv4 the port before destination NAT, over IPv6 the host itself.
+fn to_lan(gate: &Gate) -> Vec<Rule> {
+    let mut rules = Vec::new();
+    if gate.has_family(0) {
+        let matches = vec![
+            Match::Is(Field::L4Proto, Value::InetProto(TCP)),
+            Match::Family(Family::Ipv4),
+            Match::StatusDnat,
+            Match::In(vec![Field::CtDport], ports_set(gate, 0)),
+        ];
+        rules.push(refusing(matches, Vec::new(), gate.belt[1]));
+    }
+    if !gate.hosts.is_empty() {
+        let to_host = Match::In(vec![Field::Ip6Daddr, Field::TcpDport], hosts_set(gate));
+        rules.push(refusing(vec![to_host], Vec::new(), gate.belt[1]));
+    }
+    rules
+}
+
+fn refusing(mut matches: Vec<Match>, before: Vec<Statement>, refusal: Refusal) -> Rule {
+    let last = match refusal {
+        Refusal::Drop => Statement::Drop,
+        Refusal::Reset => Statement::Reject(Reject::TcpReset),
+    };
+    let says_tcp = matches.iter().any(|condition| {
+        matches!(condition, Match::Is(Field::L4Proto, _)) || condition.fields().contains(&Field::TcpDport)
+    });
+    if refusal == Refusal::Reset && !says_tcp {
+        matches.insert(0, Match::Is(Field::L4Proto, Value::InetProto(TCP)));
+    }
+    let statements = matches.into_iter().map(Statement::Match).chain(before).chain([last]);
+    rule(statements.collect(), "not listed")
+}
+
+/// The families that a gate has lists for, with the source as they hold it.
+fn families(gate: &Gate) -> Vec<(usize, Field)> {
+    let source6 = match gate.prefix6 {
+        128.. => Field::Ip6Saddr,
+        bits => Field::Ip6SaddrNet(bits),
+    };
+    let both = [(0, Field::Ip4Saddr), (1, source6)];
+    both.into_iter()
+        .filter(|(family, _)| !gate.shut && gate.has_family(*family))
+        .collect()
+}
+
+fn gate_lists(gate: &Gate) -> Vec<(List, Field, String)> {
+    let all = families(gate).into_iter().flat_map(|(family, source)| {
+        List::ALL.map(|list| (list, source, list.set(gate, family)))
+    });
+    all.collect()
+}
+
+fn is_in(field: Field, set: &str) -> Statement {
+    Statement::Match(Match::In(vec![field], set.into()))
+}
+
+/// A copy for the daemon, which the packet does not wait for.
+fn copies(gates: &Gates, prefix: &str) -> Vec<Rule> {
+    if !gates.copies {
+        return Vec::new();
+    }
+    let (rate, burst) = COPIES;
+    vec![rule(
+        vec![
+            Statement::Limit { rate, burst },
+            Statement::Log {
+                group: GROUP,
+                snaplen: SNAPLEN,
+                prefix: prefix.into(),
+            },
+        ],
+        "tell the daemon",
+    )]
+}
+
+fn ending(matches: impl IntoIterator<Item = Match>, last: Statement, comment: &str) -> Rule {
+    let statements = matches.into_iter().map(Statement::Match).chain([last]);
+    rule(statements.collect(), comment)
+}
+
+fn chain(name: &str, rules: Vec<Rule>) -> Chain {
+    Chain {
+        name: name.into(),
+        base: None,
+        rules,
+    }
+}
+
+fn guard_name(gate: &Gate) -> String {
+    format!("gate_guard_{}", gate.key)
+}
+
+fn session_name(gate: &Gate) -> String {
+    format!("gate_session_{}", gate.key)
+}
+
+fn closing_name(gate: &Gate) -> String {
+    format!("gate_closing_{}", gate.key)
+}
+
+fn closing_copy(gate: &Gate) -> String {
+    format!("gate_closed_{}", gate.key)
+}
+
+fn proof_name(witness: &Witness) -> String {
+    format!("witness_proves_{}", witness.key)
+}
+
+fn proof_copy(witness: &Witness) -> String {
+    format!("witness_proved_{}", witness.key)
+}

@@ -1,0 +1,105 @@
+//! The small pieces that rules and sets are made of.
+
+use crate::config::Subnet;
+use crate::network::Device;
+use crate::nft::{Contents, Element, Field, Kind, Match, PortRange, Range, Rule, Set, Statement, Value};
+use crate::policy::Devices;
+use std::net::IpAddr;
+
+/// The alternatives by which a device is found, each a conjunction.
+pub(super) fn device_matches(devices: &Devices, set: &str, field: Field) -> Vec<Vec<Match>> {
+    match devices {
+        Devices::Only(devices) => {
+            let mut alternatives = vec![vec![Match::In(vec![field], set.into())]];
+            for device in devices {
+                if let Device::BeginsWith(prefix) = device {
+                    alternatives.push(vec![Match::BeginsWith(field, prefix.clone())]);
+                }
+            }
+            alternatives
+        }
+        // A wildcard among the devices to leave out cannot be left out by name: the closed form takes it in.
+        Devices::AllBut(_) => vec![vec![Match::NotIn(vec![field], set.into())]],
+    }
+}
+
+pub(super) fn configured(name: &str, key: &[Kind], elements: Vec<Element>) -> Set {
+    Set {
+        name: name.into(),
+        key: key.to_vec(),
+        interval: false,
+        dynamic: false,
+        timeout: None,
+        size: None,
+        contents: Contents::Configuration(elements),
+    }
+}
+
+pub(super) fn ranges(name: &str, key: &[Kind], elements: Vec<Element>) -> Set {
+    Set {
+        interval: true,
+        ..configured(name, key, elements)
+    }
+}
+
+/// Wildcards are rules, not elements; of the devices to leave out, only names can be elements.
+pub(super) fn device_elements(devices: &Devices) -> Vec<Element> {
+    let (Devices::Only(devices) | Devices::AllBut(devices)) = devices;
+    let names = devices.iter().filter_map(|device| match device {
+        Device::Named(name) => Some(name.clone()),
+        Device::BeginsWith(_) => None,
+    });
+    names.map(|name| element(vec![single(Value::Ifname(name))])).collect()
+}
+
+pub(super) fn rule(statements: Vec<Statement>, comment: &str) -> Rule {
+    Rule {
+        statements,
+        comment: format!("!lanward: {comment}"),
+    }
+}
+
+pub(super) fn returns(fields: Vec<Field>, set: &str, comment: &str) -> Rule {
+    rule(
+        vec![Statement::Match(Match::In(fields, set.into())), Statement::Return],
+        comment,
+    )
+}
+
+pub(super) fn element(key: Vec<Range>) -> Element {
+    Element { key, timeout: None }
+}
+
+pub(super) fn single(value: Value) -> Range {
+    Range {
+        from: value.clone(),
+        to: value,
+    }
+}
+
+pub(super) fn port_range(ports: PortRange) -> Range {
+    Range {
+        from: Value::InetService(ports.from),
+        to: Value::InetService(ports.to),
+    }
+}
+
+pub(super) fn subnet_range(network: &Subnet) -> Range {
+    let value = |address| match address {
+        IpAddr::V4(address) => Value::Ipv4Addr(address),
+        IpAddr::V6(address) => Value::Ipv6Addr(address),
+    };
+    Range {
+        from: value(network.address),
+        to: value(network.last()),
+    }
+}
+
+/// An element's key of one address.
+pub(super) fn address(address: IpAddr) -> Vec<Range> {
+    let value = match address {
+        IpAddr::V4(address) => Value::Ipv4Addr(address),
+        IpAddr::V6(address) => Value::Ipv6Addr(address),
+    };
+    vec![single(value)]
+}
