@@ -244,8 +244,10 @@ fn dispatch(gates: &Gates) -> Chain {
     chain("gate", rules)
 }
 
-/// Which packets prove their source: those of an established connection that our side has answered. Not the RST with which a scanner
-/// answers our SYN-ACK, which conntrack calls established; and neither SYN nor FIN, for they too come from whoever closes.
+/// Which packets prove their source: those of a connection whose handshake is complete. To conntrack everything is established that comes after our
+/// side's SYN-ACK: the RST with which a scanner answers it, and (since Linux 6.1, which lets an ACK "under the lower bound" pass) every other ACK that
+/// somebody guesses who sends by another's address. Only a third segment that fits makes the connection assured. Neither SYN nor FIN nor RST, for
+/// they come from whoever closes.
 fn proofs(witness: &Witness) -> Vec<Rule> {
     let port = Match::Is(Field::TcpDport, Value::InetService(witness.port));
     let places: Vec<Match> = match witness.dests.is_empty() {
@@ -260,6 +262,7 @@ fn proofs(witness: &Witness) -> Vec<Rule> {
     let mut proves = vec![
         Match::TcpFlags(Bits::Exactly { among, set: 0 }),
         Match::State(vec![State::Established]),
+        Match::StatusAssured,
         Match::Direction(Direction::Original),
     ];
     if witness.min_bytes > 0 {
@@ -319,24 +322,33 @@ fn proof(gate: &Gate, witness: &Witness) -> Chain {
 
 /// Who gets the mark.
 fn guard(gate: &Gate, mark: u32) -> Chain {
-    let goes_on = match gate.shut {
-        false => Statement::Goto(session_name(gate)),
-        true => Statement::Return,
-    };
     let begun = Match::State(vec![State::Established, State::Related]);
-    let mut rules = vec![
-        ending([begun], goes_on, "a session that has begun is never held up"),
-        invalid(gate),
-    ];
+    let mut rules = Vec::new();
+    if !gate.shut {
+        // Half-open, it neither refreshes nor removes: by a listed address's SYN, sent by somebody else, its RST must not take it off the list.
+        rules.push(ending(
+            [begun.clone(), Match::StatusAssured],
+            Statement::Goto(session_name(gate)),
+            "a session",
+        ));
+    }
+    rules.push(ending(
+        [begun],
+        Statement::Return,
+        "a session that has begun is never held up",
+    ));
+    rules.push(invalid(gate));
     // Whatever has set the bit before, it is ours from here on.
     rules.push(rule(
         vec![Statement::ClearMark(Mark::Packet, mark)],
         "not listed until found",
     ));
     for (_, source, set) in gate_lists(gate) {
+        let begins = Match::State(vec![State::New, State::Untracked]);
         rules.push(rule(
             vec![
                 is_in(source, &set),
+                Statement::Match(begins),
                 Statement::SetMark(Mark::Packet, mark),
                 Statement::Return,
             ],
