@@ -2,6 +2,7 @@
 //! the daemon. Each test has a house of its own.
 
 use lanward::system::ubus::{Bus, Incoming, Object};
+use lanward_rig::daemon::program;
 use lanward_rig::home::Home;
 use lanward_rig::house::{Family, Host, House, Plan, FAMILIES};
 use lanward_rig::probe::Connection;
@@ -750,6 +751,75 @@ fn addresses_are_admitted_and_removed_by_hand() {
             scene.caller("internet", family).ssh(SSH),
             Login::Refused,
             "{family}: flushed"
+        );
+    }
+}
+
+#[test]
+fn somebody_who_is_in_admits_the_address_of_their_session() {
+    let Some(scene) = Scene::start(with_mail(), &router_gated("option forget 'never'\noption window '100'")) else {
+        return;
+    };
+    let (program, socket) = (program(), scene.home.house.directory().join("ubus.sock"));
+    let command = format!(
+        "{} gate admit ssh me 500 --ubus-socket {}",
+        program.display(),
+        socket.display()
+    );
+    for family in FAMILIES {
+        let caller = scene.caller("internet", family);
+        let address = scene.home.house.host("internet").address(family).to_string();
+        assert_eq!(caller.check_mail(IMAPS), Ok(()));
+        let said = caller.ssh_run(SSH, &command);
+        assert!(matches!(&said, Login::In(said) if said.contains(&address)), "{said:?}");
+        assert!(
+            scene
+                .seconds(&address)
+                .is_some_and(|seconds| (400..=500).contains(&seconds)),
+            "{:?}",
+            scene.listed()
+        );
+    }
+}
+
+#[test]
+fn switching_the_gate_on_or_losing_everything_cuts_nobody_off() {
+    let open = with_mail().with(allow(SSH));
+    let on = router_gated("");
+    let off = on.replace("enabled '1'", "enabled '0'");
+    let Some(mut scene) = Scene::start(open, &off) else {
+        return;
+    };
+    let mut sessions = FAMILIES.map(|family| scene.caller("internet", family).ssh_session(SSH));
+    let mut go_on = |what: &str| {
+        for session in &mut sessions {
+            assert!(session.echoes(), "{what}");
+        }
+    };
+    scene.home.house.set_firewall(with_mail());
+    scene.home.reload_gated(&on);
+    go_on("gate on");
+    for family in FAMILIES {
+        assert_eq!(scene.caller("internet", family).ssh(SSH), Login::Refused, "{family}");
+    }
+    scene
+        .home
+        .reload_gated(&router_gated("option refuse 'drop'\noption window '5'"));
+    go_on("reloaded");
+    scene.home.daemon.must("gate_flush", &json!({ "gate": "ssh" }));
+    go_on("flushed");
+    scene.home.house.router().nft("flush ruleset\n");
+    assert!(within(SOON, || scene.has_table()), "the table comes back");
+    scene.home.house.reload_fw4();
+    go_on("everything flushed");
+    scene.home.daemon.kill9();
+    scene.delete_table();
+    go_on("table deleted");
+    for family in FAMILIES {
+        assert_eq!(
+            scene.caller("internet", family).ssh(SSH),
+            Login::Refused,
+            "{family}: and nobody new gets in"
         );
     }
 }
