@@ -439,7 +439,6 @@ pub(super) fn belt(gates: &Gates) -> [Vec<Rule>; 2] {
             among: tcp_flag::ACK | tcp_flag::RST,
             set: 0,
         };
-        // Most packets are of established connections: the state first.
         let judged = [
             [
                 Match::State(vec![State::New, State::Untracked]),
@@ -447,7 +446,13 @@ pub(super) fn belt(gates: &Gates) -> [Vec<Rule>; 2] {
             ],
             [Match::State(vec![State::Invalid]), Match::TcpFlags(probe)],
         ];
-        let mut rules = Vec::new();
+        // Most packets are of connections that have begun: they cost one comparison.
+        let begun = Match::State(vec![State::Established, State::Related]);
+        let mut rules = vec![ending(
+            [begun],
+            Statement::Return,
+            "a session that has begun is never held up",
+        )];
         for device in device_matches(&gates.wan, DEVICES, Field::IifName) {
             rules.extend(judged.iter().cloned().map(|judged| {
                 let matches = judged
