@@ -240,7 +240,7 @@ impl Display for Complaint {
     }
 }
 
-/// The pairs of routers.
+/// Both routers.
 #[derive(Debug)]
 pub struct Pair {
     seed: Router,
@@ -259,12 +259,6 @@ impl Pair {
             ours: Router::of_lanward(terms)?,
             next_port: 1024,
         })
-    }
-
-    /// The seed's router, and ours.
-    #[must_use]
-    pub fn routers(&self) -> [&Router; 2] {
-        [&self.seed, &self.ours]
     }
 
     /// Does a step at both: the seed's verdicts, and ours.
@@ -299,8 +293,8 @@ pub fn play(terms: &Terms, scenarios: &[(Family, Scenario)]) -> io::Result<Vec<C
 
 /// `None` if a moment took too long.
 fn attempt(terms: &Terms, scenarios: &[(Family, Scenario)]) -> io::Result<Option<Vec<Complaint>>> {
-    let mut pair = Pair::new(terms)?;
     let mut model = Model::new(terms, WINDOW.1, seed_size()?);
+    let mut pair = Pair::new(terms)?;
     let mut complaints = Vec::new();
     let mut complained = BTreeSet::new();
     let moments = scenarios
