@@ -24,8 +24,9 @@ enum Source {
     Original(u32),
 }
 
-/// `IPS_DST_NAT`
+/// `IPS_ASSURED`
 const STATUS_ASSURED: u32 = 1 << 2;
+/// `IPS_DST_NAT`
 const STATUS_DNAT: u32 = 1 << 5;
 /// `ARPHRD_ETHER`
 const ARPHRD_ETHER: u16 = 1;
