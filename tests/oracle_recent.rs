@@ -168,15 +168,26 @@ const APART: &[(&str, &str)] = &[
          a ssh#1 syn: accepted / reset, handshake only",
     ),
     (
-        "FIN or RST of IMAPS does not refresh",
+        "RST of IMAPS does not refresh",
         "a imaps syn: accepted
          a imaps ack: arrived
-         b imaps syn: accepted
-         b imaps ack: arrived
          wait 2
          a imaps rst: arrived
          wait 1
          a ssh syn: accepted / reset, handshake only",
+    ),
+    (
+        // With the ACK of the server's FIN, the connection does once more.
+        "FIN of IMAPS does not prove",
+        "a imaps syn: accepted
+         a imaps ack: arrived
+         a imaps#1 syn: accepted
+         a imaps#1 ack: arrived
+         wait 3
+         a imaps fin alone: arrived
+         a ssh syn: accepted / reset, handshake only
+         a imaps#1 fin: arrived arrived
+         a ssh syn: accepted",
     ),
     (
         "another service of a listed source",
@@ -570,6 +581,7 @@ fn sequence(name: String, terms: &Terms, family: Family, random: &mut Random) ->
                     (6, Act::Data),
                     (3, Act::Hear),
                     (3, Act::Fin),
+                    (1, Act::FinAlone),
                     (3, Act::FinOfServer),
                     (2, Act::Rst),
                     (1, Act::Syn),

@@ -120,6 +120,8 @@ pub enum Act {
     Hear,
     /// FIN, and ACK of the server's.
     Fin,
+    /// FIN, and never again anything.
+    FinAlone,
     /// The server closes first: ACK of its FIN, then a FIN.
     FinOfServer,
     /// RST.
@@ -421,6 +423,11 @@ impl Router {
                 }
                 self.clients.remove(&key);
                 verdicts
+            }
+            Act::FinAlone => {
+                let verdict = self.say(key, flag::FIN | flag::ACK, b"");
+                self.clients.remove(&key);
+                vec![verdict]
             }
             Act::FinOfServer => {
                 self.hear(key, flag::FIN, b"");

@@ -40,7 +40,7 @@ pub struct Scenario {
     pub lines: Vec<Line>,
 }
 
-const ACTS: [(Act, &str); 9] = [
+const ACTS: [(Act, &str); 10] = [
     (Act::Syn, "syn"),
     (Act::SynAgain, "syn again"),
     (Act::Ack, "ack"),
@@ -48,6 +48,7 @@ const ACTS: [(Act, &str); 9] = [
     (Act::Data, "data"),
     (Act::Hear, "hear"),
     (Act::Fin, "fin"),
+    (Act::FinAlone, "fin alone"),
     (Act::FinOfServer, "fin of server"),
     (Act::Rst, "rst"),
 ];
