@@ -421,28 +421,48 @@ fn closing(gate: &Gate, gates: &Gates) -> Vec<Chain> {
     vec![chain(&closing_name(gate), rules), chain(&closing_copy(gate), copied)]
 }
 
-/// After fw4: a new connection to a guarded service that has come so far without the mark.
+/// After fw4: a new connection to a guarded service that has come so far without the mark, or a probe that belongs to none. A rule that accepts
+/// without asking for the state would let that one reach the service, which answers otherwise than a closed port.
 pub(super) fn belt(gates: &Gates) -> [Vec<Rule>; 2] {
     ["gate_to_router", "gate_to_lan"].map(|target| {
         if gates.list.is_empty() {
             return Vec::new();
         }
-        let incoming = device_matches(&gates.wan, DEVICES, Field::IifName).into_iter();
-        let rules = incoming.map(|device| {
-            let unmarked = Bits::Exactly {
+        let unmarked = Match::Mark(
+            Mark::Packet,
+            Bits::Exactly {
                 among: gates.mark,
                 set: 0,
-            };
-            // Most packets are of established connections: the state first.
-            let matches = [
+            },
+        );
+        let probe = Bits::Exactly {
+            among: tcp_flag::ACK | tcp_flag::RST,
+            set: 0,
+        };
+        let judged = [
+            [
                 Match::State(vec![State::New, State::Untracked]),
                 Match::Is(Field::L4Proto, Value::InetProto(TCP)),
-                Match::Mark(Mark::Packet, unmarked),
-            ];
-            let matches = matches.into_iter().chain(device);
-            ending(matches, Statement::Jump(target.into()), "accepted without the mark")
-        });
-        rules.collect()
+            ],
+            [Match::State(vec![State::Invalid]), Match::TcpFlags(probe)],
+        ];
+        // Most packets are of connections that have begun: they cost one comparison.
+        let begun = Match::State(vec![State::Established, State::Related]);
+        let mut rules = vec![ending(
+            [begun],
+            Statement::Return,
+            "a session that has begun is never held up",
+        )];
+        for device in device_matches(&gates.wan, DEVICES, Field::IifName) {
+            rules.extend(judged.iter().cloned().map(|judged| {
+                let matches = judged
+                    .into_iter()
+                    .chain([unmarked.clone()])
+                    .chain(device.iter().cloned());
+                ending(matches, Statement::Jump(target.into()), "accepted without the mark")
+            }));
+        }
+        rules
     })
 }
 
