@@ -53,8 +53,6 @@ pub struct Zone {
     pub devices: BTreeSet<Device>,
     /// What becomes of a packet to the router that no rule takes.
     pub input: Treatment,
-    /// The same for one to another zone.
-    pub forward: Treatment,
 }
 
 /// A UDP port forward or pinhole that the user configured: `config redirect`, or an accepting `config rule` from a WAN zone to a LAN zone.
@@ -79,6 +77,8 @@ pub struct Network {
     pub redirects: Vec<Redirect>,
     /// What the firewall opens for TCP without asking anybody, sorted.
     pub doors: Vec<Door>,
+    /// What becomes of a packet from one zone to another that no rule takes.
+    pub forward: Treatment,
     /// Whether established flows pass by the firewall's rules.
     pub flow_offloading: bool,
     /// What could not be read or was not understood, for people.
@@ -131,6 +131,7 @@ pub fn read(sources: &Sources<'_>) -> Network {
         zones,
         redirects,
         doors,
+        forward: sources.firewall.map(doors::forward).unwrap_or_default(),
         flow_offloading: sources.firewall.is_some_and(doors::flow_offloading),
         warnings: warnings.0,
     }
@@ -151,8 +152,7 @@ fn read_zones(firewall: &Package, interfaces: &Interfaces, warnings: &mut Warnin
         let zone = zones.entry(name.to_string()).or_insert_with(|| Zone {
             name: name.to_string(),
             devices: BTreeSet::new(),
-            input: doors::treatment(firewall, section, "input"),
-            forward: doors::treatment(firewall, section, "forward"),
+            input: doors::input(firewall, section),
         });
         zone.devices.extend(devices_of_networks(section, interfaces, warnings));
         zone.devices.extend(devices_of_patterns(section, warnings));

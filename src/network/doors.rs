@@ -35,12 +35,21 @@ pub struct Door {
 /// More than anybody configures by hand.
 const MOST: usize = 1024;
 
-/// The value of a zone's `input` or `forward`, or of the defaults' where the zone has none; fw4 drops where nothing is said.
-pub(super) fn treatment(firewall: &Package, zone: &Section, option: &str) -> Treatment {
-    let defaults = firewall.of_kind("defaults").next();
-    let said = zone
-        .option(option)
-        .or_else(|| defaults.and_then(|defaults| defaults.option(option)));
+/// What becomes of what no rule takes on its way to the router: the zone's `input`, or the defaults'; fw4 drops where nothing is said.
+pub(super) fn input(firewall: &Package, zone: &Section) -> Treatment {
+    treatment(zone.option("input").or_else(|| of_defaults(firewall, "input")))
+}
+
+/// The same on its way from one zone to another: the defaults' `forward`. (A zone's own is about its devices among each other.)
+pub(super) fn forward(firewall: &Package) -> Treatment {
+    treatment(of_defaults(firewall, "forward"))
+}
+
+fn of_defaults<'a>(firewall: &'a Package, option: &str) -> Option<&'a str> {
+    firewall.of_kind("defaults").next()?.option(option)
+}
+
+fn treatment(said: Option<&str>) -> Treatment {
     let is = |choice: &str| said.is_some_and(|value| matches_choice(value, choice));
     match () {
         () if is("accept") => Treatment::Accept,
@@ -197,11 +206,13 @@ mod tests {
         let firewall = package(
             "config defaults\n option input REJECT\n option flow_offloading 1\nconfig zone\n option name a\n option forward rej\nconfig zone\n option name b\n option input ACCEPT\n",
         );
-        let zones: Vec<&Section> = firewall.of_kind("zone").collect();
-        assert_eq!(treatment(&firewall, zones[0], "input"), Treatment::Reject);
-        assert_eq!(treatment(&firewall, zones[0], "forward"), Treatment::Reject);
-        assert_eq!(treatment(&firewall, zones[1], "input"), Treatment::Accept);
-        assert_eq!(treatment(&firewall, zones[1], "forward"), Treatment::Drop);
+        let inputs: Vec<Treatment> = firewall.of_kind("zone").map(|zone| input(&firewall, zone)).collect();
+        assert_eq!(inputs, [Treatment::Reject, Treatment::Accept]);
+        assert_eq!(forward(&firewall), Treatment::Drop);
+        assert_eq!(
+            forward(&package("config defaults\n option forward rej\n")),
+            Treatment::Reject
+        );
         assert!(flow_offloading(&firewall) && !flow_offloading(&package("config defaults\n")));
     }
 }

@@ -45,7 +45,7 @@ pub struct Gate {
     pub forget: Forget,
     /// What is done with others before the firewall sees them; `None`: the firewall refuses them as anybody.
     pub refuse: Option<Refusal>,
-    /// What is done with others whom the firewall has accepted: on the way to the router, and on the way to the LAN.
+    /// What is done with others whom the firewall has accepted: at an address of the router (redirected or not), and at a LAN host's own.
     pub belt: [Refusal; 2],
     /// Addresses per family and list.
     pub size: u32,
@@ -154,14 +154,13 @@ fn resolve(gate: &config::Gate, zones: &[String], network: &Network, keys: &mut 
         config::Refuse::Reset => Some(Refusal::Reset),
         config::Refuse::Drop => Some(Refusal::Drop),
     };
-    let as_zone = |treatment: fn(&crate::network::Zone) -> Treatment| {
-        let mut treatments = zones.iter().filter_map(|zone| network.zones.get(zone)).map(treatment);
-        match treatments.next() {
-            Some(Treatment::Reject) => Refusal::Reset,
-            Some(Treatment::Accept | Treatment::Drop) | None => Refusal::Drop,
-        }
+    let as_firewall = |treatment: Option<Treatment>| match treatment {
+        Some(Treatment::Reject) => Refusal::Reset,
+        Some(Treatment::Accept | Treatment::Drop) | None => Refusal::Drop,
     };
-    let belt = [as_zone(|zone| zone.input), as_zone(|zone| zone.forward)].map(|zone| refuse.unwrap_or(zone));
+    let mut known = zones.iter().filter_map(|zone| network.zones.get(zone));
+    let as_zone = [known.next().map(|zone| zone.input), Some(network.forward)].map(as_firewall);
+    let belt = as_zone.map(|zone| refuse.unwrap_or(zone));
     Gate {
         name: gate.name.clone(),
         key: unique(&gate.name, keys),

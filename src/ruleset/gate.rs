@@ -485,7 +485,8 @@ fn to_lan(gate: &Gate) -> Vec<Rule> {
             Match::StatusDnat,
             Match::In(vec![Field::CtDport], ports_set(gate, 0)),
         ];
-        rules.push(refusing(matches, Vec::new(), gate.belt[1]));
+        // It was sent to an address of the router, and is refused as anything that is.
+        rules.push(refusing(matches, Vec::new(), gate.belt[0]));
     }
     if !gate.hosts.is_empty() {
         let to_host = Match::In(vec![Field::Ip6Daddr, Field::TcpDport], hosts_set(gate));
