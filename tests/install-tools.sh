@@ -22,6 +22,15 @@ need netbase test -e /etc/protocols
 need conntrack command -v conntrack
 need util-linux command -v unshare
 need shellcheck command -v shellcheck
+# The gate's tests: real servers behind it, real clients before it, and scanners.
+need openssh-client command -v ssh
+need openssh-server command -v sshd
+need dropbear-bin command -v dropbear
+need dovecot-imapd test -x /usr/lib/dovecot/imap
+need curl command -v curl
+need openssl command -v openssl
+need nmap command -v nmap
+need iptables command -v iptables
 # Local time as the C library and Python know it.
 need python3 python3 -c 'import zoneinfo'
 need tzdata test -e /usr/share/zoneinfo/Pacific/Kiritimati
@@ -46,7 +55,18 @@ fi
 
 echo "installing:$missing"
 log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+policy=
+trap 'rm -f "$log" $policy' EXIT
+trap 'exit 1' HUP INT TERM
+# Servers are installed for their programs: none is started on this machine, now or later, but those that were here before.
+services=
+command -v sshd >/dev/null 2>&1 || services="$services ssh"
+command -v dovecot >/dev/null 2>&1 || services="$services dovecot"
+if [ ! -e /usr/sbin/policy-rc.d ]; then
+	policy=/usr/sbin/policy-rc.d
+	printf '#!/bin/sh\nexit 101\n' >$policy
+	chmod +x $policy
+fi
 export DEBIAN_FRONTEND=noninteractive
 # Another run may hold the lock for a while.
 options='-o DPkg::Lock::Timeout=300 -qq'
@@ -56,3 +76,6 @@ if ! { apt-get $options install -y --no-install-recommends $missing ||
 	cat "$log" >&2
 	exit 1
 fi
+for service in $services; do
+	update-rc.d "$service" disable >/dev/null 2>&1 || true
+done

@@ -6,6 +6,7 @@ use crate::house::{House, Plan};
 use crate::namespace::Namespace;
 use crate::netifd::Netifd;
 use crate::report_line::skip;
+use crate::settings::Firewall;
 use lanward::system::ubus::client::call_once;
 use lanward::system::ubus::{CallError, Status};
 use serde_json::{json, Map, Value};
@@ -55,12 +56,29 @@ impl Home {
     /// If anything else is in the way.
     #[must_use]
     pub fn start(test: &str, plan: Plan, config: &str) -> Option<Self> {
+        Self::start_in(test, plan, config, |_| {})
+    }
+
+    /// As [`start`](Self::start), with gates: the firewall is this one, and fw4 gets what the program has to publish for this configuration.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    #[must_use]
+    pub fn start_gated(test: &str, plan: Plan, firewall: Firewall, config: &str) -> Option<Self> {
+        Self::start_in(test, plan, config, |house| {
+            house.set_firewall(firewall);
+            house.publish(fw4_rules(house));
+        })
+    }
+
+    fn start_in(test: &str, plan: Plan, config: &str, prepare: impl FnOnce(&mut House)) -> Option<Self> {
         if let Err(error) = Namespace::new() {
             skip(test, &format!("no network namespaces here (root is needed): {error}"));
             return None;
         }
-        let house = plan.build().unwrap_or_else(|error| panic!("no house: {error}"));
+        let mut house = plan.build().unwrap_or_else(|error| panic!("no house: {error}"));
         house.configure(config);
+        prepare(&mut house);
         let socket = house.directory().join("ubus.sock");
         let broker = Broker::start(&socket).unwrap_or_else(|error| panic!("no bus: {error}"));
         let netifd = Netifd::start(&socket, house.interface_dump()).unwrap_or_else(|error| panic!("{error}"));
@@ -91,6 +109,29 @@ impl Home {
         self.house.configure(config);
         self.daemon.must("reload", &json!({}))
     }
+
+    /// Writes `/etc/config/lanward`, has it read, and fw4 gets what the program has to publish, as the init script does it.
+    pub fn reload_gated(&mut self, config: &str) -> Value {
+        let reply = self.reload(config);
+        self.house.publish(fw4_rules(&self.house));
+        reply
+    }
+}
+
+/// What `lanward fw4-rules` has for fw4, as the init script asks for it.
+///
+/// # Panics
+/// If it prints something else.
+#[must_use]
+pub fn fw4_rules(house: &House) -> Vec<Value> {
+    let (program, config) = (daemon::program(), house.config_dir());
+    let [program, config] = [&program, &config].map(|path| path.to_str().expect("a path that can be printed"));
+    let printed = house.router().must(program, &["fw4-rules", "--config-dir", config], "");
+    let printed: Value = serde_json::from_str(&printed).unwrap_or_else(|error| panic!("{error}: {printed}"));
+    printed["firewall"]
+        .as_array()
+        .cloned()
+        .unwrap_or_else(|| panic!("no array: {printed}"))
 }
 
 /// The switch's positions.

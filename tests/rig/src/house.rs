@@ -11,7 +11,7 @@
 
 use crate::namespace::Namespace;
 use crate::probe::Way;
-use crate::settings;
+use crate::settings::{self, Firewall};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
@@ -148,6 +148,7 @@ pub struct House {
     router: Namespace,
     internet: Namespace,
     interfaces: Vec<Interface>,
+    firewall: Firewall,
     directory: Directory,
 }
 
@@ -174,11 +175,19 @@ impl House {
             router,
             internet,
             interfaces: settings::interfaces(),
+            firewall: Firewall::default(),
             directory,
         };
         house.router.sysctl("net/ipv4/ip_forward", "1")?;
         house.router.sysctl("net/ipv6/conf/all/forwarding", "1")?;
         house.router.sysctl("net/netfilter/nf_conntrack_max", "262144").ok();
+        // As OpenWrt has it: what stays on the bridge is not the firewall's.
+        for family in ["ip", "ip6"] {
+            house
+                .router
+                .sysctl(&format!("net/bridge/bridge-nf-call-{family}tables"), "0")
+                .ok();
+        }
         house.add_router_host();
         house.build_lan()?;
         house.build_leaf("vpn", "vpn0", (Ipv4Addr::new(10, 8, 0, 2), "fd08::2"))?;
@@ -377,7 +386,24 @@ impl House {
 
     /// Loads the firewall anew as `fw4 reload` does: its own table only.
     pub fn reload_fw4(&self) {
-        self.router.nft(&settings::fw4(&self.interfaces));
+        self.router.nft(&settings::fw4(&self.interfaces, &self.firewall));
+    }
+
+    /// The firewall becomes another one: the settings are written, its table is loaded. What services publish stays.
+    pub fn set_firewall(&mut self, firewall: Firewall) {
+        let services = std::mem::take(&mut self.firewall.services);
+        self.firewall = Firewall { services, ..firewall };
+        self.write_settings();
+        self.reload_fw4();
+    }
+
+    /// What services publish for fw4 becomes this: the array `firewall` of procd's service data. fw4 loads its table anew.
+    ///
+    /// # Panics
+    /// If there is something in it that fw4 would not take.
+    pub fn publish(&mut self, services: Vec<serde_json::Value>) {
+        self.firewall.services = services;
+        self.reload_fw4();
     }
 
     /// What miniupnpd sets up for a mapping of [`MAPPED_PORT`] (the IPv6 pinhole is in fw4's `upnp_forward`).
@@ -399,7 +425,7 @@ impl House {
     /// If a file cannot be written.
     pub fn write_settings(&self) {
         for (name, text) in [
-            ("firewall", settings::firewall(&self.interfaces)),
+            ("firewall", settings::firewall(&self.interfaces, &self.firewall)),
             ("network", settings::network(&self.interfaces)),
         ] {
             fs::write(self.config_dir().join(name), text).expect("a file in our own directory");
@@ -461,6 +487,33 @@ impl House {
     #[must_use]
     pub fn way_out(&self, family: Family) -> Way<'_> {
         self.way("lan", "internet").over(family)
+    }
+
+    /// Gives a host one more address, to which the internet and the router know the way: a public address behind the router.
+    ///
+    /// # Panics
+    /// If `ip` refuses it.
+    pub fn add_public_address(&self, host: &str, address: Ipv4Addr) {
+        self.host(host)
+            .namespace
+            .ip(&format!("addr add {address}/32 dev eth0\n"));
+        self.router.ip(&format!("route add {address}/32 dev br-lan\n"));
+        self.internet.ip(&format!("route add {address}/32 via 198.51.100.2\n"));
+    }
+
+    /// The link-local address of a device of the router's.
+    ///
+    /// # Panics
+    /// If there is no such device.
+    #[must_use]
+    pub fn link_local(&self, device: &str) -> Ipv6Addr {
+        let arguments = ["-6", "-brief", "addr", "show", "dev", device, "scope", "link"];
+        let line = self.router.must("ip", &arguments, "");
+        let address = line
+            .split_whitespace()
+            .nth(2)
+            .and_then(|word| word.split('/').next()?.parse().ok());
+        address.unwrap_or_else(|| panic!("no address in {line}"))
     }
 
     /// A directory of this house's own, gone with it.

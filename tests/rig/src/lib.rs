@@ -11,6 +11,8 @@ pub mod namespace;
 pub mod netifd;
 pub mod probe;
 pub mod report_line;
+pub mod scan;
+pub mod servers;
 pub mod session;
 pub mod settings;
 pub mod tcp;

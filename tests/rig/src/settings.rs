@@ -5,7 +5,164 @@
 use crate::house::{Interface, MAPPED_PORT, REDIRECTED_PORT, ROUTER_PORT};
 use serde_json::{json, Value};
 use std::fmt::Write as _;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// How the firewall refuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Refusal {
+    Reject,
+    Drop,
+}
+
+impl Refusal {
+    /// As in UCI.
+    fn uci(self) -> &'static str {
+        match self {
+            Self::Reject => "REJECT",
+            Self::Drop => "DROP",
+        }
+    }
+
+    /// As in fw4's chain names.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Reject => "reject",
+            Self::Drop => "drop",
+        }
+    }
+
+    /// What is at the end of fw4's chain.
+    fn verdict(self) -> &'static str {
+        match self {
+            Self::Reject => "jump handle_reject",
+            Self::Drop => "drop",
+        }
+    }
+}
+
+/// What the firewall has besides what every house's has.
+#[derive(Debug, Clone)]
+pub struct Firewall {
+    /// `input` of the zone `wan`.
+    pub input: Refusal,
+    /// `forward` of the zone `wan`. fw4 asks it only for packets that would leave by the same zone.
+    pub forward: Refusal,
+    /// `forward` of `defaults`: what becomes of packets from the WAN to another zone that no rule accepts.
+    pub default_forward: Refusal,
+    /// The user's own ways in: sections' options, and as `type` `rule` or `redirect`.
+    pub user: Vec<Value>,
+    /// Those that services publish, in the same form.
+    pub services: Vec<Value>,
+}
+
+impl Default for Firewall {
+    /// As a router comes.
+    fn default() -> Self {
+        Self {
+            input: Refusal::Reject,
+            forward: Refusal::Drop,
+            default_forward: Refusal::Reject,
+            user: Vec::new(),
+            services: Vec::new(),
+        }
+    }
+}
+
+impl Firewall {
+    /// Refuses in the same way everywhere.
+    #[must_use]
+    pub fn refusing(refusal: Refusal) -> Self {
+        Self {
+            input: refusal,
+            forward: refusal,
+            default_forward: refusal,
+            ..Self::default()
+        }
+    }
+
+    /// With this way in of the user's.
+    #[must_use]
+    pub fn with(mut self, way_in: Value) -> Self {
+        self.user.push(way_in);
+        self
+    }
+
+    /// The rules that fw4 makes for a chain of the WAN's: services first.
+    fn rules(&self, chain: &str) -> String {
+        self.services
+            .iter()
+            .chain(&self.user)
+            .map(way_in)
+            .filter(|(place, _)| *place == chain)
+            .fold(String::new(), |text, (_, rule)| text + "\t\t" + &rule + "\n")
+    }
+}
+
+/// The options of a way in that are known here; fw4 leaves a section out in which it does not know one.
+const WAY_IN_OPTIONS: [&str; 13] = [
+    "type",
+    "name",
+    "src",
+    "src_dport",
+    "proto",
+    "dest",
+    "dest_ip",
+    "dest_port",
+    "family",
+    "mark",
+    "target",
+    "reflection",
+    "enabled",
+];
+
+/// The chain and the rule that fw4 makes of a way in from the WAN.
+fn way_in(section: &Value) -> (&'static str, String) {
+    let options = section.as_object().expect("a section is an object");
+    for (name, value) in options {
+        assert!(
+            WAY_IN_OPTIONS.contains(&name.as_str()) && value.is_string(),
+            "{name}: {section}"
+        );
+    }
+    let get = |name: &str| options.get(name).map(|value| value.as_str().unwrap_or_default());
+    assert_eq!((get("src"), get("proto")), (Some("wan"), Some("tcp")), "{section}");
+    let (is_redirect, target) = (get("type") == Some("redirect"), get("target"));
+    assert_eq!(target, Some(if is_redirect { "DNAT" } else { "ACCEPT" }), "{section}");
+    assert!(is_redirect || get("type") == Some("rule"), "{section}");
+    let dest_ip: Option<IpAddr> = get("dest_ip").map(|address| address.parse().expect("dest_ip is an address"));
+    let mut rule = match (dest_ip, get("family")) {
+        (Some(IpAddr::V4(_)), Some("ipv6")) | (Some(IpAddr::V6(_)), Some("ipv4")) => panic!("two families: {section}"),
+        (Some(IpAddr::V4(_)), _) if is_redirect => "meta nfproto ipv4 ".to_owned(),
+        (Some(IpAddr::V6(_)), _) if is_redirect => "meta nfproto ipv6 ".to_owned(),
+        (Some(IpAddr::V4(address)), _) => format!("ip daddr {address} "),
+        (Some(IpAddr::V6(address)), _) => format!("ip6 daddr {address} "),
+        (None, Some(family @ ("ipv4" | "ipv6"))) => format!("meta nfproto {family} "),
+        (None, None | Some("any")) => String::new(),
+        (None, Some(_)) => panic!("no family: {section}"),
+    };
+    let port = get(if is_redirect { "src_dport" } else { "dest_port" }).expect("a port");
+    let _ = write!(rule, "tcp dport {port} ");
+    if let Some(mark) = get("mark") {
+        let (mark, mask) = mark.split_once('/').unwrap_or((mark, "0xffffffff"));
+        let _ = write!(rule, "meta mark and {mask} == {mark} ");
+    }
+    rule.push_str("counter ");
+    let (chain, verdict) = match (is_redirect, dest_ip, get("dest")) {
+        (true, Some(IpAddr::V4(to)), Some(_)) => (
+            "dstnat_wan",
+            format!("dnat ip to {to}:{}", get("dest_port").unwrap_or(port)),
+        ),
+        (true, Some(IpAddr::V6(to)), Some(_)) => (
+            "dstnat_wan",
+            format!("dnat ip6 to [{to}]:{}", get("dest_port").unwrap_or(port)),
+        ),
+        (false, _, Some(zone)) => ("forward_wan", format!("jump accept_to_{zone}")),
+        (false, _, None) => ("input_wan", "accept".to_owned()),
+        _ => panic!("leads nowhere: {section}"),
+    };
+    (chain, rule + &verdict)
+}
 
 /// Where the WAN stands among the [`interfaces`].
 pub const WAN: usize = 2;
@@ -145,16 +302,23 @@ pub fn network(interfaces: &[Interface]) -> String {
 
 /// `/etc/config/firewall`
 #[must_use]
-pub fn firewall(interfaces: &[Interface]) -> String {
-    let mut text = "config defaults\n\toption syn_flood '1'\n\toption input 'REJECT'\n\toption output 'ACCEPT'\n\toption forward 'REJECT'\n"
-        .to_owned();
+pub fn firewall(interfaces: &[Interface], firewall: &Firewall) -> String {
+    let mut text = format!(
+        "config defaults\n\toption syn_flood '1'\n\toption input 'REJECT'\n\toption output 'ACCEPT'\n\toption forward '{}'\n",
+        firewall.default_forward.uci()
+    );
+    let wan = format!(
+        "\toption input '{}'\n\toption output 'ACCEPT'\n\toption forward '{}'\n\toption masq '1'\n\toption mtu_fix '1'\n",
+        firewall.input.uci(),
+        firewall.forward.uci()
+    );
     for (zone, _, members) in zones(interfaces) {
         let _ = write!(text, "\nconfig zone\n\toption name '{zone}'\n");
         for member in members {
             let _ = writeln!(text, "\tlist network '{}'", member.name);
         }
         text.push_str(match zone {
-            "wan" => "\toption input 'REJECT'\n\toption output 'ACCEPT'\n\toption forward 'DROP'\n\toption masq '1'\n\toption mtu_fix '1'\n",
+            "wan" => &wan,
             "guest" => "\toption input 'ACCEPT'\n\toption output 'ACCEPT'\n\toption forward 'REJECT'\n",
             _ => "\toption input 'ACCEPT'\n\toption output 'ACCEPT'\n\toption forward 'ACCEPT'\n",
         });
@@ -206,6 +370,13 @@ config redirect
 	option target 'DNAT'
 "
     );
+    for section in &firewall.user {
+        let _ = writeln!(text, "\nconfig {}", section["type"].as_str().unwrap_or_default());
+        let options = section.as_object().into_iter().flatten();
+        for (name, value) in options.filter(|(name, _)| *name != "type") {
+            let _ = writeln!(text, "\toption {name} '{}'", value.as_str().unwrap_or_default());
+        }
+    }
     text
 }
 
@@ -287,12 +458,14 @@ fn devices(members: &[&Interface]) -> String {
 
 /// fw4's table for these interfaces.
 #[must_use]
-pub fn fw4(interfaces: &[Interface]) -> String {
+pub fn fw4(interfaces: &[Interface], firewall: &Firewall) -> String {
     let zones = zones(interfaces);
     let mut text = "table inet fw4\nflush table inet fw4\ntable inet fw4 {\n".to_owned();
     for (zone, to, members) in &zones {
-        text.push_str(&zone_chains(zone, to, &devices(members)));
+        text.push_str(&zone_chains(zone, to, &devices(members), firewall));
     }
+    let redirects = firewall.rules("dstnat_wan");
+    let last_forward = firewall.default_forward.verdict();
     let jumps = |direction: &str, chain: &str| {
         zones.iter().fold(String::new(), |mut lines, (zone, _, members)| {
             let _ = writeln!(lines, "\t\t{direction} {} jump {chain}_{zone}", devices(members));
@@ -322,7 +495,7 @@ pub fn fw4(interfaces: &[Interface]) -> String {
 	chain forward {{
 		type filter hook forward priority filter; policy drop;
 		{known}
-{}		jump handle_reject
+{}		{last_forward}
 	}}
 	chain output {{
 		type filter hook output priority filter; policy accept;
@@ -338,7 +511,7 @@ pub fn fw4(interfaces: &[Interface]) -> String {
 		oifname {wans} jump srcnat_wan
 	}}
 	chain dstnat_wan {{
-		meta nfproto ipv4 udp dport {REDIRECTED_PORT} counter dnat ip to 192.168.77.100:{REDIRECTED_PORT}
+{redirects}		meta nfproto ipv4 udp dport {REDIRECTED_PORT} counter dnat ip to 192.168.77.100:{REDIRECTED_PORT}
 	}}
 	chain srcnat_wan {{
 		meta nfproto ipv4 masquerade
@@ -360,22 +533,24 @@ pub fn fw4(interfaces: &[Interface]) -> String {
 }
 
 /// The chains that are one zone's own.
-fn zone_chains(zone: &str, to: &[&str], devices: &str) -> String {
+fn zone_chains(zone: &str, to: &[&str], devices: &str, firewall: &Firewall) -> String {
+    let (first_input, first_forward) = (firewall.rules("input_wan"), firewall.rules("forward_wan"));
+    let (input_refusal, forward_refusal) = (firewall.input.word(), firewall.forward.word());
     let (input, last) = match zone {
         "wan" => (
             format!(
-                "\t\tmeta nfproto ipv4 icmp type echo-request counter accept
+                "{first_input}\t\tmeta nfproto ipv4 icmp type echo-request counter accept
 		meta nfproto ipv6 meta l4proto ipv6-icmp counter accept
 		udp dport {ROUTER_PORT} counter accept
 		ct status dnat accept
-		jump reject_from_wan\n"
+		jump {input_refusal}_from_wan\n"
             ),
             format!(
-                "\t\tmeta nfproto ipv6 meta l4proto ipv6-icmp counter accept
+                "{first_forward}\t\tmeta nfproto ipv6 meta l4proto ipv6-icmp counter accept
 		ip6 daddr fd77::100 udp dport {REDIRECTED_PORT} counter accept
 		ct status dnat accept
 		jump upnp_forward
-		oifname {devices} counter drop\n"
+		jump {forward_refusal}_to_wan\n"
             ),
         ),
         _ => (format!("\t\tjump accept_from_{zone}\n"), String::new()),
@@ -390,6 +565,15 @@ fn zone_chains(zone: &str, to: &[&str], devices: &str) -> String {
 	}}
 	chain reject_from_{zone} {{
 		iifname {devices} counter jump handle_reject
+	}}
+	chain drop_from_{zone} {{
+		iifname {devices} counter drop
+	}}
+	chain reject_to_{zone} {{
+		oifname {devices} counter jump handle_reject
+	}}
+	chain drop_to_{zone} {{
+		oifname {devices} counter drop
 	}}
 	chain accept_to_{zone} {{
 		meta nfproto ipv4 oifname {devices} ct state invalid counter drop
