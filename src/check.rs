@@ -4,6 +4,7 @@
 //! `None` or `NotAsked` and is reported as such: silence must not look like health.
 
 mod exposure;
+mod gate;
 mod router;
 mod ways_in;
 
@@ -49,6 +50,10 @@ pub struct Facts {
     pub timezone: Result<String, String>,
     /// The daemon on the bus.
     pub daemon: Daemon,
+    /// Whether conntrack counts what a connection carries; `None`: not known.
+    pub accounting: Option<bool>,
+    /// Why nobody tells who comes and goes at the gates, if so.
+    pub no_copies: Option<String>,
     /// The profile file, or why it could not be read.
     pub profiles: Result<Profiles, String>,
 }
@@ -198,7 +203,7 @@ impl Check {
 /// Every check, in a fixed order, each with at least one finding.
 #[must_use]
 pub fn diagnose(facts: &Facts) -> Vec<Check> {
-    let checks: [fn(&Facts) -> Vec<Check>; 16] = [
+    let checks: [fn(&Facts) -> Vec<Check>; 17] = [
         router::configuration,
         router::daemon,
         router::table,
@@ -215,6 +220,7 @@ pub fn diagnose(facts: &Facts) -> Vec<Check> {
         ways_in::pinholes,
         exposure::full_cone,
         exposure::profiles,
+        gate::gates,
     ];
     checks.iter().flat_map(|check| check(facts)).collect()
 }

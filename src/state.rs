@@ -116,6 +116,7 @@ pub struct Known {
     pub time_zone: String,
     pub profiles: Result<Profiles, String>,
     pub wanted: Option<Rc<Table>>,
+    pub no_copies: Option<String>,
     pub unix: u64,
 }
 
@@ -451,6 +452,7 @@ impl State {
             time_zone: self.time_zone.clone(),
             profiles: self.profiles.clone().unwrap_or_else(|| Err("not read yet".into())),
             wanted: self.wanted.clone(),
+            no_copies: self.no_copies.clone(),
             unix: now.unix,
         }
     }

@@ -99,6 +99,8 @@ fn healthy() -> Facts {
             ..Config::default()
         },
         problems: Vec::new(),
+        accounting: Some(true),
+        no_copies: None,
         network: Network {
             zones: [zone("lan", "br-lan"), zone("wan", "wan0")].into(),
             ..Network::default()
@@ -190,7 +192,8 @@ fn a_healthy_router_is_fine_everywhere_and_every_check_speaks() {
             "redirects",
             "pinholes",
             "full-cone",
-            "level"
+            "level",
+            "gate"
         ]
     );
 }
@@ -284,6 +287,39 @@ fn zones_that_are_not_there_or_empty() {
     facts = healthy();
     facts.network.warnings = vec!["netifd does not answer".to_owned()];
     assert_finding(&facts, "zones", Severity::Warning, &["netifd does not answer"]);
+}
+
+#[test]
+fn what_stands_beside_a_gate() {
+    let with = |config: &str| {
+        let mut facts = healthy();
+        facts.config = crate::config::read_text(Some(config.as_bytes())).0;
+        facts
+    };
+    let gate = "config gate 'ssh'\n\toption enabled '1'\n\tlist service 'tcp:22'\n";
+    let witness = "config witness 'imaps'\n\toption gate 'ssh'\n\toption min_bytes '1'\n";
+    assert_finding(&with(gate), "gate", Severity::Warning, &["'ssh'", "by hand only"]);
+    let mut facts = with(&format!("{gate}{witness}"));
+    assert_fine(&facts, "gate");
+    facts.accounting = Some(false);
+    assert_finding(&facts, "gate", Severity::Error, &["'imaps'", "nf_conntrack_acct"]);
+    facts.accounting = None;
+    facts.no_copies = Some("nobody tells".to_owned());
+    assert_finding(&facts, "gate", Severity::Warning, &["nobody tells"]);
+    facts.network.doors = vec![crate::network::Door {
+        label: "Allow-SSH".to_owned(),
+        source_zone: "wan".to_owned(),
+        ports: crate::nft::PortRange { from: 20, to: 30 },
+        forwards: false,
+    }];
+    assert_finding(
+        &facts,
+        "gate",
+        Severity::Error,
+        &["'Allow-SSH'", "20-30", "remove the rule"],
+    );
+    facts.network.doors[0].forwards = true;
+    assert_finding(&facts, "gate", Severity::Warning, &["nobody tells"]);
 }
 
 #[test]
@@ -402,10 +438,17 @@ fn systems_that_nothing_enforces_are_said() {
         };
         facts.clone()
     };
-    let gate = "config gate 'ssh'\n\tlist service 'tcp:22'\n";
-    assert_fine(&configured(gate), "planned");
-    let on = configured(&format!("{gate}\toption enabled '1'\n"));
-    assert_finding(&on, "planned", Severity::Warning, &["gate 'ssh'", "does nothing"]);
+    let gate = |enabled| {
+        let gate = format!("config gate 'ssh'\n\tlist service 'tcp:22'\n\toption enabled '{enabled}'\n");
+        format!("{gate}config knock 'door'\n\toption gate 'ssh'\n\tlist open 'tcp:7000'\n")
+    };
+    assert_fine(&configured(&gate(0)), "planned");
+    assert_finding(
+        &configured(&gate(1)),
+        "planned",
+        Severity::Warning,
+        &["knock 'door'", "does nothing"],
+    );
 }
 
 #[test]

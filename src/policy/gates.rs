@@ -133,9 +133,10 @@ pub(super) fn compile(
             });
             resolved.shut = true;
         }
-        warnings.extend(surprises(gate, &resolved, config, network));
         list.push(resolved);
     }
+    warnings.extend(doors(config, network));
+    warnings.extend(surprises(config));
     Gates {
         mark: config.mark,
         wan: without_loopback(wan),
@@ -148,16 +149,7 @@ pub(super) fn compile(
 }
 
 fn resolve(gate: &config::Gate, zones: &[String], network: &Network, keys: &mut BTreeSet<String>) -> Gate {
-    let mut ports: [BTreeSet<u16>; 2] = Default::default();
-    let mut hosts = BTreeSet::new();
-    for service in &gate.services {
-        match service.forward {
-            None => ports.iter_mut().for_each(|ports| ports.extend([service.port])),
-            Some((IpAddr::V4(_), _)) => ports[0].extend([service.port]),
-            // There is no redirect over IPv6: the host is reached by its own address and port.
-            Some((IpAddr::V6(host), port)) => hosts.extend([(host, port)]),
-        }
-    }
+    let Guarded { ports, hosts } = guarded(gate);
     let refuse = match gate.refuse {
         config::Refuse::Zone => None,
         config::Refuse::Reset => Some(Refusal::Reset),
@@ -224,46 +216,76 @@ fn overlap<'a>(others: &'a [Gate], gate: &Gate) -> Option<(String, &'a str)> {
     })
 }
 
-/// What works and may still surprise.
-fn surprises(gate: &config::Gate, resolved: &Gate, config: &Config, network: &Network) -> Vec<String> {
-    let name = &gate.name;
-    let mut warnings = Vec::new();
-    for service in &gate.services {
-        if let Some((host @ IpAddr::V6(_), port)) = service.forward.filter(|(_, port)| *port != service.port) {
-            warnings.push(format!(
-                "gate '{name}': nothing redirects over IPv6: the service is at [{host}]:{port}, not at the router's port {}",
-                service.port
+/// Rules of the firewall's own that let everybody in at a gate's port, for people.
+#[must_use]
+pub fn doors(config: &Config, network: &Network) -> Vec<String> {
+    let zones = &config.lan_only.dest_zones;
+    let mut found = Vec::new();
+    for gate in config.gates.iter().filter(|gate| gate.enabled) {
+        let guarded = guarded(gate);
+        for door in network.doors.iter().filter(|door| opens(door, &guarded, zones)) {
+            found.push(format!(
+                "gate '{}': the firewall's '{}' lets everybody in at tcp {}; the gate refuses them while its table is there, and without the table nothing does: remove the rule",
+                gate.name, door.label, door.ports
             ));
         }
     }
-    for door in network
-        .doors
-        .iter()
-        .filter(|door| opens(door, resolved, &config.lan_only.dest_zones))
-    {
-        warnings.push(format!(
-            "gate '{name}': the firewall's '{}' lets everybody in at tcp {}; the gate refuses them while its table is there, and without the table nothing does: remove the rule",
-            door.label, door.ports
-        ));
-    }
-    let proofs = resolved.witnesses.len()
-        + config.knocks.iter().filter(|knock| knock.gate == *name).count()
-        + config.spas.iter().filter(|spa| spa.gate == *name).count();
-    if proofs == 0 && !gate.shut {
-        warnings.push(format!(
-            "gate '{name}': no witness, knock or spa names it: addresses are listed by hand only"
-        ));
+    found
+}
+
+/// What works and may still surprise, in the configuration alone.
+#[must_use]
+pub fn surprises(config: &Config) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for gate in config.gates.iter().filter(|gate| gate.enabled) {
+        let name = &gate.name;
+        for service in &gate.services {
+            if let Some((host @ IpAddr::V6(_), port)) = service.forward.filter(|(_, port)| *port != service.port) {
+                warnings.push(format!(
+                    "gate '{name}': nothing redirects over IPv6: the service is at [{host}]:{port}, not at the router's port {}",
+                    service.port
+                ));
+            }
+        }
+        let witnesses = config.witnesses.iter().map(|witness| &witness.gate);
+        let knocks = config.knocks.iter().map(|knock| &knock.gate);
+        let mut proofs = witnesses.chain(knocks).chain(config.spas.iter().map(|spa| &spa.gate));
+        if !gate.shut && !proofs.any(|gate| gate == name) {
+            warnings.push(format!(
+                "gate '{name}': no witness, knock or spa names it: addresses are listed by hand only"
+            ));
+        }
     }
     warnings
 }
 
-fn opens(door: &Door, gate: &Gate, zones: &[String]) -> bool {
+fn opens(door: &Door, guarded: &Guarded, zones: &[String]) -> bool {
     let is_in = |port: &u16| (door.ports.from..=door.ports.to).contains(port);
     zones.contains(&door.source_zone)
         && match door.forwards {
-            true => gate.hosts.iter().any(|(_, port)| is_in(port)),
-            false => gate.ports.iter().flatten().any(is_in),
+            true => guarded.hosts.iter().any(|(_, port)| is_in(port)),
+            false => guarded.ports.iter().flatten().any(is_in),
         }
+}
+
+/// What a gate guards: see [`Gate`].
+#[derive(Default)]
+struct Guarded {
+    ports: [BTreeSet<u16>; 2],
+    hosts: BTreeSet<(Ipv6Addr, u16)>,
+}
+
+fn guarded(gate: &config::Gate) -> Guarded {
+    let mut guarded = Guarded::default();
+    for service in &gate.services {
+        match service.forward {
+            None => guarded.ports.iter_mut().for_each(|ports| ports.extend([service.port])),
+            Some((IpAddr::V4(_), _)) => guarded.ports[0].extend([service.port]),
+            // There is no redirect over IPv6: the host is reached by its own address and port.
+            Some((IpAddr::V6(host), port)) => guarded.hosts.extend([(host, port)]),
+        }
+    }
+    guarded
 }
 
 /// In the closed form everything but the LAN is the WAN; the router itself is not.

@@ -13,6 +13,7 @@ use crate::uci;
 use std::path::Path;
 
 const FW4: &str = "/sbin/fw4";
+const ACCOUNTING: &str = "/proc/sys/net/netfilter/nf_conntrack_acct";
 const LEASES: &str = "/var/run/miniupnpd.leases";
 const MINIUPNPD_PID: &str = "/var/run/miniupnpd.pid";
 
@@ -75,6 +76,8 @@ fn without_kernel(paths: &Paths, links: Links, known: Known, daemon: Daemon) -> 
         build: build_time(),
         timezone: Ok(known.time_zone),
         daemon,
+        accounting: accounting(),
+        no_copies: known.no_copies,
         profiles: known.profiles,
     }
 }
@@ -135,6 +138,11 @@ fn missing() -> Vec<String> {
         missing.push("nf_conntrack_netlink".to_string());
     }
     missing
+}
+
+fn accounting() -> Option<bool> {
+    let text = storage::read(Path::new(ACCOUNTING)).ok()??;
+    Some(text.trim_ascii() != b"0")
 }
 
 /// Seconds since 1970 of the source that this program was built from (reproducible builds set it), or 0.
