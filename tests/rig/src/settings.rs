@@ -157,6 +157,8 @@ fn way_in(section: &Value) -> (&'static str, String) {
             "dstnat_wan",
             format!("dnat ip6 to [{to}]:{}", get("dest_port").unwrap_or(port)),
         ),
+        // Wherever it leads.
+        (false, _, Some("*")) => ("forward_wan", "accept".to_owned()),
         (false, _, Some(zone)) => ("forward_wan", format!("jump accept_to_{zone}")),
         (false, _, None) => ("input_wan", "accept".to_owned()),
         _ => panic!("leads nowhere: {section}"),
