@@ -52,6 +52,8 @@ pub struct Facts {
     pub daemon: Daemon,
     /// Whether conntrack counts what a connection carries; `None`: not known.
     pub accounting: Option<bool>,
+    /// Whether conntrack holds a TCP segment against the windows before it calls it a connection's; `None`: not known.
+    pub windows: Option<bool>,
     /// Why nobody tells who comes and goes at the gates, if so.
     pub no_copies: Option<String>,
     /// The profile file, or why it could not be read.

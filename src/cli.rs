@@ -453,6 +453,17 @@ mod tests {
             Command::Pause { minutes: 15 }
         );
         assert!(parsed("lanward status --json").unwrap().json);
+        assert!(parsed("lanward gate list --json ssh").unwrap().json);
+        let admit = |seconds| Command::GateAdmit {
+            gate: "ssh".into(),
+            address: "192.0.2.1".into(),
+            seconds,
+        };
+        assert_eq!(parsed("lanward gate admit ssh 192.0.2.1").unwrap().command, admit(None));
+        assert_eq!(
+            parsed("lanward gate admit ssh 192.0.2.1 60").unwrap().command,
+            admit(Some(60))
+        );
     }
 
     #[test]
@@ -470,6 +481,16 @@ mod tests {
             ("lanward on --json", "--json"),
             ("lanward --colour", "--colour"),
             ("lanward run --config-dir", "--config-dir"),
+            ("lanward gate", "list, admit, remove or flush"),
+            ("lanward gate open ssh", "'open'"),
+            ("lanward gate admit ssh", "GATE ADDRESS [SECONDS]"),
+            ("lanward gate admit ssh 192.0.2.1 soon", "'soon'"),
+            ("lanward gate admit ssh 192.0.2.1 -5", "-5"),
+            ("lanward gate remove ssh", "GATE ADDRESS"),
+            ("lanward gate flush", "one GATE"),
+            ("lanward gate list a b", "at most one GATE"),
+            ("lanward gate flush ssh --json", "--json"),
+            ("lanward fw4-rules now", "fw4-rules takes no operand"),
         ] {
             let error = parsed(line).unwrap_err();
             assert!(error.contains(part), "{line}: {error}");

@@ -18,6 +18,7 @@ use crate::system::nftables::{self, Change, Monitor, Nftables, Verdict};
 use crate::system::router;
 use crate::system::storage::{self, Durability};
 use crate::system::ubus::{Bus, Incoming, Object, Status, Ticket};
+use crate::system::wireguard;
 use crate::uci;
 use serde_json::{Map, Value};
 use std::collections::VecDeque;
@@ -548,8 +549,14 @@ fn sessions(interest: &Interest) -> Result<Vec<Session>, conntrack::Error> {
 }
 
 /// Where the VPN peer is that has this inner address.
-fn endpoint(_devices: &[String], _inner: IpAddr) -> Option<IpAddr> {
-    None
+fn endpoint(devices: &[String], inner: IpAddr) -> Option<IpAddr> {
+    match wireguard::peers(devices) {
+        Ok(peers) => wireguard::endpoint_of(&peers, inner),
+        Err(error) => {
+            log::warn!("{error}");
+            None
+        }
+    }
 }
 
 async fn next_copies(nflog: Option<&mut Nflog>) -> nflog::Heard {

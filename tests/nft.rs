@@ -264,7 +264,11 @@ fn rich_rules() -> Vec<Rule> {
     let mut rules: Vec<Vec<Statement>> = vec![
         vec![matched(Match::Direction(Direction::Reply)), Statement::Return],
         vec![matched(Match::Direction(Direction::Original)), Statement::Accept],
-        vec![matched(Match::StatusDnat), Statement::Accept],
+        vec![
+            matched(Match::StatusDnat),
+            matched(Match::StatusAssured),
+            Statement::Accept,
+        ],
         vec![matched(Match::State(vec![State::New])), Statement::Return],
         vec![
             matched(Match::State(vec![

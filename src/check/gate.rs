@@ -1,10 +1,12 @@
 //! What stands beside the gates: rules of the firewall that let everybody in, and what the kernel does not keep.
 
 use super::{Check, Facts};
-use crate::config::Gate;
+use crate::config::{Gate, Witness};
 use crate::policy;
 
 const NAME: &str = "gate";
+/// Our side's SYN-ACK, repeated as often as a kernel does, is less.
+const BELIEVABLE: u32 = 1000;
 
 pub(super) fn gates(facts: &Facts) -> Vec<Check> {
     let enabled: Vec<&Gate> = facts.config.gates.iter().filter(|gate| gate.enabled).collect();
@@ -24,6 +26,7 @@ pub(super) fn gates(facts: &Facts) -> Vec<Check> {
             .map(|text| Check::warning(NAME, text)),
     );
     checks.extend(accounts(facts, &enabled));
+    checks.extend(windows(facts, &enabled));
     checks.extend(facts.no_copies.iter().map(|why| Check::warning(NAME, why)));
     if checks.is_empty() {
         let names: Vec<String> = enabled.iter().map(|gate| gate.name.clone()).collect();
@@ -38,17 +41,31 @@ pub(super) fn gates(facts: &Facts) -> Vec<Check> {
     checks
 }
 
+/// Somebody who sends by another's address does not see our SYN-ACK and has to guess what the third segment must say. A conntrack that does not
+/// look takes any guess. Bytes of ours that the other end has acknowledged cannot be guessed so easily: without them our side sends none.
+fn windows(facts: &Facts, enabled: &[&Gate]) -> Vec<Check> {
+    if facts.windows != Some(false) {
+        return Vec::new();
+    }
+    let believing = witnesses(facts, enabled).filter(|witness| witness.min_bytes < BELIEVABLE);
+    let warning = |name: &str| {
+        Check::warning(
+            NAME,
+            format!(
+                "This kernel does not check TCP windows (nf_conntrack_tcp_be_liberal or nf_conntrack_tcp_no_window_check), so that whoever forges \
+                 addresses can fill the list through witness '{name}': set its min_bytes to {BELIEVABLE} or more."
+            ),
+        )
+    };
+    believing.map(|witness| warning(&witness.name)).collect()
+}
+
 /// Bytes are asked of conntrack, which counts none unless it is told to. (OpenWrt tells it.)
 fn accounts(facts: &Facts, enabled: &[&Gate]) -> Vec<Check> {
     if facts.accounting != Some(false) {
         return Vec::new();
     }
-    let is_asked = |gate: &String| enabled.iter().any(|enabled| enabled.name == *gate);
-    let asking = facts
-        .config
-        .witnesses
-        .iter()
-        .filter(|witness| witness.min_bytes > 0 && is_asked(&witness.gate));
+    let asking = witnesses(facts, enabled).filter(|witness| witness.min_bytes > 0);
     let complaint = |name: &str| {
         Check::error(
             NAME,
@@ -56,4 +73,10 @@ fn accounts(facts: &Facts, enabled: &[&Gate]) -> Vec<Check> {
         )
     };
     asking.map(|witness| complaint(&witness.name)).collect()
+}
+
+fn witnesses<'a>(facts: &'a Facts, enabled: &'a [&Gate]) -> impl Iterator<Item = &'a Witness> {
+    let is_asked = |gate: &String| enabled.iter().any(|enabled| enabled.name == *gate);
+    let witnesses = facts.config.witnesses.iter();
+    witnesses.filter(move |witness| is_asked(&witness.gate))
 }

@@ -100,6 +100,7 @@ fn healthy() -> Facts {
         },
         problems: Vec::new(),
         accounting: Some(true),
+        windows: Some(true),
         no_copies: None,
         network: Network {
             zones: [zone("lan", "br-lan"), zone("wan", "wan0")].into(),
@@ -304,8 +305,17 @@ fn what_stands_beside_a_gate() {
     facts.accounting = Some(false);
     assert_finding(&facts, "gate", Severity::Error, &["'imaps'", "nf_conntrack_acct"]);
     facts.accounting = None;
+    facts.windows = Some(false);
+    assert_finding(
+        &facts,
+        "gate",
+        Severity::Warning,
+        &["'imaps'", "min_bytes", "TCP windows"],
+    );
+    facts.windows = None;
     facts.no_copies = Some("nobody tells".to_owned());
     assert_finding(&facts, "gate", Severity::Warning, &["nobody tells"]);
+    facts.no_copies = None;
     facts.network.doors = vec![crate::network::Door {
         label: "Allow-SSH".to_owned(),
         source_zone: "wan".to_owned(),
@@ -319,7 +329,7 @@ fn what_stands_beside_a_gate() {
         &["'Allow-SSH'", "20-30", "remove the rule"],
     );
     facts.network.doors[0].forwards = true;
-    assert_finding(&facts, "gate", Severity::Warning, &["nobody tells"]);
+    assert_fine(&facts, "gate");
 }
 
 #[test]

@@ -232,7 +232,7 @@ pub static OPTIONS: &[OptionSpec] = &[
     many(LanOnly, "source_zone", Kind::Zone, Default("lan"), "lan")
         .means("lan", "firewall zones whose hosts are kept in"),
     many(LanOnly, "dest_zone", Kind::Zone, Default("wan"), "wan")
-        .means("wan", "firewall zones they are kept from"),
+        .means("wan", "firewall zones they are kept from; they are also the WAN that gates guard"),
     one(LanOnly, "observe", SWITCH, Default("0"), "0")
         .means("0", "count what would be dropped, drop nothing"),
     one(LanOnly, "mirror", SWITCH, Default("1"), "1")

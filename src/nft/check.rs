@@ -189,8 +189,8 @@ impl Table {
             Match::State(states) if states.is_empty() => Err("no conntrack state".into()),
             Match::TcpFlags(bits) => check_bits(*bits, 0xff),
             Match::Mark(_, bits) => check_bits(*bits, u32::MAX),
-            Match::State(_) | Match::Direction(_) | Match::StatusDnat | Match::Family(_) => Ok(()),
-            Match::Bytes(..) | Match::ToThisMachine => Ok(()),
+            Match::State(_) | Match::Direction(_) | Match::StatusDnat | Match::StatusAssured => Ok(()),
+            Match::Family(_) | Match::Bytes(..) | Match::ToThisMachine => Ok(()),
         }
     }
 

@@ -292,6 +292,8 @@ pub enum Match {
     Direction(Direction),
     /// `ct status dnat`
     StatusDnat,
+    /// `ct status assured`: for TCP, a handshake whose third segment fits the other two, or a connection taken up in its middle that both ends go on with.
+    StatusAssured,
     /// `ct state STATE`, any of them
     State(Vec<State>),
     /// `meta nfproto ipv4` or `ipv6`
@@ -494,7 +496,7 @@ impl Match {
         match self {
             Match::Is(field, _) | Match::BeginsWith(field, _) => std::slice::from_ref(field),
             Match::In(fields, _) | Match::NotIn(fields, _) => fields,
-            Match::Direction(_) | Match::StatusDnat | Match::State(_) | Match::Family(_) => &[],
+            Match::Direction(_) | Match::StatusDnat | Match::StatusAssured | Match::State(_) | Match::Family(_) => &[],
             Match::TcpFlags(_) | Match::Mark(..) | Match::Bytes(..) | Match::ToThisMachine => &[],
         }
     }

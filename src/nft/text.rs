@@ -279,6 +279,7 @@ fn match_text(condition: &Match, style: Style) -> String {
         Match::Direction(Direction::Original) => "ct direction original".into(),
         Match::Direction(Direction::Reply) => "ct direction reply".into(),
         Match::StatusDnat => "ct status dnat".into(),
+        Match::StatusAssured => "ct status assured".into(),
         Match::State(states) => states_text(states),
         Match::Family(Family::Ipv4) => "meta nfproto ipv4".into(),
         Match::Family(Family::Ipv6) => "meta nfproto ipv6".into(),

@@ -244,8 +244,10 @@ fn dispatch(gates: &Gates) -> Chain {
     chain("gate", rules)
 }
 
-/// Which packets prove their source: those of an established connection that our side has answered. Not the RST with which a scanner
-/// answers our SYN-ACK, which conntrack calls established; and neither SYN nor FIN, for they too come from whoever closes.
+/// Which packets prove their source: those of a connection whose handshake is complete. To conntrack everything is established that comes after our
+/// side's SYN-ACK: the RST with which a scanner answers it, and (since Linux 6.1, which lets an ACK "under the lower bound" pass) every other ACK that
+/// somebody guesses who sends by another's address. Only a third segment that fits makes the connection assured. Neither SYN nor FIN nor RST, for
+/// they come from whoever closes.
 fn proofs(witness: &Witness) -> Vec<Rule> {
     let port = Match::Is(Field::TcpDport, Value::InetService(witness.port));
     let places: Vec<Match> = match witness.dests.is_empty() {
@@ -260,6 +262,7 @@ fn proofs(witness: &Witness) -> Vec<Rule> {
     let mut proves = vec![
         Match::TcpFlags(Bits::Exactly { among, set: 0 }),
         Match::State(vec![State::Established]),
+        Match::StatusAssured,
         Match::Direction(Direction::Original),
     ];
     if witness.min_bytes > 0 {
@@ -319,24 +322,33 @@ fn proof(gate: &Gate, witness: &Witness) -> Chain {
 
 /// Who gets the mark.
 fn guard(gate: &Gate, mark: u32) -> Chain {
-    let goes_on = match gate.shut {
-        false => Statement::Goto(session_name(gate)),
-        true => Statement::Return,
-    };
     let begun = Match::State(vec![State::Established, State::Related]);
-    let mut rules = vec![
-        ending([begun], goes_on, "a session that has begun is never held up"),
-        invalid(gate),
-    ];
+    let mut rules = Vec::new();
+    if !gate.shut {
+        // Half-open, it neither refreshes nor removes: by a listed address's SYN, sent by somebody else, its RST must not take it off the list.
+        rules.push(ending(
+            [begun.clone(), Match::StatusAssured],
+            Statement::Goto(session_name(gate)),
+            "a session",
+        ));
+    }
+    rules.push(ending(
+        [begun],
+        Statement::Return,
+        "a session that has begun is never held up",
+    ));
+    rules.push(invalid(gate));
     // Whatever has set the bit before, it is ours from here on.
     rules.push(rule(
         vec![Statement::ClearMark(Mark::Packet, mark)],
         "not listed until found",
     ));
     for (_, source, set) in gate_lists(gate) {
+        let begins = Match::State(vec![State::New, State::Untracked]);
         rules.push(rule(
             vec![
                 is_in(source, &set),
+                Statement::Match(begins),
                 Statement::SetMark(Mark::Packet, mark),
                 Statement::Return,
             ],
@@ -409,28 +421,48 @@ fn closing(gate: &Gate, gates: &Gates) -> Vec<Chain> {
     vec![chain(&closing_name(gate), rules), chain(&closing_copy(gate), copied)]
 }
 
-/// After fw4: a new connection to a guarded service that has come so far without the mark.
+/// After fw4: a new connection to a guarded service that has come so far without the mark, or a probe that belongs to none. A rule that accepts
+/// without asking for the state would let that one reach the service, which answers otherwise than a closed port.
 pub(super) fn belt(gates: &Gates) -> [Vec<Rule>; 2] {
     ["gate_to_router", "gate_to_lan"].map(|target| {
         if gates.list.is_empty() {
             return Vec::new();
         }
-        let incoming = device_matches(&gates.wan, DEVICES, Field::IifName).into_iter();
-        let rules = incoming.map(|device| {
-            let unmarked = Bits::Exactly {
+        let unmarked = Match::Mark(
+            Mark::Packet,
+            Bits::Exactly {
                 among: gates.mark,
                 set: 0,
-            };
-            // Most packets are of established connections: the state first.
-            let matches = [
+            },
+        );
+        let probe = Bits::Exactly {
+            among: tcp_flag::ACK | tcp_flag::RST,
+            set: 0,
+        };
+        let judged = [
+            [
                 Match::State(vec![State::New, State::Untracked]),
                 Match::Is(Field::L4Proto, Value::InetProto(TCP)),
-                Match::Mark(Mark::Packet, unmarked),
-            ];
-            let matches = matches.into_iter().chain(device);
-            ending(matches, Statement::Jump(target.into()), "accepted without the mark")
-        });
-        rules.collect()
+            ],
+            [Match::State(vec![State::Invalid]), Match::TcpFlags(probe)],
+        ];
+        // Most packets are of connections that have begun: they cost one comparison.
+        let begun = Match::State(vec![State::Established, State::Related]);
+        let mut rules = vec![ending(
+            [begun],
+            Statement::Return,
+            "a session that has begun is never held up",
+        )];
+        for device in device_matches(&gates.wan, DEVICES, Field::IifName) {
+            rules.extend(judged.iter().cloned().map(|judged| {
+                let matches = judged
+                    .into_iter()
+                    .chain([unmarked.clone()])
+                    .chain(device.iter().cloned());
+                ending(matches, Statement::Jump(target.into()), "accepted without the mark")
+            }));
+        }
+        rules
     })
 }
 

@@ -259,7 +259,7 @@ impl State {
             Reply::Gate(ask) => {
                 actions.extend(match error {
                     Some(error) => vec![Action::Answer(call, Ok(json!({ "ok": false, "error": error })))],
-                    None => self.asked(ask, call, now),
+                    None => self.asked(&ask, call, now),
                 });
                 return actions;
             }

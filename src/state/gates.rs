@@ -51,12 +51,12 @@ impl State {
             return vec![Action::Answer(id, Err(Status::InvalidArgument))];
         };
         let Some(gate) = self.gate(name) else {
-            return error(id, format!("the gate '{name}' is not enabled"));
+            return error(id, &format!("the gate '{name}' is not enabled"));
         };
         if gate.shut {
             return error(
                 id,
-                format!("the gate '{name}' is shut: its configuration is wrong (see status)"),
+                &format!("the gate '{name}' is shut: its configuration is wrong (see status)"),
             );
         }
         if method == "gate_flush" {
@@ -67,7 +67,7 @@ impl State {
         };
         let source = match gate::source(gate, address) {
             Ok(source) => source,
-            Err(wrong) => return error(id, wrong),
+            Err(wrong) => return error(id, &wrong),
         };
         let name = name.to_string();
         if method == "gate_remove" {
@@ -81,7 +81,7 @@ impl State {
                 .filter(|_| (1..=LONGEST_GRANT).contains(&seconds))
             {
                 Some(seconds) => Some(seconds),
-                None => return error(id, format!("seconds: {seconds} is not between 1 and {LONGEST_GRANT}")),
+                None => return error(id, &format!("seconds: {seconds} is not between 1 and {LONGEST_GRANT}")),
             },
         };
         if self.is_inside(source) {
@@ -135,56 +135,37 @@ impl State {
         call: CallId,
     ) -> Vec<Action> {
         let Some(endpoint) = endpoint else {
-            return error(
-                call,
-                format!("'{inner}' is an address on this side of the WAN, which no gate ever refuses, and no VPN peer of this router is known by it: give the address as it is seen from the WAN"),
+            let inside = format!(
+                "'{inner}' is an address on this side of the WAN, which no gate ever refuses, and no VPN peer of this router is known by it: give the \
+                 address as it is seen from the WAN"
             );
+            return error(call, &inside);
         };
         let Some(policy) = self.gate(&gate) else {
             return vec![Action::Answer(call, Err(Status::NotFound))];
         };
         match gate::source(policy, &endpoint.to_string()) {
             Ok(source) => self.ask(call, Ask::Admit { gate, source, seconds }),
-            Err(wrong) => error(call, wrong),
+            Err(wrong) => error(call, &wrong),
         }
     }
 
     /// The lists were read for a call.
-    pub(super) fn asked(&mut self, ask: Ask, call: CallId, now: Now) -> Vec<Action> {
-        let name = match &ask {
+    pub(super) fn asked(&self, ask: &Ask, call: CallId, now: Now) -> Vec<Action> {
+        let name = match ask {
             Ask::List(gate) => return vec![Action::Answer(call, Ok(report::gate_list(self, gate.as_deref(), now)))],
             Ask::Admit { gate, .. } | Ask::Remove { gate, .. } | Ask::Flush(gate) => gate.clone(),
         };
         let Some(gate) = self.gate(&name) else {
             return vec![Action::Answer(call, Err(Status::NotFound))];
         };
-        let listed = self.lists.sources(&name);
-        match ask {
+        match *ask {
             Ask::List(_) => Vec::new(),
-            Ask::Admit { source, seconds, .. } => {
-                let of_family = listed.iter().filter(|(known, _)| known.is_ipv6() == source.is_ipv6());
-                if !self.lists.is_listed(&name, source) && of_family.count() >= gate.size as usize {
-                    return error(
-                        call,
-                        format!("the list of the gate '{name}' is full ({} addresses)", gate.size),
-                    );
-                }
-                let list = if seconds.is_some() { List::Grant } else { List::Seen };
-                let seconds = seconds.unwrap_or(gate.window);
-                let edits = vec![gate::adding(gate, source, list, Some(seconds))];
-                let then = Listing::Admitted {
-                    gate: name,
-                    source,
-                    list,
-                    seconds,
-                    call,
-                };
-                self.edit(edits, then)
+            Ask::Admit { source, seconds, .. } => self.admit(gate, source, seconds, call),
+            Ask::Remove { source, .. } if !self.lists.is_listed(&name, source) => {
+                let shown = gate::shown(gate, source);
+                error(call, &format!("{shown} is not listed at the gate '{name}'"))
             }
-            Ask::Remove { source, .. } if !self.lists.is_listed(&name, source) => error(
-                call,
-                format!("{} is not listed at the gate '{name}'", gate::shown(gate, source)),
-            ),
             Ask::Remove { source, .. } => {
                 let then = Listing::Removed {
                     gate: name,
@@ -195,14 +176,38 @@ impl State {
                 self.edit(gate::deleting(gate, source), then)
             }
             Ask::Flush(_) => {
-                let then = Listing::Flushed {
-                    gate: name,
-                    removed: listed.len(),
-                    call,
-                };
-                self.edit(gate::flushing(gate), then)
+                let removed = self.lists.sources(&name).len();
+                let edits = gate::flushing(gate);
+                self.edit(
+                    edits,
+                    Listing::Flushed {
+                        gate: name,
+                        removed,
+                        call,
+                    },
+                )
             }
         }
+    }
+
+    /// Without a time of its own it is as if the source had proved itself just now; with one it is a grant.
+    fn admit(&self, gate: &Gate, source: IpAddr, seconds: Option<u32>, call: CallId) -> Vec<Action> {
+        let listed = self.lists.sources(&gate.name);
+        let of_family = listed.iter().filter(|(known, _)| known.is_ipv6() == source.is_ipv6());
+        if !self.lists.is_listed(&gate.name, source) && of_family.count() >= gate.size as usize {
+            let full = format!("the list of the gate '{}' is full ({} addresses)", gate.name, gate.size);
+            return error(call, &full);
+        }
+        let list = if seconds.is_some() { List::Grant } else { List::Seen };
+        let seconds = seconds.unwrap_or(gate.window);
+        let then = Listing::Admitted {
+            gate: gate.name.clone(),
+            source,
+            list,
+            seconds,
+            call,
+        };
+        self.edit(vec![gate::adding(gate, source, list, Some(seconds))], then)
     }
 
     fn edit(&self, edits: Vec<Edit>, then: Listing) -> Vec<Action> {
@@ -213,7 +218,7 @@ impl State {
     /// Lists were changed, or not.
     pub(super) fn edited(&mut self, result: Result<(), String>, then: Listing, now: Now) -> Vec<Action> {
         if let Err(why) = result {
-            return self.not_edited(&why, then, now);
+            return self.not_edited(&why, &then, now);
         }
         let mut actions = Vec::new();
         match then {
@@ -276,11 +281,11 @@ impl State {
         actions
     }
 
-    fn not_edited(&mut self, why: &str, then: Listing, now: Now) -> Vec<Action> {
+    fn not_edited(&mut self, why: &str, then: &Listing, now: Now) -> Vec<Action> {
         let line = format!("gate: the list could not be changed: {why}");
         match then {
-            Listing::Admitted { call, .. } | Listing::Flushed { call, .. } => error(call, line),
-            Listing::Removed { call: Some(call), .. } => error(call, line),
+            Listing::Admitted { call, .. } | Listing::Flushed { call, .. } => error(*call, &line),
+            Listing::Removed { call: Some(call), .. } => error(*call, &line),
             Listing::Restored(_) => {
                 // So that the next look does it again.
                 self.table_handle = Some(0);
@@ -503,7 +508,7 @@ fn ending(address: IpAddr, list: List, seconds: u32, now: Now) -> Entry {
     }
 }
 
-fn error(call: CallId, error: String) -> Vec<Action> {
+fn error(call: CallId, error: &str) -> Vec<Action> {
     vec![Action::Answer(call, Ok(json!({ "ok": false, "error": error })))]
 }
 

@@ -30,7 +30,17 @@ const fn wrong(text: &'static str, enabled: bool) -> Text {
     }
 }
 
-const TEXTS: [Text; 9] = [
+const TEXTS: [Text; 11] = [
+    right(
+        "config lan_only 'lan_only'\n\toption enabled '1'\nconfig gate 'ssh'\n\toption enabled '1'\n\tlist service 'tcp:22'\n\
+         config witness 'imaps'\n\toption gate 'ssh'\n",
+        true,
+    ),
+    right(
+        "config lan_only 'lan_only'\n\toption enabled '0'\nconfig gate 'ssh'\n\toption enabled '1'\n\tlist service 'tcp:22'\n\
+         \toption forget 'last_close'\n\toption prefix6 '64'\n\toption size '2'\n",
+        false,
+    ),
     right("config lan_only 'lan_only'\n\toption enabled '0'\n", false),
     right("config lan_only 'lan_only'\n\toption enabled '1'\n", true),
     right(
@@ -69,7 +79,10 @@ const TEXTS: [Text; 9] = [
 
 #[derive(Debug, Clone)]
 enum Step {
-    Switch { on: bool, persist: bool },
+    Switch {
+        on: bool,
+        persist: bool,
+    },
     Pause(i64),
     Resume,
     Call(&'static str),
@@ -85,7 +98,24 @@ enum Step {
     Pass(u64),
     ClockJumps(i64),
     Respawn,
+    /// A gate's method, with an address that may be missing and seconds likewise.
+    Gate(&'static str, Option<usize>, Option<i64>),
+    /// The kernel lists a source, and may tell.
+    Proves(usize, bool),
+    /// The kernel takes a source off, and may tell.
+    Forgets(usize, bool),
+    /// A session of the source was closed.
+    Closes(usize),
+    EditFails(bool),
 }
+
+const SOURCES: [&str; 5] = [
+    "203.0.113.1",
+    "203.0.113.2",
+    "203.0.113.3",
+    "2001:db8::",
+    "2001:db8:0:1::",
+];
 
 fn step() -> impl Strategy<Value = Step> {
     let wake = prop_oneof![
@@ -114,6 +144,16 @@ fn step() -> impl Strategy<Value = Step> {
         4 => prop_oneof![0..50_u64, 50..2_000_u64, 2_000..200_000_u64].prop_map(Step::Pass),
         1 => prop_oneof![-100_000_000..100_000_000_i64, Just(-2_000_000_000)].prop_map(Step::ClockJumps),
         1 => Just(Step::Respawn),
+        4 => (
+            prop_oneof![Just("gate_admit"), Just("gate_admit"), Just("gate_remove"), Just("gate_flush"), Just("gate_list")],
+            prop::option::of(0..SOURCES.len()),
+            prop::option::of(-1..200_i64),
+        )
+            .prop_map(|(method, source, seconds)| Step::Gate(method, source, seconds)),
+        3 => (0..SOURCES.len(), any::<bool>()).prop_map(|(source, told)| Step::Proves(source, told)),
+        1 => (0..SOURCES.len(), any::<bool>()).prop_map(|(source, told)| Step::Forgets(source, told)),
+        1 => (0..SOURCES.len()).prop_map(Step::Closes),
+        1 => any::<bool>().prop_map(Step::EditFails),
     ]
 }
 
@@ -157,6 +197,10 @@ impl Model {
             .filter(|note| note.on != note.configured);
         }
     }
+}
+
+fn address(source: usize) -> IpAddr {
+    SOURCES[source].parse().unwrap()
 }
 
 struct Trial {
@@ -263,6 +307,27 @@ impl Trial {
             Step::LinksFail(fails) => self.play.links_fail = fails,
             Step::Pass(milliseconds) => self.play.pass(milliseconds),
             Step::ClockJumps(seconds) => self.play.now.unix = self.play.now.unix.saturating_add_signed(seconds),
+            Step::Gate(method, source, seconds) => self.gate(method, source, seconds),
+            Step::Proves(source, told) => {
+                let Some(set) = self.gate_set(source) else { return };
+                let ends = self.play.now.monotonic + 60_000;
+                let list = self.play.lists.entry(set).or_default();
+                list.retain(|(known, _)| *known != address(source));
+                list.push((address(source), Some(ends)));
+                if told {
+                    self.hear("admit ssh imaps", source);
+                }
+            }
+            Step::Forgets(source, told) => {
+                for list in self.play.lists.values_mut() {
+                    list.retain(|(known, _)| *known != address(source));
+                }
+                if told {
+                    self.hear("remove ssh", source);
+                }
+            }
+            Step::Closes(source) => self.hear("closed ssh", source),
+            Step::EditFails(fails) => self.play.edit_fails = fails.then_some("Device or resource busy"),
             Step::Respawn => {
                 self.model.start(self.file, self.file_enabled);
                 self.play.state = State::default();
@@ -273,6 +338,78 @@ impl Trial {
             self.play.answers.is_empty(),
             "nobody is answered twice, or without having asked"
         );
+    }
+
+    /// The set that the kernel lists a source in, if there is one.
+    fn gate_set(&self, source: usize) -> Option<String> {
+        let set = if address(source).is_ipv6() {
+            "gate6_ssh"
+        } else {
+            "gate4_ssh"
+        };
+        self.play.table.as_ref()?.set(set).map(|set| set.name.clone())
+    }
+
+    fn hear(&mut self, what: &str, source: usize) {
+        let heard = crate::gate::Heard::read(&format!("lanward {what}"), address(source));
+        self.play.event(Event::Heard(heard.into_iter().collect()));
+    }
+
+    /// Answered once, and what it says is so is so in the kernel.
+    fn gate(&mut self, method: &'static str, source: Option<usize>, seconds: Option<i64>) {
+        let mut arguments = json!({ "gate": "ssh" });
+        if let Some(source) = source {
+            arguments["address"] = SOURCES[source].into();
+        }
+        if let Some(seconds) = seconds {
+            arguments["seconds"] = seconds.into();
+        }
+        let Value::Object(arguments) = arguments else { return };
+        self.play.event(Event::Call {
+            id: caller(),
+            method: method.into(),
+            arguments,
+        });
+        assert_eq!(self.play.answers.len(), 1, "{method} is answered once");
+        let Some(Ok(answer)) = self.play.answers.pop() else {
+            return;
+        };
+        let is_in_kernel = |source: usize| {
+            let lists = self.play.lists_now();
+            lists.values().flatten().any(|listed| listed.address == address(source))
+        };
+        match (method, source) {
+            ("gate_admit", Some(source)) => assert!(answer["ok"] != true || is_in_kernel(source), "{answer}"),
+            ("gate_remove", Some(source)) => assert!(answer["ok"] != true || !is_in_kernel(source), "{answer}"),
+            ("gate_flush", _) if answer.get("error").is_none() => {
+                assert!(self.play.lists_now().values().all(Vec::is_empty));
+            }
+            _ => {}
+        }
+    }
+
+    /// After `status` has read the kernel, what is known is what the kernel has.
+    fn judge_lists(&self) {
+        let play = &self.play;
+        if play.table.is_none() || play.edit_fails.is_some() {
+            return;
+        }
+        let known: BTreeSet<IpAddr> = play
+            .state
+            .lists
+            .sources("ssh")
+            .into_iter()
+            .map(|(source, _)| source)
+            .collect();
+        let kernel: BTreeSet<IpAddr> = play
+            .lists_now()
+            .values()
+            .flatten()
+            .map(|listed| listed.address)
+            .collect();
+        if play.state.gates().is_some_and(|gates| !gates.list.is_empty()) {
+            assert_eq!(known, kernel);
+        }
     }
 
     /// The kernel does what `enforced` says it does.
@@ -301,6 +438,7 @@ impl Trial {
     fn check(&mut self) {
         let status = self.ask("status", json!({}));
         self.judge(&status["lan_only"]);
+        self.judge_lists();
         assert_eq!(status["lan_only"]["enabled"], self.model.on(), "{:?}", self.file);
         assert_eq!(status["lan_only"]["observe"], self.model.accepted.observe);
         let note = self
@@ -316,6 +454,7 @@ impl Trial {
         self.play.apply_fails = None;
         self.play.verify_fails = false;
         self.play.links_fail = false;
+        self.play.edit_fails = None;
         self.play.pass(8 * 60_000);
         let status = self.ask("status", json!({}));
         assert_eq!(

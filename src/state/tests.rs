@@ -161,7 +161,7 @@ impl Play {
     }
 
     /// The lists without what has ended.
-    fn lists_now(&self) -> crate::gate::Readings {
+    pub(super) fn lists_now(&self) -> crate::gate::Readings {
         let now = self.now.monotonic;
         let left = |ends: Option<u64>| ends.map(|ends| ends.saturating_sub(now));
         let of_list = |list: &Vec<(IpAddr, Option<u64>)>| {
@@ -258,6 +258,7 @@ impl Play {
                 }
                 self.on = Self::switch_is_in(&table);
                 self.handle += u64::from(self.table.is_none());
+                self.lists.retain(|set, _| table.set(set).is_some());
                 self.table = Some(table);
                 Some(Event::Applied(Ok(())))
             }

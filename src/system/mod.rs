@@ -11,3 +11,4 @@ pub mod nftables;
 pub mod router;
 pub mod storage;
 pub mod ubus;
+pub mod wireguard;

@@ -13,7 +13,7 @@ use crate::uci;
 use std::path::Path;
 
 const FW4: &str = "/sbin/fw4";
-const ACCOUNTING: &str = "/proc/sys/net/netfilter/nf_conntrack_acct";
+const CONNTRACK: &str = "/proc/sys/net/netfilter";
 const LEASES: &str = "/var/run/miniupnpd.leases";
 const MINIUPNPD_PID: &str = "/var/run/miniupnpd.pid";
 
@@ -77,6 +77,7 @@ fn without_kernel(paths: &Paths, links: Links, known: Known, daemon: Daemon) -> 
         timezone: Ok(known.time_zone),
         daemon,
         accounting: accounting(),
+        windows: windows(),
         no_copies: known.no_copies,
         profiles: known.profiles,
     }
@@ -141,7 +142,18 @@ fn missing() -> Vec<String> {
 }
 
 fn accounting() -> Option<bool> {
-    let text = storage::read(Path::new(ACCOUNTING)).ok()??;
+    setting("nf_conntrack_acct")
+}
+
+/// OpenWrt's kernels before 5.15 have a switch of their own for it.
+fn windows() -> Option<bool> {
+    let liberal = setting("nf_conntrack_tcp_be_liberal")?;
+    Some(!liberal && setting("nf_conntrack_tcp_no_window_check") != Some(true))
+}
+
+/// Whether a switch of conntrack is on; `None`: there is no such switch.
+fn setting(name: &str) -> Option<bool> {
+    let text = storage::read(&Path::new(CONNTRACK).join(name)).ok()??;
     Some(text.trim_ascii() != b"0")
 }
 

@@ -423,6 +423,7 @@ fn any_state() -> impl Strategy<Value = Match> {
     prop_oneof![
         prop::sample::subsequence(states, 1..=5).prop_map(Match::State),
         Just(Match::StatusDnat),
+        Just(Match::StatusAssured),
         Just(Match::Direction(Direction::Reply)),
         Just(Match::Family(Family::Ipv4)),
         Just(Match::Family(Family::Ipv6)),

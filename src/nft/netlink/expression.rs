@@ -24,6 +24,8 @@ enum Source {
     Original(u32),
 }
 
+/// `IPS_ASSURED`
+const STATUS_ASSURED: u32 = 1 << 2;
 /// `IPS_DST_NAT`
 const STATUS_DNAT: u32 = 1 << 5;
 /// `ARPHRD_ETHER`
@@ -157,6 +159,7 @@ impl Encoder<'_> {
                 self.other(vec![ct(CT_DIRECTION, REGISTER_1), compare(CMP_EQ, vec![value])]);
             }
             Match::StatusDnat => self.bits(ct(CT_STATUS, REGISTER_1), Bits::Any(STATUS_DNAT), 4),
+            Match::StatusAssured => self.bits(ct(CT_STATUS, REGISTER_1), Bits::Any(STATUS_ASSURED), 4),
             Match::State(states) => {
                 let bits = states
                     .iter()

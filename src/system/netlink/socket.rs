@@ -71,6 +71,14 @@ impl Socket {
         }
     }
 
+    /// Overwrites what was received: for answers that hold what nobody must find in freed memory.
+    pub fn wipe(&mut self) {
+        self.received = 0;
+        self.buffer.fill(0);
+        // Without it the compiler may leave out what nobody reads again.
+        std::hint::black_box(&mut self.buffer);
+    }
+
     /// What was received last.
     pub fn datagram(&self) -> &[u8] {
         self.buffer.get(..self.received).unwrap_or_default()

@@ -11,14 +11,16 @@
 
 pub mod model;
 pub mod scenario;
-pub mod settings;
+mod settings;
+mod sockets;
 
 use crate::house::Family;
 use crate::namespace::Namespace;
 use crate::segments::{datagram, flag, Packet, Segment, Servers, Session, Tun};
+use sockets::Sockets;
 use std::collections::BTreeMap;
-use std::io::{self, Read as _, Write as _};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Where the servers are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +67,7 @@ impl Service {
     }
 
     /// Only SSH over IPv4 is behind address translation.
-    fn from_outside(self, place: Place, family: Family) -> SocketAddr {
+    fn outside(self, place: Place, family: Family) -> SocketAddr {
         let address = match (self, family) {
             (Self::Ssh, Family::V4) => wan(family),
             _ => self.on_server(place, family),
@@ -118,6 +120,8 @@ pub enum Act {
     Hear,
     /// FIN, and ACK of the server's.
     Fin,
+    /// FIN, and never again anything.
+    FinAlone,
     /// The server closes first: ACK of its FIN, then a FIN.
     FinOfServer,
     /// RST.
@@ -379,7 +383,7 @@ impl Router {
             };
             let client = Client {
                 from: SocketAddr::new(step.source.address(), port),
-                to: step.service.from_outside(self.place, step.source.family),
+                to: step.service.outside(self.place, step.source.family),
                 end,
                 open: false,
             };
@@ -419,6 +423,11 @@ impl Router {
                 }
                 self.clients.remove(&key);
                 verdicts
+            }
+            Act::FinAlone => {
+                let verdict = self.say(key, flag::FIN | flag::ACK, b"");
+                self.clients.remove(&key);
+                vec![verdict]
             }
             Act::FinOfServer => {
                 self.hear(key, flag::FIN, b"");
@@ -540,73 +549,5 @@ fn verdict(segment: &Segment, passage: &Passage) -> Verdict {
         (_, Some(answer)) if answer.is(flag::RST) => Verdict::Reset,
         (Some(false), _) => icmp.unwrap_or(Verdict::Silent),
         (None, _) => icmp.unwrap_or(Verdict::Unseen),
-    }
-}
-
-/// Servers that are sockets of the router.
-#[derive(Debug, Default)]
-struct Sockets {
-    listeners: Vec<TcpListener>,
-    streams: BTreeMap<(SocketAddr, u16), TcpStream>,
-}
-
-impl Sockets {
-    fn listen(namespace: &Namespace) -> Self {
-        let mut sockets = Self::default();
-        for (service, family) in SERVICES
-            .iter()
-            .flat_map(|service| [(service, Family::V4), (service, Family::V6)])
-        {
-            let listener = namespace.tcp_listener(SocketAddr::new(wan(family), service.port()));
-            listener.set_nonblocking(true).expect("it is a socket");
-            sockets.listeners.push(listener);
-        }
-        sockets
-    }
-
-    /// Whether a segment has arrived, as far as a socket shows it; data is echoed, and a FIN answered by closing.
-    fn heard(&mut self, segment: &Segment) -> Option<bool> {
-        let mut opened = false;
-        for listener in &self.listeners {
-            while let Ok((stream, from)) = listener.accept() {
-                opened |= from == segment.from;
-                stream.set_nonblocking(true).expect("it is a socket");
-                let port = listener.local_addr().expect("it is bound").port();
-                self.streams.insert((from, port), stream);
-            }
-        }
-        let key = (segment.from, segment.to.port());
-        let stream = self.streams.get_mut(&key);
-        let mut bytes = [0; 256];
-        let read = stream.map(|stream| (stream.read(&mut bytes), stream));
-        match read {
-            Some((Ok(0), _)) => {
-                self.streams.remove(&key);
-                Some(segment.is(flag::FIN))
-            }
-            Some((Ok(length), stream)) => {
-                stream.write_all(&bytes[..length]).expect("there is room");
-                Some(bytes[..length] == segment.payload)
-            }
-            Some((Err(error), _)) if error.kind() == io::ErrorKind::ConnectionReset => {
-                self.streams.remove(&key);
-                Some(segment.is(flag::RST))
-            }
-            _ if opened => Some(true),
-            // An acknowledgement shows nowhere, and neither does a RST of what was never accepted.
-            Some(_) => (!segment.is_empty()).then_some(false),
-            None => None,
-        }
-    }
-
-    fn speak(&mut self, client: SocketAddr, port: u16, flags: u8, payload: &[u8]) {
-        let Some(stream) = self.streams.get_mut(&(client, port)) else {
-            return;
-        };
-        if flags == flag::FIN {
-            let _ = stream.shutdown(Shutdown::Write);
-        } else {
-            stream.write_all(payload).expect("there is room");
-        }
     }
 }

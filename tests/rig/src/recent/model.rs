@@ -386,8 +386,9 @@ fn plan(step: &Step, side: &Side) -> Vec<Facts> {
         (Act::Data, Some(true)) => vec![shown(flag::PSH | flag::ACK)],
         (Act::Hear, Some(true)) => vec![ack],
         (Act::Fin, Some(true)) => vec![shown(flag::FIN | flag::ACK), ack],
+        (Act::FinAlone, Some(true)) => vec![shown(flag::FIN | flag::ACK)],
         (Act::FinOfServer, Some(true)) => vec![ack, shown(flag::FIN | flag::ACK)],
         (Act::SynAgain | Act::Ack | Act::BlindAck | Act::Rst, _) => Vec::new(),
-        (Act::Data | Act::Hear | Act::Fin | Act::FinOfServer, _) => Vec::new(),
+        (Act::Data | Act::Hear | Act::Fin | Act::FinAlone | Act::FinOfServer, _) => Vec::new(),
     }
 }

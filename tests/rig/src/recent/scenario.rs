@@ -40,7 +40,7 @@ pub struct Scenario {
     pub lines: Vec<Line>,
 }
 
-const ACTS: [(Act, &str); 9] = [
+const ACTS: [(Act, &str); 10] = [
     (Act::Syn, "syn"),
     (Act::SynAgain, "syn again"),
     (Act::Ack, "ack"),
@@ -48,6 +48,7 @@ const ACTS: [(Act, &str); 9] = [
     (Act::Data, "data"),
     (Act::Hear, "hear"),
     (Act::Fin, "fin"),
+    (Act::FinAlone, "fin alone"),
     (Act::FinOfServer, "fin of server"),
     (Act::Rst, "rst"),
 ];
@@ -240,7 +241,7 @@ impl Display for Complaint {
     }
 }
 
-/// The pairs of routers.
+/// Both routers.
 #[derive(Debug)]
 pub struct Pair {
     seed: Router,
@@ -259,12 +260,6 @@ impl Pair {
             ours: Router::of_lanward(terms)?,
             next_port: 1024,
         })
-    }
-
-    /// The seed's router, and ours.
-    #[must_use]
-    pub fn routers(&self) -> [&Router; 2] {
-        [&self.seed, &self.ours]
     }
 
     /// Does a step at both: the seed's verdicts, and ours.
@@ -299,8 +294,8 @@ pub fn play(terms: &Terms, scenarios: &[(Family, Scenario)]) -> io::Result<Vec<C
 
 /// `None` if a moment took too long.
 fn attempt(terms: &Terms, scenarios: &[(Family, Scenario)]) -> io::Result<Option<Vec<Complaint>>> {
-    let mut pair = Pair::new(terms)?;
     let mut model = Model::new(terms, WINDOW.1, seed_size()?);
+    let mut pair = Pair::new(terms)?;
     let mut complaints = Vec::new();
     let mut complained = BTreeSet::new();
     let moments = scenarios
