@@ -70,31 +70,38 @@ pub struct Gone {
     pub expired: bool,
 }
 
+impl OfGate {
+    /// The kernel's sets are read in order, so that most entries come to stand last.
+    fn put(&mut self, entry: Entry) {
+        match self.entries.binary_search_by_key(&entry.place(), Entry::place) {
+            Ok(index) => self.entries[index] = entry,
+            Err(index) => self.entries.insert(index, entry),
+        }
+    }
+}
+
 impl Lists {
     /// Takes over what the kernel has, and says who is gone. Elements that the gate's rules can never find (of a `prefix6` that was changed
     /// since) are left out.
     pub fn take(&mut self, gates: &Gates, readings: &Readings, now: u64) -> Vec<Gone> {
         let before = std::mem::take(&mut self.0);
         for gate in &gates.list {
-            let mut entries = Vec::new();
+            let mut known = OfGate {
+                gate: gate.name.clone(),
+                entries: Vec::new(),
+            };
             for (list, _, set) in rules::lists(gate) {
-                let found = readings.get(&set.name).into_iter().flatten();
-                entries.extend(
-                    found
-                        .filter(|listed| masked(gate, listed.address) == listed.address)
-                        .map(|listed| Entry {
+                for listed in readings.get(&set.name).into_iter().flatten() {
+                    if masked(gate, listed.address) == listed.address {
+                        known.put(Entry {
                             address: listed.address,
                             list,
                             ends: listed.left.map(|left| now.saturating_add(left)),
-                        }),
-                );
+                        });
+                    }
+                }
             }
-            entries.sort_unstable_by_key(Entry::place);
-            entries.dedup_by_key(|entry| entry.place());
-            self.0.push(OfGate {
-                gate: gate.name.clone(),
-                entries,
-            });
+            self.0.push(known);
         }
         self.gone(&before, now)
     }
@@ -160,10 +167,7 @@ impl Lists {
         let Some(known) = self.0.iter_mut().find(|known| known.gate == gate) else {
             return;
         };
-        match known.entries.binary_search_by_key(&entry.place(), Entry::place) {
-            Ok(index) => known.entries[index] = entry,
-            Err(index) => known.entries.insert(index, entry),
-        }
+        known.put(entry);
     }
 
     /// Forgets a source; `false` if it was not known.

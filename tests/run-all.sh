@@ -85,7 +85,7 @@ for file in tests/*.rs tests/rig/tests/*.rs tests/oracles/tests/*.rs; do
 	name=$(basename "$file" .rs)
 	case $file in
 	# Their tests wait more than they compute: more of them at once than there are processors.
-	tests/packets.rs | tests/hostile.rs) tests "$name" 6 --test "$name" ;;
+	tests/packets.rs | tests/hostile.rs | tests/gate.rs | tests/scans.rs) tests "$name" 6 --test "$name" ;;
 	tests/rig/*) tests "rig $name" "$processors" --test "$name" ;;
 	tests/oracles/*) tests "oracle $name" "$processors" --test "$name" ;;
 	*) tests "$name" "$processors" --test "$name" ;;

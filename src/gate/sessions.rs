@@ -5,14 +5,13 @@ use super::{masked, Lists};
 use crate::policy::{Gate, Gates, Witness};
 use crate::ruleset::gate::List;
 use crate::system::conntrack::Session;
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 /// Which sessions are looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Interest {
     gates: Gates,
-    own: BTreeSet<IpAddr>,
+    own: Vec<IpAddr>,
 }
 
 /// A source that a live connection proves or keeps listed.
@@ -36,7 +35,7 @@ pub struct Sessions {
 impl Interest {
     /// Of these gates, on a router with these addresses.
     #[must_use]
-    pub fn new(gates: &Gates, own: BTreeSet<IpAddr>) -> Self {
+    pub fn new(gates: &Gates, own: Vec<IpAddr>) -> Self {
         Self {
             gates: gates.clone(),
             own,
@@ -127,10 +126,11 @@ impl Sessions {
     }
 
     fn note(&mut self, sessions: &[Session]) {
-        let counted = sessions
-            .iter()
-            .filter_map(|session| Some((session.flow.id, session.packets?[0])));
-        self.carried = counted.take(Self::MOST).collect();
-        self.carried.sort_unstable();
+        self.carried.clear();
+        for session in sessions.iter().take(Self::MOST) {
+            let Some([packets, _]) = session.packets else { continue };
+            let place = self.carried.partition_point(|(id, _)| *id < session.flow.id);
+            self.carried.insert(place, (session.flow.id, packets));
+        }
     }
 }

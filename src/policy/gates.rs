@@ -3,7 +3,6 @@
 use super::Devices;
 use crate::config::{self, Config, Forget, Problem, Service, System};
 use crate::network::{Device, Door, Network, Treatment};
-use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv6Addr};
 
 /// All gates that are enabled, with what they have in common.
@@ -37,9 +36,9 @@ pub struct Gate {
     /// As configured.
     pub services: Vec<Service>,
     /// TCP ports of the router that are guarded, over IPv4 and over IPv6.
-    pub ports: [BTreeSet<u16>; 2],
+    pub ports: [Vec<u16>; 2],
     /// LAN hosts and TCP ports that are guarded by their own IPv6 addresses.
-    pub hosts: BTreeSet<(Ipv6Addr, u16)>,
+    pub hosts: Vec<(Ipv6Addr, u16)>,
     /// Seconds.
     pub window: u32,
     /// When a source is taken off the list before its time.
@@ -74,7 +73,7 @@ pub struct Witness {
     /// TCP port as seen from the WAN.
     pub port: u16,
     /// Its addresses as seen from the WAN; empty: any of this router's.
-    pub dests: BTreeSet<IpAddr>,
+    pub dests: Vec<IpAddr>,
     /// Bytes each way before it counts.
     pub min_bytes: u32,
 }
@@ -117,7 +116,7 @@ pub(super) fn compile(
     warnings: &mut Vec<String>,
 ) -> Gates {
     let zones = &config.lan_only.dest_zones;
-    let mut keys = BTreeSet::new();
+    let mut keys = Vec::new();
     let mut list: Vec<Gate> = Vec::new();
     for gate in config.gates.iter().filter(|gate| gate.enabled) {
         let mut resolved = resolve(gate, zones, network, &mut keys);
@@ -148,7 +147,7 @@ pub(super) fn compile(
     }
 }
 
-fn resolve(gate: &config::Gate, zones: &[String], network: &Network, keys: &mut BTreeSet<String>) -> Gate {
+fn resolve(gate: &config::Gate, zones: &[String], network: &Network, keys: &mut Vec<String>) -> Gate {
     let Guarded { ports, hosts } = guarded(gate);
     let refuse = match gate.refuse {
         config::Refuse::Zone => None,
@@ -180,33 +179,38 @@ fn resolve(gate: &config::Gate, zones: &[String], network: &Network, keys: &mut 
     }
 }
 
-fn witnesses(config: &Config, gate: &config::Gate, keys: &mut BTreeSet<String>) -> Vec<Witness> {
+fn witnesses(config: &Config, gate: &config::Gate, keys: &mut Vec<String>) -> Vec<Witness> {
     let of_gate = config.witnesses.iter().filter(|witness| witness.gate == gate.name);
     let resolved = of_gate.map(|witness| Witness {
         name: witness.name.clone(),
         key: unique(&witness.name, keys),
         port: witness.port,
-        dests: witness.dests.iter().copied().collect(),
+        dests: witness.dests.clone(),
         min_bytes: witness.min_bytes,
     });
     resolved.collect()
 }
 
 /// A name as nftables takes it. A section without a name has a label with other characters.
-fn unique(name: &str, keys: &mut BTreeSet<String>) -> String {
+fn unique(name: &str, keys: &mut Vec<String>) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
     let mut key: String = name.chars().take(32).map(plain).collect();
-    while !keys.insert(key.clone()) {
+    while keys.contains(&key) {
         key.push('_');
     }
+    keys.push(key.clone());
     key
 }
 
 /// What the gate guards that another one guards already: two lists for one door would be no list.
 fn overlap<'a>(others: &'a [Gate], gate: &Gate) -> Option<(String, &'a str)> {
     others.iter().find_map(|other| {
-        let ports = (0..2).find_map(|family| other.ports[family].intersection(&gate.ports[family]).next());
-        let host = other.hosts.intersection(&gate.hosts).next();
+        let ports = (0..2).find_map(|family| {
+            other.ports[family]
+                .iter()
+                .find(|port| gate.ports[family].contains(port))
+        });
+        let host = other.hosts.iter().find(|host| gate.hosts.contains(host));
         let service = match (ports, host) {
             (Some(port), _) => format!("tcp:{port}"),
             (None, Some((host, port))) => format!("[{host}]:{port}"),
@@ -271,18 +275,27 @@ fn opens(door: &Door, guarded: &Guarded, zones: &[String]) -> bool {
 /// What a gate guards: see [`Gate`].
 #[derive(Default)]
 struct Guarded {
-    ports: [BTreeSet<u16>; 2],
-    hosts: BTreeSet<(Ipv6Addr, u16)>,
+    ports: [Vec<u16>; 2],
+    hosts: Vec<(Ipv6Addr, u16)>,
 }
 
 fn guarded(gate: &config::Gate) -> Guarded {
     let mut guarded = Guarded::default();
     for service in &gate.services {
-        match service.forward {
-            None => guarded.ports.iter_mut().for_each(|ports| ports.extend([service.port])),
-            Some((IpAddr::V4(_), _)) => guarded.ports[0].extend([service.port]),
+        let families = match service.forward {
+            None => [true, true],
+            Some((IpAddr::V4(_), _)) => [true, false],
             // There is no redirect over IPv6: the host is reached by its own address and port.
-            Some((IpAddr::V6(host), port)) => guarded.hosts.extend([(host, port)]),
+            Some((IpAddr::V6(host), port)) => {
+                guarded.hosts.push((host, port));
+                [false, false]
+            }
+        };
+        for family in (0..2).filter(|family| families[*family]) {
+            // 'tcp:22' and 'tcp:22>192.168.1.10:22' may stand side by side; the port is the same.
+            if !guarded.ports[family].contains(&service.port) {
+                guarded.ports[family].push(service.port);
+            }
         }
     }
     guarded

@@ -7,7 +7,6 @@ use crate::nft::{
     Set, State, Statement, Timeout, Value,
 };
 use crate::policy::{Gate, Gates, Refusal, Witness};
-use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv6Addr};
 
 /// The NFLOG group that copies of what admits and removes go to.
@@ -100,7 +99,12 @@ pub(super) fn sets(gates: &Gates) -> Vec<Set> {
     if gates.list.is_empty() {
         return Vec::new();
     }
-    let watched: BTreeSet<u16> = gates.list.iter().flat_map(watched_ports).collect();
+    let mut watched: Vec<u16> = Vec::new();
+    for gate in &gates.list {
+        watched.extend(gate.ports.iter().flatten());
+        watched.extend(gate.hosts.iter().map(|(_, port)| *port));
+        watched.extend(gate.witnesses.iter().map(|witness| witness.port));
+    }
     let mut sets = vec![
         configured(DEVICES, &[Kind::Ifname], device_elements(&gates.wan)),
         configured(PORTS, &[Kind::InetService], port_elements(&watched)),
@@ -138,15 +142,7 @@ pub(super) fn sets(gates: &Gates) -> Vec<Set> {
     sets
 }
 
-fn watched_ports(gate: &Gate) -> impl Iterator<Item = u16> + '_ {
-    let guarded = gate.ports.iter().flatten().copied();
-    let hosts = gate.hosts.iter().map(|(_, port)| *port);
-    guarded
-        .chain(hosts)
-        .chain(gate.witnesses.iter().map(|witness| witness.port))
-}
-
-fn port_elements(ports: &BTreeSet<u16>) -> Vec<Element> {
+fn port_elements(ports: &[u16]) -> Vec<Element> {
     ports
         .iter()
         .map(|port| element(vec![single(Value::InetService(*port))]))

@@ -11,7 +11,6 @@ use crate::system::conntrack::Session;
 use crate::system::ubus::Status;
 use log::Level;
 use serde_json::{json, Map, Value};
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 /// As the option `window` has it: a week. What is longer is no grant but a rule.
@@ -383,7 +382,7 @@ impl State {
     }
 
     fn interest(&self) -> Option<Interest> {
-        let own: BTreeSet<IpAddr> = self.links.addresses.iter().map(|(_, _, address)| *address).collect();
+        let own = self.links.addresses.iter().map(|(_, _, address)| *address).collect();
         Some(Interest::new(self.gates()?, own))
     }
 

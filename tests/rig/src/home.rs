@@ -16,6 +16,9 @@ use std::time::Duration;
 /// How long a call may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// The program's exit status for that.
+const WRONG_CONFIGURATION: i32 = 3;
+
 /// The house and the daemon in its router. Dropped in this order: the daemon, then what it talks to, then the house.
 pub struct Home {
     /// The daemon.
@@ -118,7 +121,7 @@ impl Home {
     }
 }
 
-/// What `lanward fw4-rules` has for fw4, as the init script asks for it.
+/// What `lanward fw4-rules` has for fw4, as the init script asks for it. Where the configuration is wrong, the program says so and leaves gates out.
 ///
 /// # Panics
 /// If it prints something else.
@@ -126,7 +129,15 @@ impl Home {
 pub fn fw4_rules(house: &House) -> Vec<Value> {
     let (program, config) = (daemon::program(), house.config_dir());
     let [program, config] = [&program, &config].map(|path| path.to_str().expect("a path that can be printed"));
-    let printed = house.router().must(program, &["fw4-rules", "--config-dir", config], "");
+    let arguments = ["fw4-rules", "--config-dir", config];
+    let ran = house.router().output(program, &arguments, "");
+    let ran = ran.unwrap_or_else(|error| panic!("{error}"));
+    let (printed, complained) = (
+        String::from_utf8_lossy(&ran.stdout),
+        String::from_utf8_lossy(&ran.stderr),
+    );
+    let is_done = matches!(ran.status.code(), Some(0 | WRONG_CONFIGURATION));
+    assert!(is_done, "fw4-rules: {}: {complained}", ran.status);
     let printed: Value = serde_json::from_str(&printed).unwrap_or_else(|error| panic!("{error}: {printed}"));
     printed["firewall"]
         .as_array()

@@ -287,7 +287,7 @@ pub struct Caller<'a> {
 /// What became of a call by `ssh`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Login {
-    /// A command was run: on this address and port, as the server sees its own.
+    /// It got in: to this address and port, as the server sees its own; or what the command printed.
     In(String),
     /// The connection was refused: by a RST, or by an ICMP message for the port.
     Refused,
@@ -338,23 +338,28 @@ impl Caller<'_> {
     /// If `ssh` cannot be started.
     #[must_use]
     pub fn ssh(&self, port: u16) -> Login {
+        match self.ssh_run(port, "echo $SSH_CONNECTION") {
+            // The client's address and port, the server's address and port.
+            Login::In(said) => Login::In(said.split_whitespace().skip(2).collect::<Vec<_>>().join(" ")),
+            other => other,
+        }
+    }
+
+    /// Runs this command over SSH; what it printed, if it got in and the command succeeded.
+    ///
+    /// # Panics
+    /// If `ssh` cannot be started.
+    #[must_use]
+    pub fn ssh_run(&self, port: u16, line: &str) -> Login {
         let mut command = self.ssh_command(port);
-        command.args(["-o", "ServerAliveInterval=3", &self.root(), "echo in $SSH_CONNECTION"]);
+        command.args(["-o", "ServerAliveInterval=3", &self.root(), line]);
         let output = run(self.from, command);
-        let (said, complained) = (
-            String::from_utf8_lossy(&output.stdout).into_owned(),
-            String::from_utf8_lossy(&output.stderr).into_owned(),
-        );
-        // SSH_CONNECTION: the client's address and port, the server's address and port.
-        let mut words = said.split_whitespace();
-        match words.next() {
-            Some("in") if output.status.success() => {
-                let server: Vec<&str> = words.skip(2).collect();
-                Login::In(server.join(" "))
-            }
-            _ if complained.contains("Connection refused") => Login::Refused,
-            _ if complained.contains("timed out") => Login::Silent,
-            _ => Login::Failed(format!("{}: {complained}", output.status)),
+        let complained = String::from_utf8_lossy(&output.stderr);
+        match () {
+            () if output.status.success() => Login::In(String::from_utf8_lossy(&output.stdout).into_owned()),
+            () if complained.contains("Connection refused") => Login::Refused,
+            () if complained.contains("timed out") => Login::Silent,
+            () => Login::Failed(format!("{}: {complained}", output.status)),
         }
     }
 

@@ -149,15 +149,14 @@ fn way_in(section: &Value) -> (&'static str, String) {
     }
     rule.push_str("counter ");
     let (chain, verdict) = match (is_redirect, dest_ip, get("dest")) {
-        (true, Some(IpAddr::V4(to)), Some(_)) => (
+        (true, Some(IpAddr::V4(to)), _) => (
             "dstnat_wan",
             format!("dnat ip to {to}:{}", get("dest_port").unwrap_or(port)),
         ),
-        (true, Some(IpAddr::V6(to)), Some(_)) => (
+        (true, Some(IpAddr::V6(to)), _) => (
             "dstnat_wan",
             format!("dnat ip6 to [{to}]:{}", get("dest_port").unwrap_or(port)),
         ),
-        // Wherever it leads.
         (false, _, Some("*")) => ("forward_wan", "accept".to_owned()),
         (false, _, Some(zone)) => ("forward_wan", format!("jump accept_to_{zone}")),
         (false, _, None) => ("input_wan", "accept".to_owned()),
