@@ -71,7 +71,7 @@ fn beside(report: &mut Report, what: &str, rounds: u32, cost: &dyn Fn(usize) -> 
     let (mut to_nothing, mut to_seed, mut noise) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..rounds {
         // Whatever slows the machine down for a while slows down what stands on either side.
-        let [first, own, old, again] = [0, 1, 2, 0].map(|which| cost(which));
+        let [first, own, old, again] = [0, 1, 2, 0].map(cost);
         let bare = (first + again) / 2.0;
         to_nothing.push(bare / own);
         to_seed.push(old / own);
@@ -156,8 +156,8 @@ fn flood(report: &mut Report, gate: &Router) {
     let what = format!("{SOURCES} spoofed SYNs each to SSH and IMAPS, {admitted} admitted: daemon,");
     report.add(
         &format!("{what} processor ms"),
-        format!("{:.1}", milliseconds(busy)),
-        format!("idle {:.1}", milliseconds(idle)),
+        format!("{:.2}", milliseconds(busy)),
+        format!("idle {:.2}", milliseconds(idle)),
         None,
         json!({
             "busy_ms": milliseconds(busy), "idle_ms": milliseconds(idle), "seconds": sent_in.as_secs_f64(), "sources": SOURCES,
