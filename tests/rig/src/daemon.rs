@@ -241,6 +241,22 @@ impl Daemon {
         self.proc_status("voluntary_ctxt_switches:")
     }
 
+    /// Time that processors have spent on it.
+    ///
+    /// # Panics
+    /// If it does not run.
+    #[must_use]
+    pub fn processor_time(&self) -> Duration {
+        let pid = self.process.as_ref().expect("it runs").pid;
+        let threads = fs::read_dir(format!("/proc/{pid}/task")).expect("it runs");
+        // Nanoseconds come first; a thread that has ended meanwhile counts for nothing.
+        let times = threads.flatten().filter_map(|thread| {
+            let text = fs::read_to_string(thread.path().join("schedstat")).ok()?;
+            text.split_whitespace().next()?.parse().ok().map(Duration::from_nanos)
+        });
+        times.sum()
+    }
+
     fn proc_status(&self, field: &str) -> u64 {
         let pid = self.process.as_ref().expect("it runs").pid;
         let text = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");

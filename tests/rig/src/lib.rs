@@ -17,5 +17,6 @@ pub mod segments;
 pub mod servers;
 pub mod session;
 pub mod settings;
+pub mod tap;
 pub mod tcp;
 pub mod wire;

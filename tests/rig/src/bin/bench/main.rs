@@ -1,6 +1,9 @@
 //! `make bench`: how fast the switch bites, what memory and what forwarding it costs, and whether a packet escapes; each beside the
 //! same thing done another way, in one run on one machine. `--json` for programs, `--quick` for fewer rounds.
 
+mod gate;
+mod routers;
+
 use lanward_rig::bench::{self, Spread};
 use lanward_rig::flood::{Arrivals, Rate};
 use lanward_rig::home::{switched_off, switched_on, Home, Switch};
@@ -32,10 +35,15 @@ fn main() -> ExitCode {
     bench.switching();
     bench.escapes(if has("--quick") { 100 } else { 1000 });
     bench.forwarding();
+    let (rounds, mut report) = (bench.rounds, bench.report);
+    drop(bench.home);
+    if !gate::measure(rounds, &mut report) {
+        return ExitCode::FAILURE;
+    }
     if has("--json") {
-        println!("{:#}", json!({ "figures": bench.report.figures }));
+        println!("{:#}", json!({ "figures": report.figures }));
     } else {
-        bench.report.print();
+        report.print();
     }
     ExitCode::SUCCESS
 }
@@ -70,6 +78,10 @@ impl Report {
     }
 }
 
+fn say(what: &str) {
+    eprintln!("measuring: {what} …");
+}
+
 /// One way of switching on, measured several times. Milliseconds, KiB.
 struct Switching {
     /// From the call until the last packet that still arrived.
@@ -81,14 +93,10 @@ struct Switching {
 }
 
 impl Bench {
-    fn say(&self, what: &str) {
-        eprintln!("measuring: {what} …");
-    }
-
     fn switching(&mut self) {
         for foreign in [false, true] {
             if foreign {
-                self.say("loading a foreign table of 200 000 intervals");
+                say("loading a foreign table of 200 000 intervals");
                 bench::load_foreign_set(self.home.house.router());
             }
             let beside = if foreign {
@@ -97,10 +105,10 @@ impl Bench {
                 ""
             };
             for flows in [0, 1000] {
-                self.say(&format!("switch on, {flows} flows{beside}"));
+                say(&format!("switch on, {flows} flows{beside}"));
                 self.switching_with(flows, beside);
             }
-            self.say(&format!("reload{beside}"));
+            say(&format!("reload{beside}"));
             self.reloading(beside);
         }
         self.home.house.router().nft("delete table inet foreign\n");
@@ -215,7 +223,7 @@ impl Bench {
     }
 
     fn escapes(&mut self, reloads: u32) {
-        self.say(&format!("{reloads} reloads under a flood"));
+        say(&format!("{reloads} reloads under a flood"));
         let house = &self.home.house;
         self.home.reload(&switched_on(""));
         let arrivals = Arrivals::at(house.host("internet"), "50000");
@@ -243,7 +251,7 @@ impl Bench {
         let script = self.home.daemon.print();
         self.home.daemon.kill9();
         for family in FAMILIES {
-            self.say(&format!("forwarding over {family}"));
+            say(&format!("forwarding over {family}"));
             let (mut with, mut without, mut shares) = (Vec::new(), Vec::new(), Vec::new());
             for _ in 0..self.rounds * 3 {
                 self.home.house.router().nft(&script);

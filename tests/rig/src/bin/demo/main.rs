@@ -1,4 +1,6 @@
-//! `make demo`: the switch at work in a house out of network namespaces, one line for each thing promised and what was seen.
+//! `make demo`: the switch and a gate at work in a house out of network namespaces, one line for each thing promised and what was seen.
+
+mod gate;
 
 use lanward_rig::home::{switched_off, Home};
 use lanward_rig::house::{Family, House, FAMILIES, MAPPED_PORT, REDIRECTED_PORT, ROUTER_PORT};
@@ -29,6 +31,7 @@ fn main() -> ExitCode {
     demo.killed();
     demo.flushed();
     demo.off_again();
+    demo.gate();
     if demo.seen.finish(began.elapsed()) {
         ExitCode::SUCCESS
     } else {
