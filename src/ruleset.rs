@@ -60,7 +60,7 @@ pub fn lay_out(policy: &Policy, on: bool) -> Table {
     let [to_router, to_lan] = gate::belt(gates);
     let hooked = [
         ("prerouting", Hook::Prerouting, PREROUTING_PRIORITY, before_nat),
-        ("forward", Hook::Forward, FORWARD_PRIORITY, vec![lan_only::entrance()]),
+        ("forward", Hook::Forward, FORWARD_PRIORITY, lan_only::entrance()),
         ("gate_input", Hook::Input, BELT_PRIORITY, to_router),
         ("gate_forward", Hook::Forward, BELT_PRIORITY, to_lan),
     ];

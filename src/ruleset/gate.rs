@@ -1,6 +1,6 @@
 //! The gates in the table: who is listed, who proves what, who gets the mark.
 
-use super::parts::{address, configured, device_elements, device_matches, element, rule, single};
+use super::parts::{address, answers, configured, device_elements, device_matches, element, rule, single};
 use crate::config::Forget;
 use crate::nft::{
     tcp_flag, Bits, Chain, Contents, Direction, Element, Family, Field, Kind, Mark, Match, Operation, Reject, Rule,
@@ -176,7 +176,7 @@ pub(super) fn entrance(gates: &Gates) -> Vec<Rule> {
             "TCP from the WAN to a port of a gate",
         )
     });
-    rules.collect()
+    [answers()].into_iter().chain(rules).collect()
 }
 
 /// The chains that are jumped to.
@@ -214,6 +214,12 @@ fn dispatch(gates: &Gates) -> Chain {
             rules.extend(proofs(witness));
         }
     }
+    // What needs no look at the routes comes before what does: over IPv6 that look costs more than all the rest.
+    for gate in gates.list.iter().filter(|gate| !gate.hosts.is_empty()) {
+        let to_host = Match::In(vec![Field::Ip6Daddr, Field::TcpDport], hosts_set(gate));
+        let guard = Statement::Goto(guard_name(gate));
+        rules.push(ending([to_host], guard, "guarded on a LAN host"));
+    }
     for gate in &gates.list {
         for (family, _) in gate.ports.iter().enumerate().filter(|(_, ports)| !ports.is_empty()) {
             // A packet that is only passing through to some host's port 22 is not meant.
@@ -222,19 +228,8 @@ fn dispatch(gates: &Gates) -> Chain {
                 Match::In(vec![Field::TcpDport], ports_set(gate, family)),
                 Match::ToThisMachine,
             ];
-            rules.push(ending(
-                matches,
-                Statement::Goto(guard_name(gate)),
-                "guarded on the router",
-            ));
-        }
-        if !gate.hosts.is_empty() {
-            let to_host = Match::In(vec![Field::Ip6Daddr, Field::TcpDport], hosts_set(gate));
-            rules.push(ending(
-                [to_host],
-                Statement::Goto(guard_name(gate)),
-                "guarded on a LAN host",
-            ));
+            let guard = Statement::Goto(guard_name(gate));
+            rules.push(ending(matches, guard, "guarded on the router"));
         }
     }
     chain("gate", rules)
@@ -266,7 +261,7 @@ fn proofs(witness: &Witness) -> Vec<Rule> {
         proves.extend([Direction::Original, Direction::Reply].map(|way| Match::Bytes(way, least)));
     }
     let rules = places.into_iter().map(|place| {
-        let matches = [port.clone()].into_iter().chain([place]).chain(proves.iter().cloned());
+        let matches = [port.clone()].into_iter().chain(proves.iter().cloned()).chain([place]);
         ending(
             matches,
             Statement::Jump(proof_name(witness)),

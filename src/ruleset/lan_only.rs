@@ -4,14 +4,14 @@
 //! costs one element, and a pause ends with the daemon dead.
 
 use super::parts::{
-    configured, device_elements, device_matches, element, port_range, ranges, returns, rule, single, subnet_range,
+    answers, configured, device_elements, device_matches, element, port_range, ranges, returns, rule, single,
+    subnet_range,
 };
 use super::TABLE;
 use crate::config::Subnet;
 use crate::lan_only::UDP;
 use crate::nft::{
-    Chain, Contents, Direction, Element, Field, Kind, Match, Operation, Range, Rule, Set, Statement, Table, Timeout,
-    Value,
+    Chain, Contents, Element, Field, Kind, Match, Operation, Range, Rule, Set, Statement, Table, Timeout, Value,
 };
 use crate::policy::{Devices, Hosts, LanOnly};
 
@@ -135,15 +135,18 @@ pub(super) fn learn(lan_only: &LanOnly) -> Vec<Rule> {
     rules
 }
 
-/// The one rule on the hook: it costs what the switch's lookup costs while it is off.
-pub(super) fn entrance() -> Rule {
-    rule(
-        vec![
-            Statement::Match(Match::In(vec![Field::L4Proto], ON.into())),
-            Statement::Jump("lan_only".into()),
-        ],
-        "LAN-only remote desktop is on",
-    )
+/// On the hook.
+pub(super) fn entrance() -> Vec<Rule> {
+    vec![
+        answers(),
+        rule(
+            vec![
+                Statement::Match(Match::In(vec![Field::L4Proto], ON.into())),
+                Statement::Jump("lan_only".into()),
+            ],
+            "LAN-only remote desktop is on",
+        ),
+    ]
 }
 
 /// The chains that are jumped to.
@@ -157,11 +160,7 @@ pub(super) fn chains(lan_only: &LanOnly) -> Vec<Chain> {
 
 /// Who is meant at all.
 fn scope(lan_only: &LanOnly) -> Chain {
-    // First, as it lets the most traffic go. Stated as "not a reply", so that a packet without conntrack (notrack rules) stays in.
-    let mut rules = vec![rule(
-        vec![Statement::Match(Match::Direction(Direction::Reply)), Statement::Return],
-        "answers to whoever opened the flow",
-    )];
+    let mut rules = Vec::new();
     rules.extend(crossings(
         &lan_only.sources,
         SOURCE_DEVICES,

@@ -2,7 +2,7 @@
 
 use crate::config::Subnet;
 use crate::network::Device;
-use crate::nft::{Contents, Element, Field, Kind, Match, PortRange, Range, Rule, Set, Statement, Value};
+use crate::nft::{Contents, Direction, Element, Field, Kind, Match, PortRange, Range, Rule, Set, Statement, Value};
 use crate::policy::Devices;
 use std::net::IpAddr;
 
@@ -102,4 +102,13 @@ pub(super) fn address(address: IpAddr) -> Vec<Range> {
         IpAddr::V6(address) => Value::Ipv6Addr(address),
     };
     vec![single(value)]
+}
+
+/// First on a hook, as it lets the most traffic go, and one comparison is less than a lookup. Stated as "not a reply", so that a packet that
+/// conntrack does not know (notrack rules) or cannot place stays in.
+pub(super) fn answers() -> Rule {
+    rule(
+        vec![Statement::Match(Match::Direction(Direction::Reply)), Statement::Return],
+        "answers to whoever opened the flow",
+    )
 }
