@@ -75,7 +75,7 @@ pub struct Network {
     pub zones: BTreeMap<String, Zone>,
     /// Sorted.
     pub redirects: Vec<Redirect>,
-    /// What the firewall opens for TCP without asking anybody, sorted.
+    /// What the firewall opens for TCP without asking anybody, in the order of its file.
     pub doors: Vec<Door>,
     /// What becomes of a packet from one zone to another that no rule takes.
     pub forward: Treatment,

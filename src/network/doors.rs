@@ -20,7 +20,7 @@ pub enum Treatment {
 }
 
 /// A rule or redirect of the configuration that lets TCP in from a zone, whoever comes.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Door {
     /// How the user knows it: name, or `@rule[0]`.
     pub label: String,
@@ -64,9 +64,9 @@ pub(super) fn flow_offloading(firewall: &Package) -> bool {
     firewall.of_kind("defaults").any(on)
 }
 
-/// All of a firewall configuration, sorted.
+/// All of a firewall configuration, in its order.
 pub(super) fn read(firewall: &Package, zones: &BTreeMap<String, Zone>) -> Vec<Door> {
-    let mut doors: Vec<Door> = firewall
+    firewall
         .sections
         .iter()
         .filter(|section| enabled(section) == Ok(true) && is_tcp(section))
@@ -78,10 +78,7 @@ pub(super) fn read(firewall: &Package, zones: &BTreeMap<String, Zone>) -> Vec<Do
             _ => Vec::new(),
         })
         .take(MOST)
-        .collect();
-    doors.sort_unstable();
-    doors.dedup();
-    doors
+        .collect()
 }
 
 fn redirect(section: &Section) -> Vec<Door> {
@@ -178,12 +175,12 @@ mod tests {
         assert_eq!(
             found,
             [
-                "@redirect[1] wan 1-65535",
-                "@rule[1] lan 1-65535 on",
-                "@rule[1] wan 1-65535 on",
                 "Allow-SSH wan 22",
                 "Allow-SSH wan 80-90",
-                "web wan 8080"
+                "@rule[1] lan 1-65535 on",
+                "@rule[1] wan 1-65535 on",
+                "web wan 8080",
+                "@redirect[1] wan 1-65535",
             ]
         );
     }
