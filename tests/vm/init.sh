@@ -11,8 +11,6 @@ exec >/dev/ttyS0 2>&1
 ln -s /proc/self/fd /dev/fd
 for number in 0:stdin 1:stdout 2:stderr; do ln -s "/proc/self/fd/${number%:*}" "/dev/${number#*:}"; done
 mkdir -p /dev/shm /dev/pts
-mount -t tmpfs tmp /tmp
-mount -t tmpfs run /run
 mount -t tmpfs shm /dev/shm
 mount -t devpts pts /dev/pts
 # Anybody may run `ip netns add`, which wants to share mounts.

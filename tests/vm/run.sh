@@ -17,6 +17,10 @@
 set -euo pipefail
 
 [ $# -gt 0 ] || { sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p;}' "$0"; exit 2; }
+program=$1
+shift
+[ -f "$program" ] || { echo "tests/vm/run.sh: no program $program" >&2; exit 2; }
+program=$(realpath "$program")
 cd "$(dirname "$0")/../.."
 project=$PWD
 cache=${CARGO_TARGET_DIR:-target}/vm
@@ -25,27 +29,36 @@ cache=$(realpath "$cache")
 tools="ip nft conntrack sysctl wg ssh sshd dropbear iptables tcpdump bash ${LANWARD_VM_TOOLS:-}"
 
 skip() { # WHY
-	echo "SKIPPED vm $program: $1" | tee -a "${LANWARD_TEST_NOTES:-/dev/null}" >&2
+	echo "SKIPPED vm ${program##*/}: $1" | tee -a "${LANWARD_TEST_NOTES:-/dev/null}" >&2
 	[ -z "${CI:-}" ] || exit 1
 	exit 0
 }
 
-# Makes a directory of the cache out of packages; skips everything if they are not to be had. Another run may be doing the same.
-bring() { # kernel|qemu
-	local packages
+# The packages to bring, as far as apt-get knows them.
+packages() { # kernel|qemu
+	local kernel
 	case $1 in
 	kernel)
-		packages=$(apt-cache depends linux-image-cloud-amd64 2>/dev/null | sed -n 's/.*Depends: \(linux-image-[0-9].*\)/\1/p' | head -n 1)
-		packages="${packages:-linux-image-cloud-amd64} busybox-static wireguard-tools"
+		kernel=$(apt-cache depends linux-image-cloud-amd64 2>/dev/null | sed -n 's/.*Depends: \(linux-image-[0-9].*\)/\1/p' | head -n 1)
+		echo "${kernel:-linux-image-cloud-amd64} busybox-static wireguard-tools"
 		;;
-	# What apt-get would install for it here.
-	qemu) packages=$(apt-get install --print-uris --no-install-recommends -qq qemu-system-x86 2>/dev/null | sed -n "s/^'[^']*' \([^_]*\)_.*/\1/p") ;;
+	qemu)
+		# What would be installed for it here.
+		apt-get install --print-uris --no-install-recommends -qq qemu-system-x86 2>/dev/null |
+			sed -n "s/^'[^']*' \([^_]*\)_.*/\1/p" | grep . || echo qemu-system-x86
+		;;
 	esac
+}
+
+# Makes a directory of the cache out of packages; skips everything if they are not to be had. Another run may be doing the same.
+bring() { # kernel|qemu
 	made=$(mktemp -d "$cache/$1.XXXXXX")
 	cd "$made"
-	# shellcheck disable=SC2086 # words are wanted
-	if [ -z "$packages" ] || ! apt-get download -qq $packages >log 2>&1; then
-		skip "cannot download ${packages:-qemu-system-x86}: $(tail -n 1 log 2>/dev/null)"
+	# shellcheck disable=SC2046 # words are wanted
+	if ! apt-get download -qq $(packages "$1") >log 2>&1; then
+		# The lists of packages may be missing or out of date.
+		apt-get update -qq >/dev/null 2>&1 || true
+		apt-get download -qq $(packages "$1") >log 2>&1 || skip "cannot download $(packages "$1" | xargs): $(tail -n 1 log)"
 	fi
 	for package in *.deb; do dpkg-deb -x "$package" root; done
 	rm -f -- *.deb log
@@ -93,10 +106,6 @@ put() { # FILE [PATH]
 	done
 }
 
-program=$1
-shift
-[ -f "$program" ] || { echo "tests/vm/run.sh: no program $program" >&2; exit 2; }
-program=$(realpath "$program")
 [ "$(uname -m)" = x86_64 ] || skip 'only on amd64'
 for tool in apt-get dpkg-deb; do
 	command -v "$tool" >/dev/null || skip "no $tool here to bring Debian's kernel"
@@ -164,7 +173,7 @@ status=$(sed -n '1s/^ended \([0-9]*\)$/\1/p' "$scratch/end" 2>/dev/null)
 if [ -z "$status" ]; then
 	{
 		echo "tests/vm/run.sh: the machine ended without an answer (qemu's status $ended, 124: not done in time). Its last words:"
-		tail -n 30 "$scratch/console" 2>/dev/null || true
+		tail -n 70 "$scratch/console" 2>/dev/null || true
 	} >&2
 	exit 125
 fi
