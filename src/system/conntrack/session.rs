@@ -9,7 +9,8 @@ pub struct Session {
     /// Its addresses and ports.
     pub flow: Flow,
     /// Whether both ends have spoken and neither has closed (`CTA_PROTOINFO_TCP_STATE` is `ESTABLISHED`). The kernel tells no state of an offloaded
-    /// one; only established connections are offloaded (since Linux 5.18), and FIN and RST end that, so it counts as established.
+    /// one; only established connections are offloaded (since Linux 5.18), and FIN and RST end that, so it counts as established. One that a RST ended
+    /// after it was offloaded stays so for `nf_conntrack_tcp_timeout_close` (10 s): conntrack has not followed its sequence numbers.
     pub established: bool,
     /// Bytes in the original and in the reply direction, IP headers included. `None`: not counted (`net.netfilter.nf_conntrack_acct` was 0 when it began).
     pub bytes: Option<[u64; 2]>,

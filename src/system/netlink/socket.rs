@@ -84,3 +84,24 @@ impl Socket {
         self.buffer.get(..self.received).unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::message;
+    use super::*;
+
+    #[test]
+    fn what_was_received_is_there_until_it_is_wiped() {
+        let mut socket = Socket::open(netlink_sys::protocols::NETLINK_GENERIC).unwrap();
+        assert_eq!((socket.next_sequence(2), socket.next_sequence(1)), (1, 3));
+        assert!(socket.datagram().is_empty());
+        // NLMSG_NOOP, NLM_F_REQUEST | NLM_F_ACK
+        socket.send(&message(1, 5, 3, &[])).unwrap();
+        socket.receive().unwrap();
+        let acknowledged = socket.datagram();
+        assert_eq!(acknowledged.get(8..12), Some(&3_u32.to_ne_bytes()[..]));
+        socket.wipe();
+        assert!(socket.datagram().is_empty());
+        assert!(socket.buffer.len() == PART && socket.buffer.iter().all(|byte| *byte == 0));
+    }
+}
