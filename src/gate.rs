@@ -200,26 +200,38 @@ impl Lists {
         entries.filter_map(|entry| entry.ends).min()
     }
 
-    /// What puts everybody back who was listed and whose time is not over.
+    /// What puts everybody back who was listed and whose time is not over, into lists that hold `readings`: who is there already came later than
+    /// what is known here, and where there is no room the kernel would refuse all.
     #[must_use]
-    pub fn restoring(&self, gates: &Gates, now: u64) -> Vec<Edit> {
+    pub fn restoring(&self, gates: &Gates, readings: &Readings, now: u64) -> Vec<Edit> {
         let mut edits = Vec::new();
         for gate in &gates.list {
-            for entry in self.of(&gate.name).iter().filter(|entry| !entry.is_over(now)) {
-                let family = family_of(entry.address);
-                if gate.shut || !gate.has_family(family) || masked(gate, entry.address) != entry.address {
-                    continue;
+            for (list, family, set) in rules::lists(gate) {
+                let there = readings.get(&set.name).map(Vec::as_slice).unwrap_or_default();
+                let mut room = (gate.size as usize).saturating_sub(there.len());
+                for entry in self.of(&gate.name) {
+                    let is_of_list = entry.list == list && family_of(entry.address) == family;
+                    let is_there = there.iter().any(|listed| listed.address == entry.address);
+                    let fits = masked(gate, entry.address) == entry.address;
+                    if room == 0 || !is_of_list || is_there || !fits || entry.is_over(now) {
+                        continue;
+                    }
+                    room -= 1;
+                    // Rounded down: nobody gains time by a table that is lost again and again.
+                    let left = entry.ends.map(|ends| (ends.saturating_sub(now) / 1000).max(1));
+                    let seconds = left.map(|left| u32::try_from(left).unwrap_or(u32::MAX));
+                    edits.push(adding(gate, entry.address, list, seconds));
                 }
-                let left = entry.ends.map(|ends| ends.saturating_sub(now).div_ceil(1000).max(1));
-                edits.push(adding(
-                    gate,
-                    entry.address,
-                    entry.list,
-                    left.map(|left| u32::try_from(left).unwrap_or(u32::MAX)),
-                ));
             }
         }
         edits
+    }
+
+    /// Whether more are known than the kernel's lists can have: removals were not told.
+    #[must_use]
+    pub fn are_overfull(&self, gates: &Gates) -> bool {
+        let most = |gate: &Gate| rules::lists(gate).len().saturating_mul(gate.size as usize);
+        gates.list.iter().any(|gate| self.of(&gate.name).len() > most(gate))
     }
 }
 

@@ -234,7 +234,7 @@ proptest! {
         prop_assert_eq!(lists.next_end(), model.values().flatten().min().copied());
 
         let mut kernel: Readings = BTreeMap::new();
-        for edit in lists.restoring(&gates, now) {
+        for edit in lists.restoring(&gates, &Readings::new(), now) {
             let Edit::Add { set, element } = edit else { panic!("{edit:?}") };
             let left = element.timeout.map(|seconds| u64::from(seconds) * 1000);
             prop_assert!(left.is_none_or(|left| left > 0));

@@ -23,6 +23,8 @@ const LOOK_SLACK: u64 = 200;
 const CLOSING_QUIET: u64 = 200;
 /// Conntrack is looked at three times in a window, but not more often and not more rarely than this.
 const SESSIONS: (u64, u64) = (1_000, 20_000);
+/// Why somebody was admitted or removed.
+const BY_HAND: &str = "by hand";
 /// Sources whose sessions have closed and that were not looked after yet.
 const MOST_CLOSING: usize = 256;
 
@@ -169,7 +171,7 @@ impl State {
                 let then = Listing::Removed {
                     gate: name,
                     source,
-                    why: "by hand",
+                    why: BY_HAND,
                     call: Some(call),
                 };
                 self.edit(gate::deleting(gate, source), then)
@@ -230,7 +232,7 @@ impl State {
             } => {
                 self.lists.put(&gate, ending(source, list, seconds, now));
                 self.count_by_hand(&gate);
-                actions.extend(self.tell_admitted(&gate, source, "by hand", seconds, now));
+                actions.extend(self.tell_admitted(&gate, source, BY_HAND, seconds, now));
                 let shown = self.shown(&gate, source);
                 actions.push(Action::Answer(
                     call,
@@ -263,6 +265,8 @@ impl State {
                     Level::Info,
                     format!("gates: {count} entries put back on their lists"),
                 ));
+                // Who came in the meantime is on them, too, and for some there may have been no room.
+                actions.extend(self.look_at_lists());
             }
             Listing::Refreshed(sources) => {
                 for (alive, window) in sources {
@@ -305,12 +309,11 @@ impl State {
         self.table_handle = Some(reading.handle);
         self.deadlines.looked(now.monotonic);
         if is_another {
-            let edits = self.lists.restoring(gates, now.monotonic);
-            let count = edits.len();
-            return match count {
-                0 => Vec::new(),
-                _ => self.edit(edits, Listing::Restored(count)),
-            };
+            let edits = self.lists.restoring(gates, &reading.lists, now.monotonic);
+            if !edits.is_empty() {
+                let count = edits.len();
+                return self.edit(edits, Listing::Restored(count));
+            }
         }
         let gone = self.lists.take(gates, &reading.lists, now.monotonic);
         let mut actions = Vec::new();
@@ -357,7 +360,7 @@ impl State {
         actions
     }
 
-    pub(super) fn look_at_lists(&mut self) -> Option<Action> {
+    pub(super) fn look_at_lists(&self) -> Option<Action> {
         self.wanted.clone().map(Action::Look)
     }
 
@@ -435,11 +438,14 @@ impl State {
 
     /// When the lists and conntrack are to be looked at next. With nobody listed: not at all.
     pub(super) fn place_looks(&mut self, now: Now) {
-        let end = self.lists.next_end().map(|end| end.saturating_add(LOOK_SLACK));
-        self.deadlines.look_at(end, LOOK_SPACING);
         let Some(gates) = self.compiled.as_ref().map(|compiled| &compiled.policy.gates) else {
             return;
         };
+        let end = match self.lists.are_overfull(gates) {
+            true => Some(now.monotonic),
+            false => self.lists.next_end().map(|end| end.saturating_add(LOOK_SLACK)),
+        };
+        self.deadlines.look_at(end, LOOK_SPACING);
         let waits = |gate: &Gate| gate.witnesses.iter().any(|witness| witness.min_bytes > 0);
         let is_hidden = gates.flow_offloading && (!self.lists.are_empty() || gates.list.iter().any(waits));
         if is_hidden {
@@ -460,29 +466,24 @@ impl State {
         let shown = self.shown(gate, source);
         let line = format!("gate {gate}: {shown} admitted for {seconds} s ({why})");
         let data = json!({ "gate": gate, "address": shown, "why": why, "seconds": seconds });
-        self.tell(source, line, "gate.admit", data, now)
+        let told = self.is_told(source, why, now);
+        tell(told, line, "gate.admit", data)
     }
 
     fn tell_removed(&mut self, gate: &str, source: IpAddr, why: &str, now: Now) -> Vec<Action> {
         let shown = self.shown(gate, source);
         let line = format!("gate {gate}: {shown} removed ({why})");
         let data = json!({ "gate": gate, "address": shown, "why": why });
-        self.tell(source, line, "gate.remove", data, now)
+        let told = self.is_told(source, why, now);
+        tell(told, line, "gate.remove", data)
     }
 
-    fn tell(&mut self, source: IpAddr, line: String, name: &'static str, data: Value, now: Now) -> Vec<Action> {
-        let Told::Yes { untold } = self.teller.ask(source, now.monotonic) else {
-            return Vec::new();
-        };
-        let mut actions = Vec::new();
-        if untold > 0 {
-            actions.push(Action::Log(
-                Level::Info,
-                format!("gates: {untold} admissions and removals were not told"),
-            ));
+    /// What somebody has asked for is told however much comes and goes.
+    fn is_told(&mut self, source: IpAddr, why: &str, now: Now) -> Told {
+        match why {
+            BY_HAND => Told::Yes { untold: 0 },
+            _ => self.teller.ask(source, now.monotonic),
         }
-        actions.extend([Action::Log(Level::Info, line), Action::Notify(name, data)]);
-        actions
     }
 
     fn count_by_hand(&mut self, gate: &str) {
@@ -497,6 +498,21 @@ impl State {
         let known = self.by_hand.iter().find(|(name, _)| name == gate);
         known.map_or(0, |(_, count)| *count)
     }
+}
+
+fn tell(told: Told, line: String, name: &'static str, data: Value) -> Vec<Action> {
+    let Told::Yes { untold } = told else {
+        return Vec::new();
+    };
+    let mut actions = Vec::new();
+    if untold > 0 {
+        actions.push(Action::Log(
+            Level::Info,
+            format!("gates: {untold} admissions and removals were not told"),
+        ));
+    }
+    actions.extend([Action::Log(Level::Info, line), Action::Notify(name, data)]);
+    actions
 }
 
 fn ending(address: IpAddr, list: List, seconds: u32, now: Now) -> Entry {

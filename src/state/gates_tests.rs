@@ -273,7 +273,7 @@ fn a_lost_table_gets_its_lists_back_with_the_time_that_was_left() {
     play.pass(300);
     assert_eq!(
         listed(&mut play),
-        [("203.0.113.9".to_string(), 20), ("2001:db8::1".to_string(), 560)]
+        [("203.0.113.9".to_string(), 19), ("2001:db8::1".to_string(), 559)]
     );
     assert_eq!(play.logged("2 entries put back"), 1);
     assert_eq!(told(&play, "gate.remove").len(), 0, "nobody has gone");
@@ -312,6 +312,78 @@ fn lists_that_could_not_be_put_back_are_tried_again() {
     play.edit_fails = None;
     play.pass(2_000);
     assert_eq!(listed(&mut play).len(), 1);
+}
+
+#[test]
+fn what_was_proved_in_the_new_table_stays_and_the_rest_of_the_room_is_for_those_who_were_listed() {
+    let mut play = Play::started(&GATE.replace("tcp:22'", "tcp:22'\n\toption size '3'"));
+    for (source, seconds) in [("203.0.113.1", 500), ("203.0.113.2", 600)] {
+        play.call(
+            "gate_admit",
+            json!({ "gate": "ssh", "address": source, "seconds": seconds }),
+        );
+    }
+    proves(&mut play, "203.0.113.3");
+    play.pass(30_000);
+    proves(&mut play, "203.0.113.4");
+    // The firewall's include has put the table back, and some were faster than we.
+    play.lists.clear();
+    play.handle += 1;
+    refresh(&mut play, "gate4_ssh", "203.0.113.3");
+    refresh(&mut play, "gate4_ssh", "203.0.113.5");
+    refresh(&mut play, "gate4_ssh", "203.0.113.6");
+    play.event(Event::Wake(Wake::Nftables(Some("nft".into()))));
+    play.pass(1_000);
+    assert_eq!(play.logged("could not be changed"), 0);
+    assert_eq!(play.logged("2 entries put back"), 1);
+    let seen = |address: &str, seconds| (address.to_string(), seconds);
+    assert_eq!(
+        listed(&mut play),
+        [
+            seen("203.0.113.1", 469),
+            seen("203.0.113.2", 569),
+            seen("203.0.113.3", 59),
+            seen("203.0.113.5", 59),
+            seen("203.0.113.6", 59)
+        ]
+    );
+    let gone = told(&play, "gate.remove");
+    assert_eq!((gone.len(), &gone[0]["address"]), (1, &json!("203.0.113.4")));
+}
+
+#[test]
+fn whose_removal_nobody_told_of_is_not_remembered_without_end() {
+    let mut play = Play::started(&GATE.replace("tcp:22'", "tcp:22'\n\toption size '10'\n\toption window '604800'"));
+    for number in 0..5_000_u32 {
+        // Admitted, and gone with a copy that was one too many.
+        let source = IpAddr::from((0x2001_0db8_u128 << 96 | u128::from(number)).to_be_bytes());
+        play.event(heard("admit ssh imaps", &source.to_string()));
+        play.pass(50);
+    }
+    assert!(
+        play.state.lists.of("ssh").len() <= 200,
+        "{}",
+        play.state.lists.of("ssh").len()
+    );
+}
+
+#[test]
+fn what_is_done_by_hand_is_told_however_much_comes_and_goes() {
+    let mut play = Play::started(GATE);
+    for number in 0..200 {
+        proves(&mut play, &format!("198.51.100.{number}"));
+    }
+    play.call("gate_admit", json!({ "gate": "ssh", "address": "203.0.113.9" }));
+    play.call("gate_remove", json!({ "gate": "ssh", "address": "203.0.113.9" }));
+    assert_eq!(play.logged("203.0.113.9 admitted for 60 s (by hand)"), 1);
+    assert_eq!(play.logged("203.0.113.9 removed (by hand)"), 1);
+    let of_source = |name: &str| {
+        told(&play, name)
+            .iter()
+            .filter(|data| data["address"] == "203.0.113.9")
+            .count()
+    };
+    assert_eq!((of_source("gate.admit"), of_source("gate.remove")), (1, 1));
 }
 
 #[test]

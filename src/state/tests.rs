@@ -108,7 +108,8 @@ impl Play {
         let mut steps = 0;
         while let Some(action) = queue.pop_front() {
             steps += 1;
-            assert!(steps < 100, "a chain without an end");
+            // As many as there can be told in a minute, and more.
+            assert!(steps < 1_000, "a chain without an end");
             let Some(event) = self.perform(action) else { continue };
             for action in self.state.handle(event, self.now).into_iter().rev() {
                 queue.push_front(action);
@@ -187,6 +188,7 @@ impl Play {
         if let Some(error) = self.edit_fails {
             return Err(error.into());
         }
+        let before = self.lists.clone();
         for edit in edits {
             match edit {
                 Edit::Add { set, element } => {
@@ -207,6 +209,15 @@ impl Play {
                 }
                 Edit::Flush { set } => self.lists.entry(set.clone()).or_default().clear(),
             }
+        }
+        let sets = self.table.iter().flat_map(|table| &table.sets);
+        let is_over = |set: &crate::nft::Set| {
+            let count = self.lists.get(&set.name).map_or(0, Vec::len);
+            set.size.is_some_and(|size| count > size as usize)
+        };
+        if sets.into_iter().any(is_over) {
+            self.lists = before;
+            return Err("Too many open files in system (os error 23)".into());
         }
         Ok(())
     }
