@@ -60,14 +60,6 @@ tests() { # NAME THREADS ARGUMENT...
 	fi
 }
 
-# shellcheck disable=SC2317 # called by part
-in_vm() { # TEST
-	local program
-	program=$(cargo test --test "$1" --no-run 2>&1 | sed -n 's/.*Executable.*(\(.*\))$/\1/p')
-	tests/vm/run.sh "$program"
-}
-export -f in_vm
-
 nextest=
 if cargo nextest --version >/dev/null 2>&1; then nextest=yes; fi
 processors=$(nproc)
@@ -95,7 +87,7 @@ for file in tests/*.rs tests/rig/tests/*.rs tests/oracles/tests/*.rs; do
 	# Their tests wait more than they compute: more of them at once than there are processors.
 	tests/packets.rs | tests/hostile.rs | tests/gate.rs | tests/scans.rs | tests/oracle_recent.rs) tests "$name" 6 --test "$name" ;;
 	# This machine's kernel need not have what they are about.
-	tests/wireguard.rs | tests/offload.rs) part "vm $name" bash -c 'in_vm "$1"' bash "$name" ;;
+	tests/wireguard.rs | tests/offload.rs) part "vm $name" tests/vm/test.sh "$name" ;;
 	tests/rig/*) tests "rig $name" "$processors" --test "$name" ;;
 	tests/oracles/*) tests "oracle $name" "$processors" --test "$name" ;;
 	*) tests "$name" "$processors" --test "$name" ;;
