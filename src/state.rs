@@ -21,6 +21,7 @@ use crate::profiles::{self, Profiles};
 use crate::report;
 use crate::ruleset;
 use crate::schedule::Window;
+use crate::system::conntrack::Session;
 use crate::uci;
 use deadlines::Deadlines;
 pub(crate) use kernel::Kernel;
@@ -81,6 +82,8 @@ pub struct State {
     /// Why the kernel's copies do not reach us.
     no_copies: Option<String>,
     known_sessions: Sessions,
+    /// Those that were read, until the lists are, too.
+    unjudged: Option<Vec<Session>>,
     /// Sources with a session that has closed, which may not have been their last.
     closing: Vec<(String, IpAddr)>,
     /// Admissions by hand, by gate.

@@ -19,6 +19,8 @@ const VERIFY_LATEST: u64 = 100;
 const VERIFY_SPACING: u64 = 600;
 /// While there is a schedule, the wall clock is looked at this often, since it may jump (NTP on a router without a battery).
 const SCHEDULE_LOOK: u64 = 60_000;
+/// So many times as long as reading conntrack took (half a second for 100 000 entries, here), it is left alone.
+const SESSIONS_REST: u64 = 9;
 /// The kernel's timer counts in jiffies; look after it has surely fired.
 const PAUSE_SLACK: u64 = 100;
 
@@ -35,6 +37,9 @@ pub(super) struct Deadlines {
     looked: Option<u64>,
     /// Conntrack is read for the gates.
     sessions: Option<u64>,
+    /// When it was begun, and before when it is not begun again.
+    sessions_asked: Option<u64>,
+    sessions_rest: u64,
     /// Whether the schedule said so when it was looked at last.
     out_of_hours: bool,
     /// Seconds since 1970 at which the windows that were laid out last are to be laid out anew.
@@ -95,8 +100,18 @@ impl Deadlines {
 
     /// Conntrack within so many milliseconds, or earlier where that was wanted before.
     pub(super) fn sessions_within(&mut self, now: u64, milliseconds: u64) {
-        let due = now.saturating_add(milliseconds);
+        let due = now.saturating_add(milliseconds).max(self.sessions_rest);
         self.sessions = Some(self.sessions.map_or(due, |known| known.min(due)));
+    }
+
+    pub(super) fn sessions_asked(&mut self, now: u64) {
+        self.sessions_asked = Some(now);
+    }
+
+    /// What took long is not done again at once: whoever opens connections decides how long it takes, and whoever closes them how often.
+    pub(super) fn sessions_read(&mut self, now: u64) {
+        let took = self.sessions_asked.take().map_or(0, |asked| now.saturating_sub(asked));
+        self.sessions_rest = now.saturating_add(took.saturating_mul(SESSIONS_REST));
     }
 
     pub(super) fn no_sessions(&mut self) {
@@ -181,7 +196,7 @@ impl State {
             actions.extend(self.look_at_lists());
         }
         if take_due(&mut self.deadlines.sessions, |due| due, time) {
-            actions.extend(self.look_at_sessions());
+            actions.extend(self.look_at_sessions(now));
         }
         actions
     }

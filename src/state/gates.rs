@@ -2,7 +2,7 @@
 
 use super::State;
 use crate::event::{Action, Ask, CallId, Listing, Now, Reading, Reply};
-use crate::gate::{self, Entry, Gone, Heard, Interest, Told};
+use crate::gate::{self, Alive, Entry, Gone, Heard, Interest, Told};
 use crate::nft::netlink::Edit;
 use crate::policy::{Gate, Gates};
 use crate::report;
@@ -366,7 +366,7 @@ impl State {
 
     pub(super) fn looked(&mut self, result: Result<Reading, String>, now: Now) -> Vec<Action> {
         self.deadlines.looked(now.monotonic);
-        match result {
+        let mut actions = match result {
             Ok(reading) if reading.present => self.adopt(&reading, now),
             // Whoever took it away has woken us.
             Ok(_) => Vec::new(),
@@ -377,11 +377,17 @@ impl State {
                     format!("gate: the lists cannot be read: {error}"),
                 )]
             }
+        };
+        if let Some(sessions) = self.unjudged.take() {
+            actions.extend(self.judge_sessions(&sessions, now));
         }
+        actions
     }
 
-    pub(super) fn look_at_sessions(&self) -> Option<Action> {
-        Some(Action::Sessions(Box::new(self.interest()?)))
+    pub(super) fn look_at_sessions(&mut self, now: Now) -> Option<Action> {
+        let interest = self.interest()?;
+        self.deadlines.sessions_asked(now.monotonic);
+        Some(Action::Sessions(Box::new(interest)))
     }
 
     fn interest(&self) -> Option<Interest> {
@@ -389,23 +395,32 @@ impl State {
         Some(Interest::new(self.gates()?, own))
     }
 
-    /// Conntrack was read: who is alive stays listed, whose last session has closed does not.
+    /// Conntrack was read, which may have taken a while: whom a FIN has taken off the lists since must not come back.
     pub(super) fn sessions(&mut self, result: Result<Vec<Session>, String>, now: Now) -> Vec<Action> {
-        let closing = std::mem::take(&mut self.closing);
-        let sessions = match result {
-            Ok(sessions) => sessions,
-            Err(error) => {
-                self.place_looks(now);
-                return vec![Action::Log(Level::Warn, format!("gate: {error}"))];
+        self.deadlines.sessions_read(now.monotonic);
+        match result {
+            Ok(sessions) => {
+                self.unjudged = Some(sessions);
+                self.look_at_lists().into_iter().collect()
             }
-        };
+            Err(error) => {
+                self.closing.clear();
+                self.place_looks(now);
+                vec![Action::Log(Level::Warn, format!("gate: {error}"))]
+            }
+        }
+    }
+
+    /// Who is alive stays listed, whose last session has closed does not.
+    fn judge_sessions(&mut self, sessions: &[Session], now: Now) -> Vec<Action> {
+        let closing = std::mem::take(&mut self.closing);
         let Some(interest) = self.interest() else {
             return Vec::new();
         };
         let mut actions = Vec::new();
         for (name, source) in closing {
             let Some(gate) = self.gate(&name) else { continue };
-            if interest.has_session(gate, source, &sessions) {
+            if interest.has_session(gate, source, sessions) {
                 continue;
             }
             let then = Listing::Removed {
@@ -417,22 +432,40 @@ impl State {
             actions.extend(self.edit(gate::deleting(gate, source), then));
         }
         let mut known = std::mem::take(&mut self.known_sessions);
-        let alive = interest.alive(&mut known, &self.lists, &sessions);
+        let alive = interest.alive(&mut known, &self.lists, sessions);
         self.known_sessions = known;
-        let (mut edits, mut refreshed) = (Vec::new(), Vec::new());
+        actions.extend(self.refresh(alive));
+        self.place_looks(now);
+        actions
+    }
+
+    /// Those who are listed apart from newcomers, since the kernel refuses all of a transaction if there is no room for one.
+    fn refresh(&self, alive: Vec<Alive>) -> Vec<Action> {
+        let (mut known, mut new) = (Vec::new(), Vec::new());
         for alive in alive {
             let Some(gate) = self.gate(&alive.gate) else { continue };
-            let is_new = !self.lists.is_listed(&alive.gate, alive.source);
-            if is_new && self.lists.sources(&alive.gate).len() >= gate.size as usize {
+            let is_alike = |other: IpAddr| other.is_ipv6() == alive.source.is_ipv6();
+            let seen = |entry: &&Entry| entry.list == List::Seen && is_alike(entry.address);
+            let mut listed = self.lists.of(&gate.name).iter().filter(seen);
+            if listed.any(|entry| entry.address == alive.source) {
+                known.push((alive, gate.window));
                 continue;
             }
-            edits.push(gate::adding(gate, alive.source, List::Seen, Some(gate.window)));
-            refreshed.push((alive, gate.window));
+            let coming = |(other, _): &&(Alive, u32)| other.gate == gate.name && is_alike(other.source);
+            let count = self.lists.of(&gate.name).iter().filter(seen).count() + new.iter().filter(coming).count();
+            if count < gate.size as usize {
+                new.push((alive, gate.window));
+            }
         }
-        if !edits.is_empty() {
-            actions.extend(self.edit(edits, Listing::Refreshed(refreshed)));
+        let mut actions = Vec::new();
+        for sources in [known, new].into_iter().filter(|sources| !sources.is_empty()) {
+            let adding = |(alive, window): &(Alive, u32)| {
+                let gate = self.gate(&alive.gate)?;
+                Some(gate::adding(gate, alive.source, List::Seen, Some(*window)))
+            };
+            let edits = sources.iter().filter_map(adding).collect();
+            actions.extend(self.edit(edits, Listing::Refreshed(sources)));
         }
-        self.place_looks(now);
         actions
     }
 

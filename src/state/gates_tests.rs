@@ -513,6 +513,59 @@ fn under_flow_offload_bytes_that_the_rules_do_not_see_are_a_proof_all_the_same()
 }
 
 #[test]
+fn whom_the_kernel_took_off_an_other_session_does_not_bring_back() {
+    let mut play = Play::new(GATE);
+    play.firewall = format!("config defaults\n\toption flow_offloading '1'\n{}", super::tests::LAN);
+    play.links = on_a_router(GATE).links;
+    play.event(Event::Started);
+    proves(&mut play, "203.0.113.9");
+    play.sessions = vec![session(1, "203.0.113.9", 22, 5), session(2, "203.0.113.9", 22, 5)];
+    play.pass(21_000);
+    // One is closed, and the copy of its FIN is still on its way, or lost.
+    play.lists.clear();
+    play.sessions = vec![session(2, "203.0.113.9", 22, 9)];
+    play.pass(21_000);
+    assert_eq!(listed(&mut play), []);
+    assert_eq!(play.edits, 0);
+}
+
+#[test]
+fn newcomers_for_whom_there_is_no_room_do_not_keep_others_from_staying() {
+    let mut play = Play::new(&GATE.replace("tcp:22'", "tcp:22'\n\toption size '2'"));
+    play.firewall = format!("config defaults\n\toption flow_offloading '1'\n{}", super::tests::LAN);
+    play.links = on_a_router(GATE).links;
+    play.event(Event::Started);
+    proves(&mut play, "203.0.113.9");
+    for packets in 1..10 {
+        let sources = ["203.0.113.9", "203.0.113.1", "203.0.113.2", "203.0.113.3"];
+        let sessions = (1..).zip(sources).map(|(id, source)| session(id, source, 993, packets));
+        play.sessions = sessions.collect();
+        play.pass(20_000);
+    }
+    let listed: Vec<String> = listed(&mut play).into_iter().map(|(address, _)| address).collect();
+    assert_eq!(listed, ["203.0.113.1", "203.0.113.9"]);
+    assert_eq!(play.logged("could not be changed"), 0);
+}
+
+/// 100 000 entries are half a second of a fast machine.
+#[test]
+fn however_often_sessions_close_conntrack_is_read_for_a_part_of_the_time_only() {
+    let mut play = on_a_router(&GATE.replace("tcp:22'", "tcp:22'\n\toption forget 'last_close'"));
+    proves(&mut play, "203.0.113.9");
+    play.sessions = vec![session(1, "203.0.113.9", 22, 9)];
+    play.dump_takes = 2_000;
+    for _ in 0..600 {
+        play.event(heard("closed ssh", "203.0.113.9"));
+        refresh(&mut play, "gate4_ssh", "203.0.113.9");
+        play.pass(100);
+    }
+    assert!((2..=8).contains(&play.dumps), "{} in a minute", play.dumps);
+    play.sessions.clear();
+    play.pass(30_000);
+    assert_eq!(told(&play, "gate.remove")[0]["why"], "last session closed");
+}
+
+#[test]
 fn my_address_behind_the_vpn_is_where_its_peer_is() {
     let mut play = on_a_router(GATE);
     play.endpoints = vec![("10.8.0.2".parse().unwrap(), "203.0.113.9".parse().unwrap())];

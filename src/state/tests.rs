@@ -50,6 +50,9 @@ pub(super) struct Play {
     pub(super) edit_fails: Option<&'static str>,
     pub(super) links: Links,
     pub(super) sessions: Vec<Session>,
+    /// How often conntrack was read, and the milliseconds that takes.
+    pub(super) dumps: u32,
+    pub(super) dump_takes: u64,
     /// Inner addresses of VPN peers, and where they are.
     pub(super) endpoints: Vec<(IpAddr, IpAddr)>,
 }
@@ -93,6 +96,8 @@ impl Play {
             edit_fails: None,
             links: Links::default(),
             sessions: Vec::new(),
+            dumps: 0,
+            dump_takes: 0,
             endpoints: Vec::new(),
         }
     }
@@ -130,8 +135,8 @@ impl Play {
             self.now.monotonic += step;
             self.event(Event::Deadline);
         }
-        self.now.unix += (end - self.now.monotonic) / 1000;
-        self.now.monotonic = end;
+        self.now.unix += end.saturating_sub(self.now.monotonic) / 1000;
+        self.now.monotonic = end.max(self.now.monotonic);
     }
 
     pub(super) fn call(&mut self, method: &str, arguments: Value) -> Value {
@@ -353,12 +358,16 @@ impl Play {
                 result: self.edit(&edits),
                 then,
             }),
-            Action::Sessions(interest) => Some(Event::Sessions(Ok(self
-                .sessions
-                .iter()
-                .filter(|session| interest.wants(session))
-                .copied()
-                .collect()))),
+            Action::Sessions(interest) => {
+                self.dumps += 1;
+                self.now.monotonic += self.dump_takes;
+                Some(Event::Sessions(Ok(self
+                    .sessions
+                    .iter()
+                    .filter(|session| interest.wants(session))
+                    .copied()
+                    .collect())))
+            }
             Action::FindEndpoint {
                 inner,
                 gate,
