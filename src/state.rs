@@ -82,7 +82,7 @@ pub struct State {
     no_copies: Option<String>,
     known_sessions: Sessions,
     /// Sources with a session that has closed, which may not have been their last.
-    closing: Vec<(String, IpAddr)>,
+    closing: Vec<(String, IpAddr, u8)>,
     /// Admissions by hand, by gate.
     by_hand: Vec<(String, u64)>,
     reloads: Vec<CallId>,

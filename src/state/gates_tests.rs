@@ -471,6 +471,27 @@ fn last_close_waits_for_the_last_session() {
 }
 
 #[test]
+fn under_flow_offload_a_session_that_was_reset_is_looked_at_again_when_conntrack_has_dropped_it() {
+    let lanward = GATE.replace(
+        "tcp:22'",
+        "tcp:22'\n\toption forget 'last_close'\n\toption window '600'",
+    );
+    let mut play = Play::new(&lanward);
+    play.firewall = format!("config defaults\n\toption flow_offloading '1'\n{}", super::tests::LAN);
+    play.links = on_a_router(GATE).links;
+    play.event(Event::Started);
+    proves(&mut play, "203.0.113.9");
+    play.sessions = vec![session(1, "203.0.113.9", 22, 9)];
+    play.event(heard("closed ssh", "203.0.113.9"));
+    play.pass(5_000);
+    assert_eq!(listed(&mut play).len(), 1);
+    play.sessions.clear();
+    play.pass(20_000);
+    assert_eq!(listed(&mut play), []);
+    assert_eq!(told(&play, "gate.remove")[0]["why"], "last session closed");
+}
+
+#[test]
 fn under_flow_offload_who_is_alive_stays_listed_and_who_is_silent_does_not() {
     let mut play = Play::new(GATE);
     play.firewall = format!("config defaults\n\toption flow_offloading '1'\n{}", super::tests::LAN);
@@ -481,11 +502,12 @@ fn under_flow_offload_who_is_alive_stays_listed_and_who_is_silent_does_not() {
     proves(&mut play, "203.0.113.9");
     proves(&mut play, "203.0.113.10");
     for packets in 1..10 {
-        // One goes on talking to the mail server, the other has gone silent without a FIN.
-        play.sessions = vec![
-            session(1, "203.0.113.9", 993, packets),
-            session(2, "203.0.113.10", 993, 1),
-        ];
+        // One goes on talking to the mail server; the other has gone silent without a FIN, and the flow table has let go of it.
+        let silent = Session {
+            offloaded: false,
+            ..session(2, "203.0.113.10", 993, 1)
+        };
+        play.sessions = vec![session(1, "203.0.113.9", 993, packets), silent];
         play.pass(20_000);
     }
     let listed: Vec<String> = listed(&mut play).into_iter().map(|(address, _)| address).collect();
