@@ -168,6 +168,15 @@ const APART: &[(&str, &str)] = &[
          a ssh#1 syn: accepted / reset, handshake only",
     ),
     (
+        "a SYN to SSH that comes again when the window is over",
+        "a imaps syn: accepted
+         a imaps ack: arrived
+         wait 2
+         a ssh syn: accepted
+         wait 1
+         a ssh syn again: accepted / reset, syn begins",
+    ),
+    (
         "RST of IMAPS does not refresh",
         "a imaps syn: accepted
          a imaps ack: arrived

@@ -313,18 +313,19 @@ fn proof(gate: &Gate, witness: &Witness) -> Chain {
 
 /// Who gets the mark.
 fn guard(gate: &Gate, mark: u32) -> Chain {
-    let begun = Match::State(vec![State::Established, State::Related]);
+    // To conntrack a SYN belongs to a session whose entry outlives it, too; and related is what a helper expects, which begins with a SYN.
+    let begun = [
+        Match::State(vec![State::Established]),
+        Match::TcpFlags(Bits::Any(tcp_flag::ACK | tcp_flag::RST)),
+    ];
     let mut rules = Vec::new();
     if !gate.shut {
         // Half-open, it neither refreshes nor removes: by a listed address's SYN, sent by somebody else, its RST must not take it off the list.
-        rules.push(ending(
-            [begun.clone(), Match::StatusAssured],
-            Statement::Goto(session_name(gate)),
-            "a session",
-        ));
+        let complete = begun.iter().cloned().chain([Match::StatusAssured]);
+        rules.push(ending(complete, Statement::Goto(session_name(gate)), "a session"));
     }
     rules.push(ending(
-        [begun],
+        begun,
         Statement::Return,
         "a session that has begun is never held up",
     ));
@@ -335,7 +336,7 @@ fn guard(gate: &Gate, mark: u32) -> Chain {
         "not listed until found",
     ));
     for (_, source, set) in gate_lists(gate) {
-        let begins = Match::State(vec![State::New, State::Untracked]);
+        let begins = Match::State(vec![State::New, State::Related, State::Established, State::Untracked]);
         rules.push(rule(
             vec![
                 is_in(source, &set),
@@ -349,7 +350,12 @@ fn guard(gate: &Gate, mark: u32) -> Chain {
     let [_, refused, _] = counter_names(gate);
     let count = Statement::Counter(refused);
     match gate.refuse {
-        None => rules.push(rule(vec![count], "the firewall refuses as anybody")),
+        None => {
+            rules.push(rule(vec![count], "the firewall refuses as anybody"));
+            // What conntrack calls established it would accept.
+            let begun = vec![Match::State(vec![State::Established])];
+            rules.push(refusing(begun, Vec::new(), gate.belt[0]));
+        }
         Some(refusal) => rules.push(refusing(Vec::new(), vec![count], refusal)),
     }
     chain(&guard_name(gate), rules)
@@ -412,7 +418,7 @@ fn closing(gate: &Gate, gates: &Gates) -> Vec<Chain> {
     vec![chain(&closing_name(gate), rules), chain(&closing_copy(gate), copied)]
 }
 
-/// After fw4: a new connection to a guarded service that has come so far without the mark, or a probe that belongs to none. A rule that accepts
+/// After fw4: what begins a connection to a guarded service and has come so far without the mark, or a probe that belongs to none. A rule that accepts
 /// without asking for the state would let that one reach the service, which answers otherwise than a closed port.
 pub(super) fn belt(gates: &Gates) -> [Vec<Rule>; 2] {
     ["gate_to_router", "gate_to_lan"].map(|target| {
@@ -432,13 +438,13 @@ pub(super) fn belt(gates: &Gates) -> [Vec<Rule>; 2] {
         };
         let judged = [
             [
-                Match::State(vec![State::New, State::Untracked]),
+                Match::State(vec![State::New, State::Related, State::Untracked]),
                 Match::Is(Field::L4Proto, Value::InetProto(TCP)),
             ],
             [Match::State(vec![State::Invalid]), Match::TcpFlags(probe)],
         ];
         // Most packets are of connections that have begun: they cost one comparison.
-        let begun = Match::State(vec![State::Established, State::Related]);
+        let begun = Match::State(vec![State::Established]);
         let mut rules = vec![ending(
             [begun],
             Statement::Return,

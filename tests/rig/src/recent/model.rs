@@ -29,14 +29,17 @@ pub enum Difference {
     /// After the window an address is gone from the list. With the seed's rules it stays there, stale, and the next packet of an established
     /// session makes it fresh: an idle session opens the gate again.
     Expires,
+    /// A SYN to a guarded service begins a connection, whatever conntrack calls it: established, where the server has answered one like it. With the
+    /// seed's rules it passes if its source is on the list, stale or not.
+    SynBegins,
 }
 
 use Difference::{
-    Expires, ForgetByChoice, FullRefuses, HandshakeOnly, NeverCut, OwnServices, RefusalByChoice, RstRemoves,
+    Expires, ForgetByChoice, FullRefuses, HandshakeOnly, NeverCut, OwnServices, RefusalByChoice, RstRemoves, SynBegins,
 };
 
 /// All of them, with the names that scenarios give them.
-pub const DIFFERENCES: [(Difference, &str); 8] = [
+pub const DIFFERENCES: [(Difference, &str); 9] = [
     (HandshakeOnly, "handshake only"),
     (OwnServices, "own services"),
     (RstRemoves, "rst removes"),
@@ -45,6 +48,7 @@ pub const DIFFERENCES: [(Difference, &str); 8] = [
     (RefusalByChoice, "refusal by choice"),
     (ForgetByChoice, "forget by choice"),
     (Expires, "expires"),
+    (SynBegins, "syn begins"),
 ];
 
 /// For conntrack.
@@ -222,6 +226,7 @@ impl Model {
         match facts.state {
             State::New => keep(!guarded || fresh),
             State::Invalid => keep(!guarded),
+            State::Established if guarded && facts.flags == flag::SYN && !fresh && differs(SynBegins) => keep(false),
             State::Established if !facts.open && differs(HandshakeOnly) => {
                 keep(!guarded || listed || differs(NeverCut))
             }
