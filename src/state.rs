@@ -85,7 +85,7 @@ pub struct State {
     /// Those that were read, until the lists are, too.
     unjudged: Option<Vec<Session>>,
     /// Sources with a session that has closed, which may not have been their last.
-    closing: Vec<(String, IpAddr)>,
+    closing: Vec<(String, IpAddr, u8)>,
     /// Admissions by hand, by gate.
     by_hand: Vec<(String, u64)>,
     reloads: Vec<CallId>,

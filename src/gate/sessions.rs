@@ -115,10 +115,10 @@ impl Sessions {
     /// As many as are remembered; more than the lists of a usual gate can have.
     const MOST: usize = 4096;
 
-    /// Whether it has carried packets from the WAN since the last look. Where nothing is counted, only what passes by the rules counts as moving:
-    /// of the rest the kernel has seen every packet itself.
+    /// Whether it has carried packets from the WAN since the last look. A flow table need not count, and lets go of a connection that is silent
+    /// (after 30 seconds by default), so that being in it is a sign of life as well. Of what passes by the rules the kernel has seen every packet itself.
     fn has_moved(&self, session: &Session) -> bool {
-        let Some([packets, _]) = session.packets else {
+        let Some([packets, _]) = session.packets.filter(|_| !session.offloaded) else {
             return session.offloaded;
         };
         let before = self.carried.binary_search_by_key(&session.flow.id, |(id, _)| *id);

@@ -128,25 +128,17 @@ fn only_connections_to_a_witness_or_a_guarded_service_are_of_interest() {
 }
 
 #[test]
-fn what_does_not_move_is_not_alive_and_what_is_not_counted_is_if_the_rules_do_not_see_it() {
+fn what_does_not_move_is_not_alive_and_what_is_in_a_flow_table_is() {
     let interest = Interest::new(&gates(BOTH), [ip("198.51.100.2")].into());
     let (mut known, lists) = (Sessions::default(), Lists::default());
-    let mut alive = |packets| {
-        interest
-            .alive(
-                &mut known,
-                &lists,
-                &[session("203.0.113.9", "198.51.100.2", 993, packets)],
-            )
-            .len()
+    let mut alive = |packets, offloaded| {
+        let mut session = session("203.0.113.9", "198.51.100.2", 993, packets);
+        session.offloaded = offloaded;
+        interest.alive(&mut known, &lists, &[session]).len()
     };
-    assert_eq!(
-        [Some(1), Some(1), Some(2), Some(2), Some(1), None].map(&mut alive),
-        [0, 0, 1, 0, 0, 1]
-    );
-    let mut unseen = session("203.0.113.9", "198.51.100.2", 993, None);
-    unseen.offloaded = false;
-    assert_eq!(interest.alive(&mut known, &lists, &[unseen]).len(), 0);
+    let counted = [Some(1), Some(1), Some(2), Some(2), Some(1), None];
+    assert_eq!(counted.map(|packets| alive(packets, false)), [0, 0, 1, 0, 0, 0]);
+    assert_eq!([Some(1), Some(1), None].map(|packets| alive(packets, true)), [1, 1, 1]);
 }
 
 #[test]

@@ -21,6 +21,10 @@ const LOOK_SPACING: u64 = 5_000;
 const LOOK_SLACK: u64 = 200;
 /// After a session has closed, conntrack is asked whether it was the last; others close with it.
 const CLOSING_QUIET: u64 = 200;
+/// What was offloaded and then reset is still established to conntrack for 10 s (`nf_conntrack_tcp_timeout_close`; measured with Linux 6.1): so often
+/// conntrack is asked again, and so many milliseconds lie between.
+const OFFLOADED_LOOKS: u8 = 3;
+const OFFLOADED_CLOSING: u64 = 5_000;
 /// Conntrack is looked at three times in a window, but not more often and not more rarely than this.
 const SESSIONS: (u64, u64) = (1_000, 20_000);
 /// Why somebody was admitted or removed.
@@ -348,9 +352,10 @@ impl State {
                     }
                 }
                 Heard::Closed { gate, .. } => {
-                    let closed = (gate, source);
-                    if self.closing.len() < MOST_CLOSING && !self.closing.contains(&closed) {
-                        self.closing.push(closed);
+                    self.closing
+                        .retain(|(known, address, _)| (known, *address) != (&gate, source));
+                    if self.closing.len() < MOST_CLOSING {
+                        self.closing.push((gate, source, 0));
                     }
                     self.deadlines.sessions_within(now.monotonic, CLOSING_QUIET);
                 }
@@ -418,9 +423,14 @@ impl State {
             return Vec::new();
         };
         let mut actions = Vec::new();
-        for (name, source) in closing {
+        let is_hidden = self.gates().is_some_and(|gates| gates.flow_offloading);
+        let mut again = Vec::new();
+        for (name, source, looks) in closing {
             let Some(gate) = self.gate(&name) else { continue };
             if interest.has_session(gate, source, sessions) {
+                if is_hidden && looks < OFFLOADED_LOOKS {
+                    again.push((name, source, looks + 1));
+                }
                 continue;
             }
             let then = Listing::Removed {
@@ -430,6 +440,10 @@ impl State {
                 call: None,
             };
             actions.extend(self.edit(gate::deleting(gate, source), then));
+        }
+        if !again.is_empty() {
+            self.closing = again;
+            self.deadlines.sessions_within(now.monotonic, OFFLOADED_CLOSING);
         }
         let mut known = std::mem::take(&mut self.known_sessions);
         let alive = interest.alive(&mut known, &self.lists, sessions);
