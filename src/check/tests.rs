@@ -326,7 +326,7 @@ fn what_stands_beside_a_gate() {
         &facts,
         "gate",
         Severity::Error,
-        &["'Allow-SSH'", "20-30", "remove the rule"],
+        &["'Allow-SSH'", "20-30", "take it out"],
     );
     facts.network.doors[0].forwards = true;
     assert_fine(&facts, "gate");

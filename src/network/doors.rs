@@ -70,11 +70,14 @@ pub(super) fn read(firewall: &Package, zones: &BTreeMap<String, Zone>) -> Vec<Do
         .sections
         .iter()
         .filter(|section| enabled(section) == Ok(true) && is_tcp(section))
-        // A rule that asks for a mark asks somebody.
-        .filter(|section| section.option("mark").is_none())
+        // A rule that asks for a mark asks somebody; one that asks for its absence does not.
+        .filter(|section| section.option("mark").is_none_or(|mark| mark.starts_with('!')))
         .flat_map(|section| match section.kind.as_str() {
             "redirect" => redirect(section),
             "rule" => rule(section, zones),
+            "zone" if input(firewall, section) == Treatment::Accept => zone(section),
+            "forwarding" => forwarding(section),
+            "defaults" if forward(firewall) == Treatment::Accept => between(section, zones),
             _ => Vec::new(),
         })
         .take(MOST)
@@ -122,6 +125,32 @@ fn rule(section: &Section, zones: &BTreeMap<String, Zone>) -> Vec<Door> {
         .flat_map(|zone| ports.iter().map(move |ports| (*zone, *ports)));
     pairs
         .map(|(zone, ports)| door(section, zone, ports, forwards))
+        .collect()
+}
+
+/// What no rule takes is accepted on its way to the router.
+fn zone(section: &Section) -> Vec<Door> {
+    let name = section.option("name").unwrap_or_default();
+    vec![Door {
+        label: format!("input of zone {name}"),
+        ..door(section, name, ALL_PORTS, false)
+    }]
+}
+
+/// What no rule takes is accepted on its way from any zone to any other.
+fn between(section: &Section, zones: &BTreeMap<String, Zone>) -> Vec<Door> {
+    let from = |zone: &String| Door {
+        label: "forward of defaults".into(),
+        ..door(section, zone, ALL_PORTS, true)
+    };
+    zones.keys().map(from).collect()
+}
+
+/// From one zone to all hosts of another.
+fn forwarding(section: &Section) -> Vec<Door> {
+    let zone = section.option("src").filter(|_| section.option("dest").is_some());
+    zone.map(|zone| door(section, zone, ALL_PORTS, true))
+        .into_iter()
         .collect()
 }
 
@@ -196,6 +225,28 @@ mod tests {
              config redirect\n option src lan\n option target SNAT\n",
         );
         assert_eq!(found, [""; 0]);
+    }
+
+    #[test]
+    fn a_zone_that_accepts_and_a_way_to_another_zone_are_doors() {
+        let found = doors(
+            "config defaults\n option input ACCEPT\n option forward ACCEPT\n\
+             config zone\n option name wan\n option input REJECT\n\
+             config zone\n option name lan\n\
+             config forwarding\n option src wan\n option dest lan\n\
+             config forwarding\n option src wan\n option dest lan\n option enabled 0\n\
+             config rule\n option src wan\n option dest_port 22\n option target ACCEPT\n option mark !0x1\n",
+        );
+        assert_eq!(
+            found,
+            [
+                "forward of defaults lan 1-65535 on",
+                "forward of defaults wan 1-65535 on",
+                "input of zone lan lan 1-65535",
+                "@forwarding[0] wan 1-65535 on",
+                "@rule[0] wan 22"
+            ]
+        );
     }
 
     #[test]

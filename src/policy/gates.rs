@@ -228,7 +228,7 @@ pub fn doors(config: &Config, network: &Network) -> Vec<String> {
         let guarded = guarded(gate);
         for door in network.doors.iter().filter(|door| opens(door, &guarded, zones)) {
             found.push(format!(
-                "gate '{}': the firewall's '{}' lets everybody in at tcp {}; the gate refuses them while its table is there, and without the table nothing does: remove the rule",
+                "gate '{}': the firewall's '{}' lets in at tcp {} whoever is not listed; the gate refuses them while its table is there, and without the table nothing does: take it out",
                 gate.name, door.label, door.ports
             ));
         }
