@@ -9,11 +9,12 @@ pub use events::{Heard, Teller, Told};
 pub use fw4::rules as fw4_rules;
 pub use sessions::{Alive, Interest, Sessions};
 
-use crate::nft::netlink::Edit;
+use crate::network::quoted;
+use crate::nft::{mask6, netlink::Edit};
 use crate::policy::{Gate, Gates};
 use crate::ruleset::gate::{self as rules, List};
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr};
 
 /// An element of a list as the kernel has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -158,16 +159,13 @@ impl Lists {
 
     /// Notes an entry, or its new end.
     pub fn put(&mut self, gate: &str, entry: Entry) {
-        if !self.0.iter().any(|known| known.gate == gate) {
-            self.0.push(OfGate {
+        match self.0.iter_mut().find(|known| known.gate == gate) {
+            Some(known) => known.put(entry),
+            None => self.0.push(OfGate {
                 gate: gate.to_string(),
-                entries: Vec::new(),
-            });
+                entries: vec![entry],
+            }),
         }
-        let Some(known) = self.0.iter_mut().find(|known| known.gate == gate) else {
-            return;
-        };
-        known.put(entry);
     }
 
     /// Forgets a source; `false` if it was not known.
@@ -230,7 +228,8 @@ impl Lists {
     /// Whether more are known than the kernel's lists can have: removals were not told.
     #[must_use]
     pub fn are_overfull(&self, gates: &Gates) -> bool {
-        let most = |gate: &Gate| rules::lists(gate).len().saturating_mul(gate.size as usize);
+        let families = |gate: &Gate| (0..2).filter(|family| gate.has_family(*family)).count();
+        let most = |gate: &Gate| (families(gate) * List::ALL.len()).saturating_mul(gate.size as usize);
         gates.list.iter().any(|gate| self.of(&gate.name).len() > most(gate))
     }
 }
@@ -271,10 +270,7 @@ pub fn family_of(address: IpAddr) -> usize {
 #[must_use]
 pub fn masked(gate: &Gate, address: IpAddr) -> IpAddr {
     match address {
-        IpAddr::V6(address) if gate.prefix6 < 128 => {
-            let rest = u32::from(128 - gate.prefix6.max(1));
-            Ipv6Addr::from_bits(address.to_bits() >> rest << rest).into()
-        }
+        IpAddr::V6(address) if gate.prefix6 < 128 => (address & mask6(gate.prefix6)).into(),
         address => address,
     }
 }
@@ -293,12 +289,7 @@ pub fn shown(gate: &Gate, address: IpAddr) -> String {
 /// # Errors
 /// What is wrong with the text, and what would be right. Names of hosts are not resolved.
 pub fn source(gate: &Gate, text: &str) -> Result<IpAddr, String> {
-    let wrong = |why: &str| {
-        Err(format!(
-            "'{}' {why}",
-            text.chars().take(64).flat_map(char::escape_debug).collect::<String>()
-        ))
-    };
+    let wrong = |why: &str| Err(format!("{} {why}", quoted(text)));
     let (address, prefix) = match text.split_once('/') {
         Some((address, prefix)) => (address, Some(prefix)),
         None => (text, None),

@@ -277,7 +277,7 @@ fn enabled(section: &Section) -> Result<bool, String> {
 }
 
 /// A value from outside, for people: one line, without control characters, not endless.
-fn quoted(value: &str) -> String {
+pub(crate) fn quoted(value: &str) -> String {
     let shown: String = value.chars().take(64).flat_map(char::escape_debug).collect();
     let more = if value.chars().nth(64).is_some() { "…" } else { "" };
     format!("'{shown}{more}'")

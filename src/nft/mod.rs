@@ -530,8 +530,8 @@ impl Bits {
     }
 }
 
-/// The mask that leaves an address its first bits.
-fn mask6(bits: u8) -> Ipv6Addr {
+/// The mask that leaves an address its first bits, as the rules have it.
+pub(crate) fn mask6(bits: u8) -> Ipv6Addr {
     let rest = u32::from(128u8.saturating_sub(bits));
     u128::MAX.checked_shl(rest).unwrap_or_default().into()
 }

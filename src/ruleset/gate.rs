@@ -1,6 +1,6 @@
 //! The gates in the table: who is listed, who proves what, who gets the mark.
 
-use super::parts::{address, answers, configured, device_elements, device_matches, element, rule, single};
+use super::parts::{address, answers, configured, device_elements, device_matches, element, rule};
 use crate::config::Forget;
 use crate::nft::{
     tcp_flag, Bits, Chain, Contents, Direction, Element, Family, Field, Kind, Mark, Match, Operation, Reject, Rule,
@@ -122,7 +122,7 @@ pub(super) fn sets(gates: &Gates) -> Vec<Set> {
             let elements = gate
                 .hosts
                 .iter()
-                .map(|(host, port)| element(vec![single(Value::Ipv6Addr(*host)), single(Value::InetService(*port))]));
+                .map(|(host, port)| element(vec![Value::Ipv6Addr(*host).into(), Value::InetService(*port).into()]));
             sets.push(configured(
                 &hosts_set(gate),
                 &[Kind::Ipv6Addr, Kind::InetService],
@@ -145,7 +145,7 @@ pub(super) fn sets(gates: &Gates) -> Vec<Set> {
 fn port_elements(ports: &[u16]) -> Vec<Element> {
     ports
         .iter()
-        .map(|port| element(vec![single(Value::InetService(*port))]))
+        .map(|port| element(vec![Value::InetService(*port).into()]))
         .collect()
 }
 

@@ -4,8 +4,7 @@
 //! costs one element, and a pause ends with the daemon dead.
 
 use super::parts::{
-    answers, configured, device_elements, device_matches, element, port_range, ranges, returns, rule, single,
-    subnet_range,
+    answers, configured, device_elements, device_matches, element, port_range, ranges, returns, rule, subnet_range,
 };
 use super::TABLE;
 use crate::config::Subnet;
@@ -59,7 +58,7 @@ struct SetNames {
 #[must_use]
 pub fn udp_element(timeout: Option<u32>) -> Element {
     Element {
-        key: vec![single(Value::InetProto(UDP))],
+        key: vec![Value::InetProto(UDP).into()],
         timeout,
     }
 }
@@ -393,21 +392,21 @@ fn host_elements(hosts: &Hosts, names: &SetNames, learned: [&str; 2]) -> Vec<Set
         let elements = hosts
             .v4
             .iter()
-            .map(|address| element(vec![single(Value::Ipv4Addr(*address))]));
+            .map(|address| element(vec![Value::Ipv4Addr(*address).into()]));
         sets.push(configured(names.v4, &[Kind::Ipv4Addr], elements.collect()));
     }
     if !hosts.v6.is_empty() {
         let elements = hosts
             .v6
             .iter()
-            .map(|address| element(vec![single(Value::Ipv6Addr(*address))]));
+            .map(|address| element(vec![Value::Ipv6Addr(*address).into()]));
         sets.push(configured(names.v6, &[Kind::Ipv6Addr], elements.collect()));
     }
     if !hosts.macs.is_empty() {
         let elements = hosts
             .macs
             .iter()
-            .map(|mac| element(vec![single(Value::EtherAddr(*mac))]));
+            .map(|mac| element(vec![Value::EtherAddr(*mac).into()]));
         sets.push(configured(names.mac, &[Kind::EtherAddr], elements.collect()));
         sets.extend([list(learned[0], Kind::Ipv4Addr), list(learned[1], Kind::Ipv6Addr)]);
     }

@@ -49,7 +49,7 @@ pub(super) fn device_elements(devices: &Devices) -> Vec<Element> {
         Device::Named(name) => Some(name.clone()),
         Device::BeginsWith(_) => None,
     });
-    names.map(|name| element(vec![single(Value::Ifname(name))])).collect()
+    names.map(|name| element(vec![Value::Ifname(name).into()])).collect()
 }
 
 pub(super) fn rule(statements: Vec<Statement>, comment: &str) -> Rule {
@@ -70,13 +70,6 @@ pub(super) fn element(key: Vec<Range>) -> Element {
     Element { key, timeout: None }
 }
 
-pub(super) fn single(value: Value) -> Range {
-    Range {
-        from: value.clone(),
-        to: value,
-    }
-}
-
 pub(super) fn port_range(ports: PortRange) -> Range {
     Range {
         from: Value::InetService(ports.from),
@@ -85,23 +78,22 @@ pub(super) fn port_range(ports: PortRange) -> Range {
 }
 
 pub(super) fn subnet_range(network: &Subnet) -> Range {
-    let value = |address| match address {
-        IpAddr::V4(address) => Value::Ipv4Addr(address),
-        IpAddr::V6(address) => Value::Ipv6Addr(address),
-    };
     Range {
-        from: value(network.address),
-        to: value(network.last()),
+        from: address_value(network.address),
+        to: address_value(network.last()),
     }
 }
 
 /// An element's key of one address.
 pub(super) fn address(address: IpAddr) -> Vec<Range> {
-    let value = match address {
+    vec![address_value(address).into()]
+}
+
+fn address_value(address: IpAddr) -> Value {
+    match address {
         IpAddr::V4(address) => Value::Ipv4Addr(address),
         IpAddr::V6(address) => Value::Ipv6Addr(address),
-    };
-    vec![single(value)]
+    }
 }
 
 /// First on a hook, as it lets the most traffic go, and one comparison is less than a lookup. Stated as "not a reply", so that a packet that

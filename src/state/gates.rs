@@ -110,11 +110,7 @@ impl State {
     }
 
     fn ask(&self, call: CallId, ask: Ask) -> Vec<Action> {
-        vec![Action::Read {
-            call,
-            reply: Reply::Gate(ask),
-            table: self.wanted.clone(),
-        }]
+        vec![self.read_action(call, Reply::Gate(ask))]
     }
 
     /// Whether an address is on this side of the WAN, where nobody is gated: in a network of a device that is not the WAN's.
