@@ -328,4 +328,4 @@ fn is_this_network(address: Ipv4Addr) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -80,7 +80,7 @@ fn families_follow_the_services() {
     assert_eq!(shown(&gates.list[1], ip("2001:db8:7:8::")), "2001:db8:7:8::/64");
 }
 
-fn session(source: &str, dest: &str, port: u16, packets: Option<u64>) -> Session {
+pub(crate) fn session(source: &str, dest: &str, port: u16, packets: Option<u64>) -> Session {
     let tuple = Tuple {
         source: ip(source),
         dest: ip(dest),

@@ -3,7 +3,7 @@
 use super::tests::Play;
 use super::*;
 use crate::gate::Heard;
-use crate::system::conntrack::{Flow, Session, Tuple};
+use crate::system::conntrack::Session;
 use crate::system::ubus::Status;
 
 const GATE: &str = "config gate 'ssh'\n\toption enabled '1'\n\tlist service 'tcp:22'\n\
@@ -410,25 +410,9 @@ fn a_changed_prefix_leaves_what_can_never_match_unseen() {
 }
 
 fn session(id: u32, source: &str, port: u16, packets: u64) -> Session {
-    let tuple = Tuple {
-        source: source.parse().unwrap(),
-        dest: "198.51.100.2".parse().unwrap(),
-        source_port: 40_000,
-        dest_port: port,
-    };
-    Session {
-        flow: Flow {
-            protocol: 6,
-            original: tuple,
-            reply: tuple,
-            zone: 0,
-            id,
-        },
-        established: true,
-        bytes: Some([packets * 100; 2]),
-        packets: Some([packets; 2]),
-        offloaded: true,
-    }
+    let mut session = crate::gate::tests::session(source, "198.51.100.2", port, Some(packets));
+    session.flow.id = id;
+    session
 }
 
 fn on_a_router(lanward: &str) -> Play {
