@@ -92,7 +92,8 @@ fn ways_to_change(text: &[u8], placed: &Placed, option: &str, value: &str) -> Ve
 }
 
 /// As a line of its own, if need be with a blank one before it (where the text ends in a backslash) or with a `#` (where it ends in a `;`, which no
-/// line feed may follow); or, where other statements follow on the same line, between them.
+/// line feed may follow); or, where other statements follow on the same line, between them;
+/// or above it, where no word ends it but a `;` does (`list a;;config b c`).
 fn ways_to_add(text: &[u8], placed: &Placed, option: &str, value: &str) -> Vec<Vec<u8>> {
     let at = placed.line_end;
     let before = text.get(..at).unwrap_or(text);
@@ -116,12 +117,18 @@ fn ways_to_add(text: &[u8], placed: &Placed, option: &str, value: &str) -> Vec<V
     let line = [missing, indent, &option, line_feed].concat();
     let inline = [b" ; ", &option[..]].concat();
     let inline_at = placed.last.end;
-    vec![
+    let mut ways = vec![
         replaced(text, &(at..at), &line),
         replaced(text, &(at..at), &[b"\n", &line[..]].concat()),
         replaced(text, &(at..at), &[b"#", &line[..]].concat()),
         replaced(text, &(inline_at..inline_at), &inline),
-    ]
+    ];
+    if matches!(placed.statement, Statement::Option { .. }) {
+        let before = placed.keyword.start;
+        let above = [&option[..], line_feed, indent].concat();
+        ways.push(replaced(text, &(before..before), &above));
+    }
+    ways
 }
 
 fn replaced(text: &[u8], span: &Range<usize>, new: &[u8]) -> Vec<u8> {

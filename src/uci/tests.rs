@@ -135,3 +135,13 @@ fn refuses_what_uci_cannot_hold() {
         Err(EditError::Syntax(_))
     ));
 }
+
+#[test]
+fn an_option_is_added_above_a_statement_that_only_a_semicolon_ends() {
+    let text = b"config s 's'\nlist 'a'0n;;c a n;\n\nconfig 'a' l#m\n\n";
+    let changed = set_option(text, "s", "a", "\\").unwrap();
+    assert_eq!(
+        String::from_utf8_lossy(&changed),
+        "config s 's'\noption a '\\'\nlist 'a'0n;;c a n;\n\nconfig 'a' l#m\n\n"
+    );
+}
