@@ -17,6 +17,9 @@ use crate::uci;
 /// How many of a kind are named in one message before "and N more".
 const NAMED: usize = 8;
 
+/// How fw4 begins the comment of a rule that a gate has asked for; the gate's name follows.
+pub const FW4_GATE: &str = "!fw4: lanward gate ";
+
 /// Everything the diagnosis looks at.
 #[derive(Debug, Clone)]
 pub struct Facts {
@@ -32,6 +35,8 @@ pub struct Facts {
     pub firewall: Option<uci::Package>,
     /// Whether firewall4 is installed (`/sbin/fw4`).
     pub fw4_installed: bool,
+    /// The comments of fw4's rules that name a gate, as fw4 makes them of the rules' names; `None`: the kernel was not asked, or fw4 is not loaded.
+    pub fw4_gates: Option<Vec<String>>,
     /// All tables in the kernel; `None`: the kernel was not asked or refused.
     pub tables: Option<Vec<Table>>,
     /// All base chains in the kernel, of every owner; empty where `tables` is `None`.

@@ -237,6 +237,28 @@ fn forwarded_services_and_lan_hosts_by_their_own_address_are_guarded() {
 }
 
 #[test]
+fn the_diagnosis_says_whether_fw4_has_been_told() {
+    let Some(mut scene) = Scene::start(Firewall::default(), &router_gated("")) else {
+        return;
+    };
+    let untold = |scene: &Scene| {
+        let answer = scene.home.daemon.must("check", &json!({}));
+        let checks = answer["checks"].as_array().expect("checks");
+        let says = |check: &&serde_json::Value| {
+            let message = check["message"].as_str().unwrap_or_default();
+            check["name"] == "gate" && message.contains("fw4 has no rule") && message.contains("'ssh'")
+        };
+        checks.iter().filter(says).count()
+    };
+    assert_eq!(untold(&scene), 0);
+    let rules = lanward_rig::home::fw4_rules(&scene.home.house);
+    scene.home.house.publish(Vec::new());
+    assert_eq!(untold(&scene), 1);
+    scene.home.house.publish(rules);
+    assert_eq!(untold(&scene), 0);
+}
+
+#[test]
 fn the_witness_may_be_forwarded() {
     let lan2 = IpAddr::from([192, 168, 77, 101]);
     let firewall = Firewall::default().with(redirect(IMAPS, lan2, IMAPS));

@@ -1,6 +1,6 @@
 //! What stands beside the gates: rules of the firewall that let everybody in, and what the kernel does not keep.
 
-use super::{Check, Facts};
+use super::{Check, Facts, FW4_GATE};
 use crate::config::{Gate, Witness};
 use crate::policy;
 
@@ -25,6 +25,7 @@ pub(super) fn gates(facts: &Facts) -> Vec<Check> {
             .into_iter()
             .map(|text| Check::warning(NAME, text)),
     );
+    checks.extend(unpublished(facts, &enabled));
     checks.extend(accounts(facts, &enabled));
     checks.extend(windows(facts, &enabled));
     checks.extend(facts.no_copies.iter().map(|why| Check::warning(NAME, why)));
@@ -39,6 +40,31 @@ pub(super) fn gates(facts: &Facts) -> Vec<Check> {
         ));
     }
     checks
+}
+
+/// A gate only marks; without fw4's rule it lets in nobody.
+fn unpublished(facts: &Facts, enabled: &[&Gate]) -> Vec<Check> {
+    let Some(comments) = &facts.fw4_gates else {
+        return Vec::new();
+    };
+    let is_there = |gate: &Gate| {
+        comments
+            .iter()
+            .any(|comment| comment.strip_prefix(FW4_GATE) == Some(&gate.name))
+    };
+    // A gate with a mistake has none, and that mistake is named.
+    let missing = enabled.iter().filter(|gate| !gate.shut && !is_there(gate));
+    let complaint = |gate: &&Gate| {
+        Check::error(
+            NAME,
+            format!(
+                "fw4 has no rule that accepts whom gate '{}' lets in: nobody gets in. The init script hands it over: /etc/init.d/lanward start, then \
+                 /etc/init.d/firewall reload. If it is still missing, 'lanward fw4-rules' and 'fw4 check' say why.",
+                gate.name
+            ),
+        )
+    };
+    missing.map(complaint).collect()
 }
 
 /// Somebody who sends by another's address does not see our SYN-ACK and has to guess what the third segment must say. A conntrack that does not

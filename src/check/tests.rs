@@ -118,6 +118,7 @@ fn healthy() -> Facts {
         },
         firewall: firewall(&[]),
         fw4_installed: true,
+        fw4_gates: Some(vec!["!fw4: lanward gate ssh".to_owned()]),
         tables: Some(vec![Table {
             family: "inet".to_owned(),
             name: "fw4".to_owned(),
@@ -313,6 +314,10 @@ fn what_stands_beside_a_gate() {
         &["'imaps'", "min_bytes", "TCP windows"],
     );
     facts.windows = None;
+    facts.fw4_gates = Some(vec!["!fw4: lanward gate ssh2".to_owned()]);
+    assert_finding(&facts, "gate", Severity::Error, &["fw4 has no rule", "'ssh'"]);
+    facts.fw4_gates = None;
+    assert_fine(&facts, "gate");
     facts.no_copies = Some("nobody tells".to_owned());
     assert_finding(&facts, "gate", Severity::Warning, &["nobody tells"]);
     facts.no_copies = None;

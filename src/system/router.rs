@@ -1,6 +1,6 @@
 //! What the diagnosis wants to know of the router beyond the configuration: collected here, judged in [`crate::check`].
 
-use crate::check::{BaseChain, Daemon, Facts, Table, TableState, Upnp};
+use crate::check::{BaseChain, Daemon, Facts, Table, TableState, Upnp, FW4_GATE};
 use crate::daemon::Paths;
 use crate::network::Links;
 use crate::nft::netlink::neighbours::Neighbour;
@@ -32,9 +32,16 @@ pub fn facts(paths: &Paths, nftables: &mut Nftables, links: Links, known: Known)
     }
     let (tables, chains) = neighbours(nftables, tables.ok());
     let tables_seen = tables.clone().unwrap_or_default();
+    let fw4_loaded = tables_seen
+        .iter()
+        .any(|table| table.family == "inet" && table.name == "fw4");
+    let fw4_gates = fw4_loaded
+        .then(|| nftables.comments("fw4", |comment| comment.starts_with(FW4_GATE)).ok())
+        .flatten();
     Facts {
         table,
         chains,
+        fw4_gates,
         upnp: upnp(paths, &tables_seen),
         tables,
         missing,
@@ -67,6 +74,7 @@ fn without_kernel(paths: &Paths, links: Links, known: Known, daemon: Daemon) -> 
         links,
         firewall: known.firewall,
         fw4_installed: Path::new(FW4).exists(),
+        fw4_gates: None,
         tables: None,
         chains: Vec::new(),
         table: TableState::NotAsked,

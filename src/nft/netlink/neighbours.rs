@@ -83,6 +83,43 @@ pub fn base_chain(received: &Received<'_>, family: u8) -> Option<Neighbour> {
     })
 }
 
+/// Asks for the rules of one table of family `inet`.
+#[must_use]
+pub fn rules(table: &str) -> Message {
+    request(kind::GETRULE, NLM_F_DUMP, &[(1, table)])
+}
+
+/// The comment of the rule that an answer is about, if it has one and is a rule of this table.
+#[must_use]
+pub fn rule_comment(received: &Received<'_>, table: &str) -> Option<String> {
+    let Received::Message {
+        kind: kind::NEWRULE,
+        attributes,
+        ..
+    } = received
+    else {
+        return None;
+    };
+    // The kernel may answer for more than was asked: the table's name only narrows the dump.
+    if string(attributes, 1) != Some(table) {
+        return None;
+    }
+    let text = user_comment(find(attributes, 7)?)?;
+    Some(String::from_utf8_lossy(text).into_owned())
+}
+
+/// libnftnl's `NFTNL_UDATA_RULE_COMMENT` (type 0) among user data: type, length, value, again and again.
+fn user_comment(mut data: &[u8]) -> Option<&[u8]> {
+    while let [kind, length, rest @ ..] = data {
+        let value = rest.get(..usize::from(*length))?;
+        if *kind == 0 {
+            return Some(value.strip_suffix(&[0]).unwrap_or(value));
+        }
+        data = &rest[value.len()..];
+    }
+    None
+}
+
 /// `enum nf_inet_hooks`, `nf_dev_hooks`, and `NF_ARP_*`.
 fn hook_name(family: u8, number: u32) -> &'static str {
     match (family, number) {
@@ -102,6 +139,16 @@ fn hook_name(family: u8, number: u32) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_comment_is_found_behind_other_user_data_and_a_broken_end_is_none() {
+        assert_eq!(user_comment(b"\x00\x03hi\0"), Some(&b"hi"[..]));
+        assert_eq!(user_comment(b"\x01\x04abcd\x00\x02hi"), Some(&b"hi"[..]));
+        assert_eq!(user_comment(b"\x00\x00"), Some(&b""[..]));
+        for broken in [&b""[..], b"\x00", b"\x00\x03hi", b"\x01\x09abcd\x00\x02hi", b"\x01\x00"] {
+            assert_eq!(user_comment(broken), None, "{broken:?}");
+        }
+    }
 
     #[test]
     fn hooks_have_the_numbers_of_the_kernels_headers() {

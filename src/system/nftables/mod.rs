@@ -235,6 +235,18 @@ impl Nftables {
         Ok(chains)
     }
 
+    /// The comments of a table's rules that satisfy `wanted`, in the order of its chains.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Refused`].
+    pub fn comments(&mut self, table: &str, wanted: impl Fn(&str) -> bool) -> Result<Vec<String>, Error> {
+        let mut comments = Vec::new();
+        self.socket.query(&neighbours::rules(table), |received| {
+            comments.extend(neighbours::rule_comment(received, table).filter(|comment| wanted(comment)));
+        })?;
+        Ok(comments)
+    }
+
     /// What the kernel has of a table, all of one generation.
     fn present(&mut self, table: &str, elements: Elements) -> Result<Present, Error> {
         let mut present = Present::default();

@@ -162,7 +162,8 @@ fn way_in(section: &Value) -> (&'static str, String) {
         (false, _, None) => ("input_wan", "accept".to_owned()),
         _ => panic!("leads nowhere: {section}"),
     };
-    (chain, rule + &verdict)
+    let comment = get("name").map_or_else(String::new, |name| format!(" comment \"!fw4: {name}\""));
+    (chain, rule + &verdict + &comment)
 }
 
 /// Where the WAN stands among the [`interfaces`].
