@@ -2,6 +2,7 @@
 //! same thing done another way, in one run on one machine. `--json` for programs, `--quick` for fewer rounds.
 
 mod gate;
+mod idle;
 mod routers;
 
 use lanward_rig::bench::{self, Spread};
@@ -37,7 +38,8 @@ fn main() -> ExitCode {
     bench.forwarding();
     let (rounds, mut report) = (bench.rounds, bench.report);
     drop(bench.home);
-    if !gate::measure(rounds, &mut report) {
+    let watched = Duration::from_secs(if has("--quick") { 15 } else { 60 });
+    if !gate::measure(rounds, &mut report) || !idle::wake_ups(watched, &mut report) {
         return ExitCode::FAILURE;
     }
     if has("--json") {

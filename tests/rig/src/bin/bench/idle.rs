@@ -1,0 +1,60 @@
+//! What the daemon does when nothing happens, and what it weighs: on this machine, and where they were made, the packages and the emulated routers.
+
+use crate::{say, Report};
+use lanward_rig::home::{switched_on, Home};
+use lanward_rig::house::House;
+use lanward_rig::settings::Firewall;
+use serde_json::json;
+use std::time::{Duration, Instant};
+
+const GATE: &str = "
+config gate 'ssh'
+	option enabled '1'
+	list service 'tcp:22'
+
+config witness 'imaps'
+	option gate 'ssh'
+";
+
+/// Counts how often the daemon is woken in so long; `false` where the machine does not allow it. The switch is on and a gate is there, and nobody comes.
+pub fn wake_ups(watched: Duration, report: &mut Report) -> bool {
+    let config = switched_on("") + GATE;
+    let Some(home) = Home::start_gated("bench idle", House::plan(), Firewall::default(), &config) else {
+        return false;
+    };
+    say(&format!("idle for {watched:?}"));
+    come_to_rest(&home);
+    let (began, before) = (Instant::now(), home.daemon.voluntary_switches());
+    std::thread::sleep(watched);
+    let woken = home.daemon.voluntary_switches() - before;
+    let took = began.elapsed();
+    #[allow(clippy::cast_precision_loss)]
+    let per_minute = woken as f64 * 60.0 / took.as_secs_f64();
+    report.add(
+        "wake-ups a minute, idle, switched on, with a gate",
+        format!("{per_minute:.1}"),
+        format!("counted {woken} in {} s", took.as_secs()),
+        None,
+        json!({ "woken": woken, "seconds": took.as_secs_f64(), "wanted_a_minute": 1 }),
+    );
+    report.add(
+        "resident memory, idle, this machine, KiB",
+        home.daemon.rss_kib().to_string(),
+        String::new(),
+        None,
+        json!({ "kib": home.daemon.rss_kib(), "wanted_kib_on_32_bit": 4096 }),
+    );
+    true
+}
+
+/// What a start leaves to be done is over when nothing has happened for a while.
+fn come_to_rest(home: &Home) {
+    let end = Instant::now() + Duration::from_secs(20);
+    loop {
+        let before = home.daemon.voluntary_switches();
+        std::thread::sleep(Duration::from_secs(2));
+        if home.daemon.voluntary_switches() == before || Instant::now() > end {
+            return;
+        }
+    }
+}
