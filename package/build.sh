@@ -44,6 +44,9 @@ mkdir -p "$dist"
 stage=$(mktemp -d)
 trap 'rm -rf "$stage"' EXIT
 trap 'exit 1' HUP INT TERM
+case $root$stage in
+*[[:space:]]*) die "make cannot read a path with a blank: $root, $stage" ;;
+esac
 
 say() {
 	printf '%s\n' "$1"
