@@ -315,7 +315,7 @@ impl State {
 
     fn spawn(&mut self, command: &Value) -> Option<Process> {
         let words: Vec<&str> = command.as_array()?.iter().filter_map(Value::as_str).collect();
-        let nsenter = self.inside.spawn(&words);
+        let mut nsenter = self.inside.spawn(&words);
         self.starts += 1;
         let end = Instant::now() + PATIENCE;
         let children = format!("/proc/{0}/task/{0}/children", nsenter.id());
@@ -327,6 +327,8 @@ impl State {
             }
             std::thread::sleep(Duration::from_millis(2));
         }
+        let _ = nsenter.kill();
+        let _ = nsenter.wait();
         None
     }
 
