@@ -7,7 +7,10 @@ mod procd;
 #[path = "init/router.rs"]
 mod router;
 
-use lanward_rig::report_line::{skip, this_test};
+use lanward::system::ubus::{Bus, Incoming, Object};
+use lanward_rig::broker::Tested;
+use lanward_rig::netifd::Netifd;
+use lanward_rig::report_line::{not_asked, skip, this_test};
 use procd::Era;
 use router::{which, Router};
 use serde_json::{json, Value};
@@ -640,4 +643,154 @@ fn the_keys_directory_becomes_the_users_own_and_nothing_behind_a_link_does() {
     });
     let _ = ubusd.kill();
     let _ = ubusd.wait();
+}
+
+#[test]
+fn the_firewall_itself_loads_the_table_and_takes_the_rules() {
+    if !possible() {
+        return;
+    }
+    let router = Router::new(Era::Telling, &gated());
+    if !router.path("/sbin/fw4").exists() {
+        return not_asked(
+            &this_test(),
+            "LANWARD_OPENWRT_ROOT names no tree with firewall4 and ucode",
+        );
+    }
+    router.lanward("boot");
+    let ruleset = router.must(&["fw4", "print"]);
+    for rule in [
+        "tcp dport 22 meta mark and 0x10000000 == 0x10000000 counter accept comment \"!fw4: ubus:lanward[instance1] rule 0\"",
+        "tcp dport 2222 meta mark and 0x10000000 == 0x10000000 counter dnat 192.168.77.100:22 comment \"!fw4: ubus:lanward[instance1] redirect 1\"",
+        "include \"/usr/share/nftables.d/ruleset-post/50-lanward.nft\"",
+    ] {
+        assert!(ruleset.contains(rule), "{rule}\n{ruleset}");
+    }
+    let ran = router.run(&["fw4", "-q", "start"]);
+    assert_eq!((ran.status, ran.err.as_str()), (Some(0), ""));
+    assert!(router.has_table());
+    let input = router.must(&["nft", "list", "chain", "inet", "fw4", "input_wan"]);
+    assert!(input.contains("ubus:lanward[instance1] rule 0"), "{input}");
+    // Gates that go take their rules with them.
+    router.wait_for_daemon();
+    router.configure(ON);
+    router.lanward("reload");
+    router.must(&["fw4", "-q", "reload"]);
+    let input = router.must(&["nft", "list", "chain", "inet", "fw4", "input_wan"]);
+    assert!(!input.contains("lanward") && router.has_table(), "{input}");
+    // And so does the package.
+    router.configure(&gated());
+    router.lanward("reload");
+    router.lanward("uninstall");
+    router.must(&["fw4", "-q", "reload"]);
+    let ruleset = router.must(&["nft", "list", "ruleset"]);
+    assert!(
+        ruleset.contains("table inet fw4") && !ruleset.contains("lanward"),
+        "{ruleset}"
+    );
+}
+
+/// What somebody who is not root can do on the bus with an access file, of what the daemon does: in order, each as it went.
+fn on_the_bus_as_nobody(access: &Value) -> Vec<String> {
+    static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+    let number = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    let directory = std::env::temp_dir().join(format!("lanward-acl-{}-{number}", std::process::id()));
+    fs::create_dir_all(directory.join("acl.d")).expect("a directory of our own");
+    let file = directory.join("acl.d/lanward.json");
+    fs::write(
+        &file,
+        access
+            .to_string()
+            .replace("\"user\":\"lanward\"", "\"user\":\"nobody\""),
+    )
+    .expect("our own");
+    let socket = directory.join("ubus.sock");
+    let broker = Tested::start(&socket, Some(&directory.join("acl.d")));
+    let netifd = Netifd::start(&socket, json!({ "interface": [] })).expect("the bus is there");
+    let seen = std::thread::spawn(move || {
+        become_nobody();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        runtime.block_on(daemons_words(&socket))
+    });
+    let seen = seen.join().expect("no panic");
+    drop((netifd, broker));
+    let _ = fs::remove_dir_all(directory);
+    seen
+}
+
+/// This thread only; the C library's function would change all of them.
+#[allow(unsafe_code)]
+fn become_nobody() {
+    const NOBODY: libc::c_long = 65534;
+    for call in [libc::SYS_setresgid, libc::SYS_setresuid] {
+        // SAFETY: three numbers, no memory.
+        let done = unsafe { libc::syscall(call, NOBODY, NOBODY, NOBODY) };
+        assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
+    }
+}
+
+async fn daemons_words(socket: &std::path::Path) -> Vec<String> {
+    let object = Object {
+        name: lanward::report::OBJECT,
+        methods: lanward::report::METHODS,
+    };
+    let mut bus = Bus::new(socket, object);
+    bus.subscribe("network.interface");
+    let mut seen = Vec::new();
+    let mut asked = Vec::new();
+    while let Ok(incoming) = tokio::time::timeout(Duration::from_millis(500), bus.next()).await {
+        match incoming {
+            Incoming::Up => {
+                seen.push("published".into());
+                for method in ["dump", "up"] {
+                    asked.push((bus.call("network.interface", method, serde_json::Map::new()), method));
+                }
+            }
+            Incoming::Down(why) => seen.push(format!("down: {why}")),
+            Incoming::Subscribed { path } => seen.push(format!("subscribed to {path}")),
+            Incoming::Refused { what, .. } => seen.push(format!("refused: {what}")),
+            Incoming::Answer { ticket, result } => {
+                let method = asked
+                    .iter()
+                    .find(|(asked, _)| *asked == ticket)
+                    .map(|(_, method)| *method);
+                seen.push(format!(
+                    "{} {}",
+                    method.unwrap_or_default(),
+                    if result.is_ok() { "answered" } else { "denied" }
+                ));
+            }
+            _ => {}
+        }
+    }
+    seen.sort();
+    seen.dedup();
+    seen
+}
+
+#[test]
+fn the_buss_access_file_grants_what_the_daemon_needs_and_every_word_of_it_is_needed() {
+    if !possible() {
+        return;
+    }
+    let file = fs::read_to_string(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/files/usr/share/acl.d/lanward.json"
+    ));
+    let file: Value = serde_json::from_str(&file.expect("ours")).expect("JSON");
+    let all = [
+        "dump answered",
+        "published",
+        "subscribed to network.interface",
+        "up denied",
+    ];
+    assert_eq!(on_the_bus_as_nobody(&file), all);
+    for grant in ["publish", "access", "subscribe", "listen"] {
+        let mut less = file.clone();
+        assert!(less.as_object_mut().expect("an object").remove(grant).is_some());
+        assert_ne!(on_the_bus_as_nobody(&less), all, "without {grant}");
+    }
 }

@@ -6,7 +6,7 @@ use lanward_rig::broker::Tested;
 use lanward_rig::daemon::program;
 use lanward_rig::namespace::Namespace;
 use lanward_rig::netifd::Netifd;
-use serde_json::{json, Value};
+use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::{symlink, PermissionsExt};
 use std::os::unix::net::UnixDatagram;
@@ -59,7 +59,9 @@ impl Router {
         let mut router = Self::without_bus(lanward);
         let socket = router.inside.root.join("var/run/ubus/ubus.sock");
         let broker = Tested::start(&socket, Some(&router.inside.root.join("usr/share/acl.d")));
-        let netifd = Netifd::start(&socket, json!({ "interface": [] })).expect("the bus is there");
+        let dump = fs::read_to_string(Path::new(ROOT).join("tests/openwrt/network.interface.dump.json"));
+        let dump = serde_json::from_str(&dump.expect("a recorded file")).expect("JSON");
+        let netifd = Netifd::start(&socket, dump).expect("the bus is there");
         let procd = Procd::start(&socket, era, router.inside.clone());
         router.bus = Some((procd, netifd, broker));
         router
@@ -171,9 +173,9 @@ impl Router {
     pub fn wait_for_daemon(&self) -> Value {
         self.wait("the daemon", || {
             let ran = self.run(&["lanward", "status", "--json"]);
-            serde_json::from_str::<Value>(&ran.out)
-                .ok()
-                .filter(|status| status["applied"] == json!(true) || status["problems"] != json!([]))
+            serde_json::from_str::<Value>(&ran.out).ok().filter(|status| {
+                status["applied"] == true || status["problems"].as_array().is_some_and(|all| !all.is_empty())
+            })
         })
     }
 
@@ -346,6 +348,16 @@ fn real_parts(real: &Path, root: &Path) {
     }
     for part in ["usr/bin/jshn", "usr/bin/jsonfilter"] {
         with_libraries(&real.join(part), root, part);
+    }
+    if real.join("sbin/fw4").exists() {
+        for part in ["usr/lib", "usr/share"] {
+            tree(&real.join(part), &root.join(part));
+        }
+        for part in ["usr/bin/ucode", "usr/lib/libucode.so.0"] {
+            with_libraries(&real.join(part), root, part);
+        }
+        symlink("ucode", root.join("usr/bin/utpl")).expect("a link of our own");
+        copy(&real.join("sbin/fw4"), &root.join("sbin/fw4"));
     }
 }
 
