@@ -36,6 +36,8 @@ return view.extend({
 		this.gates = new Map();
 		this.parts = {};
 		this.turn = 0;
+		this.made = 0;
+		this.known = false;
 
 		const part = (name, tag, attributes, children) =>
 			this.parts[name] = E(tag, attributes || {}, children || []);
@@ -249,10 +251,12 @@ return view.extend({
 		lanward.show(parts.trouble, down);
 
 		if (down) {
-			lanward.text(parts.trouble, found.error.kind == 'down'
-				? '%s %s'.format(found.error.message, _('Rules that it has put into the kernel stay in force without it. What is shown below is what was known last.'))
-				: found.error.message);
-			lanward.show(parts.main, this.known == true);
+			lanward.text(parts.trouble, [
+				found.error.message,
+				found.error.kind == 'down' ? _('Rules that it has put into the kernel stay in force without it.') : '',
+				this.known ? _('What is shown below is what was known last.') : ''
+			].join(' ').trim());
+			lanward.show(parts.main, this.known);
 			parts.main.classList.toggle('lanward-stale', true);
 			parts.switchBox.setAttribute('data-state', 'unknown');
 			this.enable(false, false);
@@ -358,7 +362,7 @@ return view.extend({
 			let known = this.gates.get(gate.name);
 
 			if (!known) {
-				known = this.renderGate(gate.name, at);
+				known = this.renderGate(gate.name);
 				this.gates.set(gate.name, known);
 			}
 
@@ -369,8 +373,8 @@ return view.extend({
 		});
 	},
 
-	renderGate(name, at) {
-		const id = 'lanward-gate-%d'.format(Date.now() % 1000000 * 100 + at);
+	renderGate(name) {
+		const id = 'lanward-gate-%d'.format(++this.made);
 		const gate = { name: name, rows: new Map() };
 		const choice = (seconds, label) => E('option', { 'value': seconds }, [ label ]);
 
