@@ -9,7 +9,9 @@ use crate::gate::fw4_rules;
 use crate::nft;
 use crate::state::{self, State};
 use crate::system::clock::Clock;
+use crate::system::keeper::Keeper;
 use crate::system::logger;
+use crate::system::privileges::User;
 use crate::system::ubus::{call_once, CallError};
 use crate::{network, policy, report, ruleset};
 use lexopt::prelude::*;
@@ -38,6 +40,7 @@ Options:
   --state-dir DIR         /etc/lanward (run)
   --run-dir DIR           /var/run/lanward (run)
   --share-dir DIR         /usr/share/lanward (run, check)
+  --user NAME             become this user, with CAP_NET_ADMIN only (run, as root)
   --version, --help
 Exit status: 0 done, 1 failed, 2 wrong usage, 3 wrong configuration.
 ";
@@ -94,6 +97,7 @@ struct Invocation {
     command: Command,
     paths: Paths,
     json: bool,
+    user: Option<String>,
 }
 
 /// Runs the program with the given arguments (the program's name first).
@@ -111,6 +115,7 @@ pub fn main(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode
 fn parse(mut parser: lexopt::Parser) -> Result<Invocation, lexopt::Error> {
     let (mut words, mut paths) = (Vec::new(), Paths::default());
     let (mut json, mut temporary, mut help, mut version) = (false, false, false, false);
+    let mut user = None;
     while let Some(argument) = parser.next()? {
         match argument {
             Long("config-dir") => paths.config_dir = parser.value()?.into(),
@@ -118,6 +123,7 @@ fn parse(mut parser: lexopt::Parser) -> Result<Invocation, lexopt::Error> {
             Long("state-dir") => paths.state_dir = parser.value()?.into(),
             Long("run-dir") => paths.run_dir = parser.value()?.into(),
             Long("share-dir") => paths.share_dir = parser.value()?.into(),
+            Long("user") => user = Some(parser.value()?.string()?),
             Long("json") => json = true,
             Long("temporary") => temporary = true,
             Long("help") | Short('h') => help = true,
@@ -155,6 +161,9 @@ fn parse(mut parser: lexopt::Parser) -> Result<Invocation, lexopt::Error> {
     if temporary && !matches!(command, Command::Switch { .. } | Command::Help | Command::Version) {
         return Err("--temporary goes with on and off".into());
     }
+    if user.is_some() && !matches!(command, Command::Run | Command::Help | Command::Version) {
+        return Err("--user goes with run".into());
+    }
     if json
         && !matches!(
             command,
@@ -163,7 +172,12 @@ fn parse(mut parser: lexopt::Parser) -> Result<Invocation, lexopt::Error> {
     {
         return Err("--json goes with status, check and gate list".into());
     }
-    Ok(Invocation { command, paths, json })
+    Ok(Invocation {
+        command,
+        paths,
+        json,
+        user,
+    })
 }
 
 fn gate_command(words: &[&str]) -> Result<Command, lexopt::Error> {
@@ -207,7 +221,12 @@ fn minutes_of(word: &str) -> Result<u32, lexopt::Error> {
 }
 
 fn perform(invocation: Invocation) -> Exit {
-    let Invocation { command, paths, json } = invocation;
+    let Invocation {
+        command,
+        paths,
+        json,
+        user,
+    } = invocation;
     let ask = |method: &str, arguments: Value| {
         let arguments = arguments.as_object().cloned().unwrap_or_default();
         call_once(
@@ -221,7 +240,7 @@ fn perform(invocation: Invocation) -> Exit {
     match command {
         Command::Help => say(USAGE),
         Command::Version => say(&format!("lanward {}\n", report::VERSION)),
-        Command::Run => run(paths),
+        Command::Run => run(paths, user.as_deref()),
         Command::Status => answer(ask("status", json!({})), json, status_text),
         Command::Switch { on, temporary } => answer(
             ask("lan_only", json!({ "enabled": on, "persist": !temporary })),
@@ -265,19 +284,40 @@ fn perform(invocation: Invocation) -> Exit {
     }
 }
 
-fn run(paths: Paths) -> Exit {
+fn run(paths: Paths, user: Option<&str>) -> Exit {
+    // The keeper is a copy of what is there now: next to nothing.
+    let kept = user.map(|name| {
+        let user = User::find(name)?;
+        Keeper::start(&paths.config_dir).map(|keeper| (user, keeper))
+    });
     // A second logger cannot be set up by a program that has one main function.
     let _ = logger::start(log::LevelFilter::Info);
     std::panic::set_hook(Box::new(|panic| {
         log::error!("a defect ended the daemon; what is enforced stays: {panic}");
     }));
-    match daemon::run(paths) {
+    let ended = match kept.transpose().and_then(|kept| settle(&paths, kept)) {
+        Ok(keeper) => daemon::run(paths, keeper).map_err(|error| error.to_string()),
+        Err(error) => Err(format!("cannot start: {error}")),
+    };
+    match ended {
         Ok(()) => Exit::Done,
         Err(error) => {
-            log::error!("cannot start: {error}");
+            log::error!("{error}");
             Exit::Failed
         }
     }
+}
+
+/// Becomes the user, after giving it the directories that the daemon writes in. What is enforced does not depend on these.
+fn settle(paths: &Paths, kept: Option<(User, Keeper)>) -> Result<Option<Keeper>, String> {
+    let Some((user, keeper)) = kept else { return Ok(None) };
+    for (directory, mode) in [(&paths.run_dir, 0o755), (&paths.state_dir, 0o700)] {
+        if let Err(error) = user.give_directory(directory, mode) {
+            log::warn!("{} cannot be given to the daemon's user: {error}", directory.display());
+        }
+    }
+    user.become_it()?;
+    Ok(Some(keeper))
 }
 
 /// `me` is the client's address of the SSH session that this runs in, as sshd and dropbear say it. If that is an address inside the VPN, the
@@ -454,6 +494,8 @@ mod tests {
         );
         assert!(parsed("lanward status --json").unwrap().json);
         assert!(parsed("lanward gate list --json ssh").unwrap().json);
+        let user = parsed("lanward run --user lanward").unwrap().user;
+        assert_eq!(user.as_deref(), Some("lanward"));
         let admit = |seconds| Command::GateAdmit {
             gate: "ssh".into(),
             address: "192.0.2.1".into(),
@@ -480,6 +522,9 @@ mod tests {
             ("lanward status --temporary", "--temporary"),
             ("lanward on --json", "--json"),
             ("lanward --colour", "--colour"),
+            ("lanward status --user lanward", "--user goes with run"),
+            ("lanward print --user lanward", "--user goes with run"),
+            ("lanward run --user", "--user"),
             ("lanward run --config-dir", "--config-dir"),
             ("lanward gate", "list, admit, remove or flush"),
             ("lanward gate open ssh", "'open'"),

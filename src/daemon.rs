@@ -12,14 +12,14 @@ use crate::ruleset::{self, gate};
 use crate::state::State;
 use crate::system::clock::{self, Clock};
 use crate::system::conntrack::{self, Conntrack, Session};
+use crate::system::keeper::{Contents, File, Files, Keeper, Lost};
 use crate::system::links;
 use crate::system::nflog::{self, Nflog};
 use crate::system::nftables::{self, Change, Monitor, Nftables, Verdict};
 use crate::system::router;
 use crate::system::storage::{self, Durability};
-use crate::system::ubus::{Bus, Incoming, Object, Status, Ticket};
+use crate::system::ubus::{Bus, CallError, Incoming, Object, Status, Ticket};
 use crate::system::wireguard;
-use crate::uci;
 use serde_json::{Map, Value};
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -65,67 +65,82 @@ impl Paths {
         self.run_dir.join("switch.json")
     }
 
-    fn config(&self) -> PathBuf {
-        self.config_dir.join("lanward")
-    }
-
     /// Reads everything that the configuration is made of.
     #[must_use]
     pub fn texts(&self) -> Texts {
-        let read = |name: &str| storage::read(&self.config_dir.join(name)).map_err(|error| error.to_string());
-        Texts {
-            lanward: read("lanward"),
-            firewall: read("firewall"),
-            network: read("network"),
+        let read = |file: File| storage::read(&self.config_dir.join(file.name())).map_err(|error| error.to_string());
+        let Ok(texts) = self.texts_by(|file| Ok::<_, std::convert::Infallible>(read(file)));
+        texts
+    }
+
+    /// The same, with another way to the UCI files.
+    fn texts_by<E>(&self, mut read: impl FnMut(File) -> Result<Contents, E>) -> Result<Texts, E> {
+        Ok(Texts {
+            lanward: read(File::Lanward)?,
+            firewall: read(File::Firewall)?,
+            network: read(File::Network)?,
             time_zone: clock::time_zone(),
             run_state: storage::read(&self.run_state()).ok().flatten(),
             profiles: storage::read(&self.share_dir.join("profiles.json")).ok().flatten(),
+        })
+    }
+}
+
+/// Why the daemon ended without being told to.
+#[derive(Debug)]
+pub enum Failure {
+    /// It could not start.
+    Start {
+        /// What it could not do without.
+        what: &'static str,
+        /// What the system says.
+        why: String,
+    },
+    /// The keeper is gone. Once the daemon has started, nothing else but a signal ends it; what is enforced stays.
+    Keeper(Lost),
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Start { what, why } => write!(f, "cannot start: {what}: {why}"),
+            Self::Keeper(lost) => write!(f, "{lost}; what is enforced stays, the daemon has to be started anew"),
         }
     }
 }
 
-/// Why the daemon could not start. Once it has started, nothing but a signal ends it.
-#[derive(Debug)]
-pub struct StartError {
-    what: &'static str,
-    why: String,
-}
+impl std::error::Error for Failure {}
 
-impl std::fmt::Display for StartError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}", self.what, self.why)
-    }
-}
-
-impl std::error::Error for StartError {}
-
-fn starting<T, E: std::fmt::Display>(what: &'static str, result: Result<T, E>) -> Result<T, StartError> {
-    result.map_err(|error| StartError {
+fn starting<T, E: std::fmt::Display>(what: &'static str, result: Result<T, E>) -> Result<T, Failure> {
+    result.map_err(|error| Failure::Start {
         what,
         why: error.to_string(),
     })
 }
 
-/// Runs until SIGTERM or SIGINT.
+/// Runs until SIGTERM or SIGINT, as the user that the process is of. `keeper` touches the files that this user may not.
 ///
 /// # Errors
-/// See [`StartError`].
-pub fn run(paths: Paths) -> Result<(), StartError> {
+/// See [`Failure`].
+pub fn run(paths: Paths, keeper: Option<Keeper>) -> Result<(), Failure> {
     let runtime = starting(
         "runtime",
         tokio::runtime::Builder::new_current_thread().enable_all().build(),
     )?;
     runtime.block_on(async {
-        let mut daemon = Daemon::start(paths)?;
-        daemon.serve().await?;
+        let mut daemon = Daemon::start(paths, keeper)?;
+        let ended = daemon.serve().await;
         // Last words get lost if the connection is closed under them.
         daemon.bus.close().await;
-        Ok(())
+        ended
     })
 }
 
 struct Daemon {
     paths: Paths,
+    files: Files,
+    /// Nothing works without the files: then all that follows is left undone.
+    lost: Option<Lost>,
     clock: Clock,
     state: State,
     bus: Bus,
@@ -144,7 +159,7 @@ struct Daemon {
 const NETIFD: &str = "network.interface";
 
 impl Daemon {
-    fn start(paths: Paths) -> Result<Self, StartError> {
+    fn start(paths: Paths, keeper: Option<Keeper>) -> Result<Self, Failure> {
         let mut bus = Bus::new(
             &paths.ubus_socket,
             Object {
@@ -165,11 +180,13 @@ impl Daemon {
             watcher: starting("rtnetlink notifications", links::Watcher::open())?,
             nflog: None,
             leaving: false,
+            files: starting("keeper", Files::new(&paths.config_dir, keeper))?,
+            lost: None,
             paths,
         })
     }
 
-    async fn serve(&mut self) -> Result<(), StartError> {
+    async fn serve(&mut self) -> Result<(), Failure> {
         let mut terminate = starting("signals", signal(SignalKind::terminate()))?;
         let mut interrupt = starting("signals", signal(SignalKind::interrupt()))?;
         let mut hang_up = starting("signals", signal(SignalKind::hangup()))?;
@@ -186,6 +203,7 @@ impl Daemon {
                 biased;
                 _ = terminate.recv() => Some(Event::Terminate),
                 _ = interrupt.recv() => Some(Event::Terminate),
+                lost = self.files.lost() => self.lose(lost),
                 () = sleep_until(deadline) => Some(Event::Deadline),
                 change = self.monitor.next() => self.changed(change),
                 _ = hang_up.recv() => Some(Event::Wake(Wake::Config)),
@@ -197,16 +215,18 @@ impl Daemon {
                 self.step(event).await;
             }
         }
-        Ok(())
+        self.lost.take().map_or(Ok(()), |lost| Err(Failure::Keeper(lost)))
     }
 
     /// Handles one event and everything that follows from it, depth first: a chain of steps ends before the next one begins.
     async fn step(&mut self, event: Event) {
         let mut queue: VecDeque<Action> = self.state.handle(event, self.now()).into();
         while let Some(action) = queue.pop_front() {
-            let Some(event) = self.perform(action).await else {
-                continue;
-            };
+            let event = self.perform(action).await;
+            if self.lost.is_some() {
+                return;
+            }
+            let Some(event) = event else { continue };
             for action in self.state.handle(event, self.now()).into_iter().rev() {
                 queue.push_front(action);
             }
@@ -249,12 +269,12 @@ impl Daemon {
                     self.ask_netifd();
                 }
                 let links = self.links.read().await.map_err(|error| error.to_string());
-                let netifd = result.map_or_else(|error| Netifd::Silent(error.to_string()), Netifd::Says);
+                let netifd = result.map_or_else(|error| Netifd::Silent(silence(&error)), Netifd::Says);
                 Some(Event::Surveyed(Box::new(Survey { netifd, links })))
             }
             Incoming::Notification { .. } | Incoming::Subscribed { .. } => Some(Event::Wake(Wake::Netifd)),
             Incoming::Refused { what, status } => {
-                log::warn!("ubusd does not let us listen to {what} ({status}): the acl.d file is missing");
+                log::warn!("ubusd does not let us subscribe to {what}: {status}; {}", report::ACL);
                 None
             }
             Incoming::Subscribers(_) | Incoming::Event { .. } => None,
@@ -271,7 +291,10 @@ impl Daemon {
 
     async fn perform(&mut self, action: Action) -> Option<Event> {
         match action {
-            Action::ReadConfig(call) => Some(Event::Configured(Box::new(self.paths.texts()), call)),
+            Action::ReadConfig(call) => match self.paths.texts_by(|file| self.files.read(file)) {
+                Ok(texts) => Some(Event::Configured(Box::new(texts), call)),
+                Err(lost) => self.lose(lost),
+            },
             Action::Survey => {
                 // The kernel answers at once, netifd when it likes: what is new in the kernel does not wait for it.
                 self.ask_netifd();
@@ -293,10 +316,10 @@ impl Daemon {
                 result: self.cut(*scope).await,
                 then,
             }),
-            Action::Save { enabled, then } => Some(Event::Saved {
-                result: self.save(enabled),
-                then,
-            }),
+            Action::Save { enabled, then } => match self.files.save(enabled) {
+                Ok(result) => Some(Event::Saved { result, then }),
+                Err(lost) => self.lose(lost),
+            },
             Action::Pause { seconds, call } => Some(Event::Paused {
                 seconds,
                 result: self.pause(seconds),
@@ -366,6 +389,12 @@ impl Daemon {
                 None
             }
         }
+    }
+
+    fn lose(&mut self, lost: Lost) -> Option<Event> {
+        self.leaving = true;
+        self.lost = Some(lost);
+        None
     }
 
     fn keep(&self, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
@@ -483,56 +512,11 @@ impl Daemon {
         cut_flows(&scope, &links).map_err(|error| error.to_string())
     }
 
-    fn save(&self, enabled: bool) -> Result<(), String> {
-        let path = self.paths.config();
-        let old = storage::read(&path)
-            .map_err(|error| error.to_string())?
-            .unwrap_or_default();
-        let value = if enabled { "1" } else { "0" };
-        // It says so already: flash is not written for nothing.
-        if says(&old, value) {
-            return Ok(());
-        }
-        let text = match uci::set_option(&old, "lan_only", "enabled", value) {
-            Ok(text) => text,
-            // A second section would make the file one that is refused from now on.
-            Err(uci::EditError::NoSection) if has_lan_only(&old) => {
-                return Err(format!(
-                    "{}: its section lan_only has no name: config lan_only 'lan_only'",
-                    path.display()
-                ));
-            }
-            Err(uci::EditError::NoSection) => {
-                let section = format!("\nconfig lan_only 'lan_only'\n\toption enabled '{value}'\n");
-                [old.as_slice(), section.as_bytes()].concat()
-            }
-            Err(error) => return Err(format!("{}: {error}", path.display())),
-        };
-        storage::replace(&path, &text, Durability::Flash).map_err(|error| format!("{}: {error}", path.display()))
-    }
-
     async fn diagnose(&mut self) -> check::Facts {
         let links = self.links.read().await.unwrap_or_default();
         let known = self.state.known(self.now());
         router::facts(&self.paths, &mut self.nftables, links, known)
     }
-}
-
-/// Whether `lan_only.enabled` has this value in a configuration file.
-fn says(text: &[u8], value: &str) -> bool {
-    uci::parse(text).is_ok_and(|package| {
-        let mut named = package
-            .of_kind("lan_only")
-            .filter(|section| section.name.as_deref() == Some("lan_only"));
-        named
-            .next()
-            .is_some_and(|section| section.option("enabled") == Some(value))
-            && named.next().is_none()
-    })
-}
-
-fn has_lan_only(text: &[u8]) -> bool {
-    uci::parse(text).is_ok_and(|package| package.of_kind("lan_only").next().is_some())
 }
 
 /// Ends the flows in scope and says how many.
@@ -556,6 +540,16 @@ fn endpoint(devices: &[String], inner: IpAddr) -> Option<IpAddr> {
             log::warn!("{error}");
             None
         }
+    }
+}
+
+/// Why netifd says nothing, and where it is not netifd that refuses.
+fn silence(error: &CallError) -> String {
+    match error {
+        CallError::Status(Status::PermissionDenied) => {
+            format!("ubusd does not let us call {NETIFD} dump: {error}; {}", report::ACL)
+        }
+        _ => error.to_string(),
     }
 }
 

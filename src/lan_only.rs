@@ -8,6 +8,8 @@
 //! device towards which some table routes their source, go out by a device towards which some table routes their destination, do not leave
 //! by one device for a network that is on-link on others only, and are masqueraded, if at all, as the device they leave by.
 
+pub mod saved;
+
 use crate::config::{Host, Subnet};
 use crate::network::{Device, Links, Redirect};
 use crate::nft::PortRange;

@@ -15,6 +15,9 @@ use serde_json::{json, Value};
 /// The program's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
+/// What to look after where ubusd refuses something that only root may do without being allowed to.
+pub const ACL: &str = "/usr/share/acl.d/lanward.json does not allow it to the daemon's user, or is missing";
+
 /// The bus object's name.
 pub const OBJECT: &str = "lanward";
 

@@ -37,12 +37,53 @@ impl Clock {
 }
 
 /// OpenWrt keeps the POSIX TZ string in `/etc/TZ` (a link to `/tmp/TZ`), `TZ` overrides it as it does for the C library. Empty: UTC.
+///
+/// Where there is a file that cannot be read, the text says so. It is no time zone, so that a schedule cannot be placed and is told with this text,
+/// instead of being placed by another one.
 #[must_use]
 pub fn time_zone() -> String {
     if let Ok(zone) = std::env::var("TZ") {
         return zone;
     }
-    std::fs::read_to_string(Path::new("/etc/TZ"))
-        .map(|zone| zone.trim().to_string())
-        .unwrap_or_default()
+    of_file(Path::new("/etc/TZ"))
+}
+
+fn of_file(path: &Path) -> String {
+    match std::fs::read_to_string(path) {
+        Ok(zone) => zone.trim().to_string(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(error) => format!("{} cannot be read: {error}", path.display()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_zone_that_cannot_be_read_is_not_utc() {
+        let (config, problems) = crate::config::read_text(Some(
+            b"config lan_only 'lan_only'\n\toption enabled '1'\n\toption start '09:00'\n\toption stop '17:00'\n",
+        ));
+        assert_eq!(problems, []);
+        let compiled = |zone: &str| {
+            let network = crate::network::read(&crate::network::Sources {
+                firewall: None,
+                network: None,
+                netifd: None,
+                links: &crate::network::Links::default(),
+            });
+            crate::policy::compile(&config, &network, zone, 1_750_000_000)
+        };
+        let named = |zone: &str| {
+            let problems = compiled(zone).problems;
+            problems.iter().any(|problem| problem.message.contains("time zone"))
+        };
+        assert_eq!(of_file(Path::new("/nonexistent")), "");
+        assert!(!named(""));
+        // A directory cannot be read as a file, by root neither.
+        let zone = of_file(Path::new("/proc"));
+        assert!(zone.contains("/proc cannot be read"), "{zone}");
+        assert!(named(&zone));
+    }
 }

@@ -3,11 +3,13 @@
 
 pub mod clock;
 pub mod conntrack;
+pub mod keeper;
 pub mod links;
 pub mod logger;
 mod netlink;
 pub mod nflog;
 pub mod nftables;
+pub mod privileges;
 pub mod router;
 pub mod storage;
 pub mod ubus;

@@ -117,16 +117,25 @@ fn neighbours(
     (Some(tables), chains.into_iter().map(chain).collect())
 }
 
+/// What cannot be read is taken for switched on: no way in is to be passed over because the daemon's user may not look.
 fn upnp(paths: &Paths, tables: &[Table]) -> Upnp {
-    let package = storage::read(&paths.config_dir.join("upnpd")).ok().flatten();
+    let mut unread = false;
+    let mut text = |path: &Path| {
+        storage::read(path).unwrap_or_else(|error| {
+            log::warn!("check: {}: {error}; UPnP is taken for switched on", path.display());
+            unread = true;
+            None
+        })
+    };
+    let package = text(&paths.config_dir.join("upnpd"));
+    let leases = text(Path::new(LEASES)).unwrap_or_default();
     let package = package.and_then(|text| uci::parse(&text).ok()).unwrap_or_default();
     let enabled = package
         .of_kind("upnpd")
         .any(|section| matches!(section.option("enabled"), Some("1" | "on" | "true" | "yes" | "enabled")));
-    let leases = storage::read(Path::new(LEASES)).ok().flatten().unwrap_or_default();
     let table = tables.iter().any(|table| table.name == "miniupnpd");
     Upnp {
-        enabled,
+        enabled: enabled || unread,
         running: table || Path::new(MINIUPNPD_PID).exists(),
         leases: String::from_utf8_lossy(&leases).into_owned(),
     }

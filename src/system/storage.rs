@@ -11,9 +11,11 @@ const LARGEST: u64 = 4 << 20;
 /// Whether a written file has to outlive a power cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
-    /// Synced, with its directory: configuration on flash.
+    /// Synced, with its directory: configuration on flash. Such a file is the user's: it keeps its mode and owner, and a symbolic link's
+    /// target is replaced, not the link.
     Flash,
-    /// Not synced: the run directory is in RAM.
+    /// Not synced: the run directory is in RAM. Such a file is the daemon's own: everybody may read it, and a link in its place is replaced, not
+    /// followed: the directory may be somebody else's than the one who writes.
     Memory,
 }
 
@@ -45,13 +47,16 @@ pub fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(bytes))
 }
 
-/// Replaces a file's contents in one step, keeping its mode and owner: a reader sees the old bytes or the new ones, and so does
-/// the next boot after a power cut. A symbolic link's target is replaced, not the link.
+/// Replaces a file's contents in one step: a reader sees the old bytes or the new ones, and (see [`Durability`]) so does the next boot
+/// after a power cut.
 ///
 /// # Errors
 /// What the system says; the old file is then untouched.
 pub fn replace(path: &Path, bytes: &[u8], durability: Durability) -> io::Result<()> {
-    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+    let path = match durability {
+        Durability::Flash => fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf()),
+        Durability::Memory => path.to_path_buf(),
+    };
     let aside = aside(&path);
     let written = write_aside(&path, &aside, bytes, durability);
     if written.is_err() {
@@ -81,11 +86,11 @@ fn write_aside(path: &Path, aside: &Path, bytes: &[u8], durability: Durability) 
         .open(aside)?;
     file.write_all(bytes)?;
     match fs::metadata(path) {
-        Ok(old) => {
+        Ok(old) if durability == Durability::Flash => {
             fchown(&file, Some(old.uid()), Some(old.gid()))?;
             file.set_permissions(fs::Permissions::from_mode(old.mode() & 0o7777))?;
         }
-        Err(_) => file.set_permissions(fs::Permissions::from_mode(0o644))?,
+        _ => file.set_permissions(fs::Permissions::from_mode(0o644))?,
     }
     match durability {
         Durability::Flash => file.sync_all(),
@@ -152,9 +157,16 @@ mod tests {
         let directory = directory("target");
         fs::write(directory.join("real"), "old").unwrap();
         symlink(directory.join("real"), directory.join("name")).unwrap();
-        replace(&directory.join("name"), b"new", Durability::Memory).unwrap();
+        replace(&directory.join("name"), b"new", Durability::Flash).unwrap();
         assert!(fs::symlink_metadata(directory.join("name")).unwrap().is_symlink());
         assert_eq!(fs::read(directory.join("real")).unwrap(), b"new");
+        replace(&directory.join("name"), b"newer", Durability::Memory).unwrap();
+        assert!(fs::symlink_metadata(directory.join("name")).unwrap().is_file());
+        assert_eq!(
+            fs::read(directory.join("real")).unwrap(),
+            b"new",
+            "a file of our own is no link"
+        );
         fs::remove_dir_all(directory).unwrap();
     }
 

@@ -18,7 +18,10 @@ impl Session {
                 self.set_up(now);
             }
             (Status::Ok, ..) => self.fail(format!("ubusd does not understand the methods of '{name}'")),
-            (status, ..) => self.fail(format!("'{name}' is taken or may not be published by us: {status}")),
+            (status, ..) => self.fail(format!(
+                "ubusd does not let us publish '{name}': {status}; another program has, or {}",
+                crate::report::ACL
+            )),
         }
     }
 
