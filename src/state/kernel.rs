@@ -60,9 +60,10 @@ impl State {
         } else {
             actions.push(Action::Log(Level::Info, "table applied".into()));
         }
+        // Before the verdict, which answers whoever has asked for it.
+        actions.extend(self.cut_action(now, Then::default()));
         actions.push(Action::Verify(Rc::clone(&wanted)));
         actions.push(Action::WriteScript(wanted));
-        actions.extend(self.cut_action(now, Then::default()));
         actions
     }
 

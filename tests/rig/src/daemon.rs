@@ -89,6 +89,10 @@ impl Daemon {
         ] {
             command.arg(option).arg(at(path));
         }
+        // A time zone for this house alone.
+        if let Ok(zone) = fs::read_to_string(at("TZ")) {
+            command.env("TZ", zone);
+        }
         // Also where this machine has a syslog.
         command
             .env("LANWARD_LOG", "stderr")

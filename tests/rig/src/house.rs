@@ -386,7 +386,13 @@ impl House {
 
     /// Loads the firewall anew as `fw4 reload` does: its own table only.
     pub fn reload_fw4(&self) {
-        self.router.nft(&settings::fw4(&self.interfaces, &self.firewall));
+        // Asked only where there may be one: not every kernel knows flow tables.
+        let has_flow_table = self.firewall.flow_table.is_some() && {
+            let tables = self.router.must("nft", &["list", "flowtables", "inet"], "");
+            tables.contains("flowtable ft")
+        };
+        let fw4 = settings::fw4(&self.interfaces, &self.firewall);
+        self.router.nft(&(settings::emptied_fw4(has_flow_table) + &fw4));
     }
 
     /// The firewall becomes another one: the settings are written, its table is loaded. What services publish stays.

@@ -41,6 +41,15 @@ impl Refusal {
     }
 }
 
+/// fw4's flow table (`flow_offloading`). With it, packets of an established flow are forwarded past all rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FlowTable {
+    /// As fw4 makes it since March 2023: what it forwards is counted in conntrack.
+    Counting,
+    /// As fw4 made it before.
+    Silent,
+}
+
 /// What the firewall has besides what every house's has.
 #[derive(Debug, Clone)]
 pub struct Firewall {
@@ -50,6 +59,8 @@ pub struct Firewall {
     pub forward: Refusal,
     /// `forward` of `defaults`: what becomes of packets from the WAN to another zone that no rule accepts.
     pub default_forward: Refusal,
+    /// The kernel must have flow tables.
+    pub flow_table: Option<FlowTable>,
     /// The user's own ways in: sections' options, and as `type` `rule` or `redirect`.
     pub user: Vec<Value>,
     /// Those that services publish, in the same form.
@@ -63,6 +74,7 @@ impl Default for Firewall {
             input: Refusal::Reject,
             forward: Refusal::Drop,
             default_forward: Refusal::Reject,
+            flow_table: None,
             user: Vec::new(),
             services: Vec::new(),
         }
@@ -79,6 +91,13 @@ impl Firewall {
             default_forward: refusal,
             ..Self::default()
         }
+    }
+
+    /// With flow offload.
+    #[must_use]
+    pub fn offloading(mut self, flow_table: FlowTable) -> Self {
+        self.flow_table = Some(flow_table);
+        self
     }
 
     /// With this way in of the user's.
@@ -309,6 +328,9 @@ pub fn firewall(interfaces: &[Interface], firewall: &Firewall) -> String {
         "config defaults\n\toption syn_flood '1'\n\toption input 'REJECT'\n\toption output 'ACCEPT'\n\toption forward '{}'\n",
         firewall.default_forward.uci()
     );
+    if firewall.flow_table.is_some() {
+        text.push_str("\toption flow_offloading '1'\n");
+    }
     let wan = format!(
         "\toption input '{}'\n\toption output 'ACCEPT'\n\toption forward '{}'\n\toption masq '1'\n\toption mtu_fix '1'\n",
         firewall.input.uci(),
@@ -458,11 +480,37 @@ fn devices(members: &[&Interface]) -> String {
     format!("{{ {} }}", names.join(", "))
 }
 
+/// fw4's flow table on the devices of all zones, and the rule that puts flows into it.
+fn flow_offload(interfaces: &[Interface], flow_table: Option<FlowTable>) -> [String; 2] {
+    let counter = match flow_table {
+        Some(FlowTable::Counting) => "\t\tcounter\n",
+        Some(FlowTable::Silent) => "",
+        None => return Default::default(),
+    };
+    let devices = devices(&interfaces.iter().filter(|interface| interface.up).collect::<Vec<_>>());
+    [
+        format!("\tflowtable ft {{\n\t\thook ingress priority 0\n\t\tdevices = {devices}\n{counter}\t}}\n"),
+        "\t\tmeta l4proto { tcp, udp } flow add @ft\n".to_owned(),
+    ]
+}
+
+/// What fw4 does with its table before it is loaded anew; `flow_table`: whether there is one in it.
+#[must_use]
+pub fn emptied_fw4(flow_table: bool) -> String {
+    let flow_table = if flow_table {
+        "delete flowtable inet fw4 ft\n"
+    } else {
+        ""
+    };
+    format!("table inet fw4\nflush table inet fw4\n{flow_table}")
+}
+
 /// fw4's table for these interfaces.
 #[must_use]
 pub fn fw4(interfaces: &[Interface], firewall: &Firewall) -> String {
     let zones = zones(interfaces);
-    let mut text = "table inet fw4\nflush table inet fw4\ntable inet fw4 {\n".to_owned();
+    let [flow_table, flow_add] = flow_offload(interfaces, firewall.flow_table);
+    let mut text = format!("table inet fw4 {{\n{flow_table}");
     for (zone, to, members) in &zones {
         text.push_str(&zone_chains(zone, to, &devices(members), firewall));
     }
@@ -496,7 +544,7 @@ pub fn fw4(interfaces: &[Interface], firewall: &Firewall) -> String {
 	}}
 	chain forward {{
 		type filter hook forward priority filter; policy drop;
-		{known}
+{flow_add}		{known}
 {}		{last_forward}
 	}}
 	chain output {{
