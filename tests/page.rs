@@ -449,7 +449,7 @@ fn the_japanese_catalogue_is_complete_and_nothing_more() {
 /// The key's hash as the browser computes it, over the message's UTF-8.
 fn hash(key: &str) -> u32 {
     let bytes = key.as_bytes();
-    let signed = |byte: u8| i32::from(i8::from_ne_bytes([byte])).cast_unsigned();
+    let signed = |byte: u8| u32::from(byte) | if byte > 127 { 0xffff_ff00 } else { 0 };
     let pair = |at: usize| u32::from(bytes[at]) | u32::from(bytes[at + 1]) << 8;
     let mut value = u32::try_from(bytes.len()).unwrap();
     let whole = bytes.len() / 4 * 4;
