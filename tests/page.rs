@@ -536,6 +536,8 @@ fn the_converted_catalogue_answers_every_message_by_its_hash() {
     assert_eq!(hash("Résumé"), 0xd8d0_44df);
     assert_eq!(hash("%d s"), 0xf34c_ba30);
     assert_eq!(hash("abcdé"), 0x67f5_702e);
+    assert_eq!(hash("abcé"), 0xe8f6_f75e);
+    assert_eq!(hash("aé"), 0xe3d9_c55b);
     let scratch = Scratch::new("lmo");
     let [first, second] = ["1.lmo", "2.lmo"].map(|name| scratch.0.join(name));
     for target in [&first, &second] {
@@ -591,6 +593,11 @@ fn the_converter_refuses_what_it_would_have_to_guess() {
             true,
         ),
         (
+            "last bytes above 127",
+            "msgid \"abcé\"\nmsgstr \"b\"\n\nmsgid \"aé\"\nmsgstr \"c\"\n",
+            true,
+        ),
+        (
             "forms, and lines joined",
             "msgid \"%d a\"\nmsgid_plural \"%d as\"\nmsgstr[0] \"%d \"\n\"b\"\nmsgstr[1] \"%d \\\"bs\\\"\"\n",
             true,
@@ -605,6 +612,12 @@ fn the_converter_refuses_what_it_would_have_to_guess() {
             return;
         };
         assert_eq!((done, target.exists()), (good, good), "{name}");
+        if name.starts_with("last") {
+            let entries = entries(&fs::read(&target).unwrap());
+            for (key, text) in [("abcé", "b"), ("aé", "c")] {
+                assert!(entries.contains(&(hash(key), 1, text.to_string())), "{entries:?}");
+            }
+        }
         if name.starts_with("forms") {
             let entries = entries(&fs::read(&target).unwrap());
             for (key, text) in [("%d a\u{2}0", "%d b"), ("%d a\u{2}1", "%d \"bs\"")] {

@@ -116,6 +116,8 @@ const rpc = { declare: options => (...args) => {
 	assert.strictEqual(options.reject, true);
 	asked.push([ options.method, ...args ]);
 	const answer = answers[options.method];
+	if (answer instanceof Promise)
+		return answer;
 	return answer instanceof Error ? Promise.reject(answer) : Promise.resolve(JSON.parse(JSON.stringify(answer)));
 } };
 let polled;
@@ -318,9 +320,13 @@ const cases = {
 
 	async 'an older answer that comes later is not shown'() {
 		const { view, says } = await open({ status: status() });
-		const first = view.refresh();
+		let come;
+		answers.status = new Promise(resolve => { come = resolve; });
+		const older = view.refresh();
 		answers.status = status({}, { enabled: false, enforced: false });
-		await Promise.all([ view.refresh(), first ]);
+		await view.refresh();
+		come(status());
+		await older;
 		assert.strictEqual(says(), 'Off');
 	},
 
