@@ -343,7 +343,7 @@ return view.extend({
 			return;
 
 		node.lanwardKey = key;
-		dom.content(node, items.map(item => E('li', {}, children(item))));
+		dom.content(node, items.map(item => E('li', {}, [ ...children(item) ])));
 	},
 
 	showGates(gates, found) {
@@ -393,7 +393,7 @@ return view.extend({
 				'class': 'lanward-buttons',
 				'submit': ev => {
 					ev.preventDefault();
-					this.press(gate.admit, () => this.admit(gate));
+					return this.press(gate.admit, () => this.admit(gate));
 				}
 			}, [
 				E('label', { 'for': id + '-address' }, [ _('Admit an address') ]),
@@ -430,7 +430,7 @@ return view.extend({
 			gate.shut ? _('Its configuration is wrong: nobody gets in.') : '',
 			_('Guards %s.').format(lanward.list(gate.services).join(', ') || '-'),
 			lanward.list(gate.witnesses).length ? _('Opened by %s.').format(gate.witnesses.join(', ')) : '',
-			_('%d of %d listed; %d admitted, %d packets refused.').format(gate.entries, gate.size, gate.admitted, gate.refused),
+			_('%d of %d listed; %d admitted, %d packets refused.').format(...[ gate.entries, gate.size, gate.admitted, gate.refused ].map(lanward.number)),
 			gate.overflow > 0 ? N_(gate.overflow, '%d was turned away because the list was full.', '%d were turned away because the list was full.').format(gate.overflow) : ''
 		].filter(sentence => sentence != '').join(' '));
 		lanward.text(known.asSeen, _('as if just seen (%d s)').format(lanward.number(gate.window)));
