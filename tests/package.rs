@@ -521,6 +521,21 @@ fn stripping_sections_leaves_a_program_that_runs() {
         .success());
 }
 
+/// As the packages feed's continuous integration calls it.
+#[test]
+fn the_feeds_test_passes_with_this_version_only() {
+    let test = |package: &str, version: &str| {
+        let mut command = Command::new(root().join("package/lanward/test.sh"));
+        let program = Path::new(env!("CARGO_BIN_EXE_lanward")).parent().unwrap();
+        let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
+        command.args([package, version]).env("PATH", path);
+        command.output().unwrap().status.success()
+    };
+    assert!(test("lanward", env!("CARGO_PKG_VERSION")));
+    assert!(!test("lanward", "0.0.9"));
+    assert!(!test("luci-app-lanward", env!("CARGO_PKG_VERSION")));
+}
+
 /// A router's root that has what lanward depends on, and opkg to work in it.
 struct Router {
     opkg: PathBuf,
