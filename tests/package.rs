@@ -1,6 +1,7 @@
 //! The packages that `package/build.sh` makes of a program: taken apart as opkg does, byte for byte.
 //!
-//! `LANWARD_OPKG` names opkg itself (built for this machine): then it installs, upgrades and removes them in a directory.
+//! `LANWARD_OPKG` names opkg itself, `LANWARD_APK` apk of apk-tools 3 (built for this machine): then these install, upgrade and remove them in a
+//! directory.
 
 #![allow(clippy::unwrap_used)]
 
@@ -50,7 +51,7 @@ fn build(tree: &Path, into: &Path, arch: &str) -> Command {
     command.arg("--program").arg(program);
     command.arg("--into").arg(into.join("dist")).arg(arch);
     command.env("SOURCE_DATE_EPOCH", EPOCH.to_string());
-    command.stdin(Stdio::null());
+    command.env_remove("APK").stdin(Stdio::null());
     command
 }
 
@@ -426,11 +427,16 @@ fn the_same_tree_gives_the_same_bytes_anywhere() {
         }
         let into = scratch.join(&format!("{place} into"));
         let inner = build(&tree, &into, ARCH);
+        let apk = std::env::var_os("LANWARD_APK").unwrap_or_default();
         let mut command = Command::new("sh");
         command.arg("-c").arg(format!("umask {umask} && exec \"$@\"")).arg("sh");
         command.arg(inner.get_program()).args(inner.get_args());
         command.env("SOURCE_DATE_EPOCH", EPOCH.to_string());
-        command.env("TZ", zone).env("LC_ALL", language).env("USER", place);
+        command
+            .env("APK", apk)
+            .env("TZ", zone)
+            .env("LC_ALL", language)
+            .env("USER", place);
         command
             .env("HOME", &into)
             .env("MAKEFLAGS", "-j4")
@@ -440,7 +446,7 @@ fn the_same_tree_gives_the_same_bytes_anywhere() {
         dists.push(into.join("dist"));
     }
     let files = files_below(&dists[0]);
-    assert_eq!(files.len(), 5, "{files:?}");
+    assert!(files.len() >= 5, "{files:?}");
     for file in &files {
         let name = file.file_name().unwrap();
         let (one, other) = (fs::read(file).unwrap(), fs::read(dists[1].join(name)).unwrap());
@@ -718,4 +724,114 @@ impl Router {
             assert!(line.contains("conffile"), "{package}: {text}");
         }
     }
+}
+
+/// The same for the format of OpenWrt 25.12.
+#[test]
+fn apk_installs_upgrades_and_removes_them() {
+    let Some(apk) = std::env::var_os("LANWARD_APK").filter(|path| !path.is_empty()) else {
+        return not_asked(&this_test(), "LANWARD_APK does not say where apk of apk-tools 3 is");
+    };
+    let scratch = Scratch::new("apk");
+    let tree = scratch.join("tree");
+    copy(&tree);
+    let first = scratch.join("first");
+    succeed(build(&tree, &first, ARCH).env("APK", &apk));
+    let makefile = tree.join("package/lanward/Makefile");
+    let text = fs::read_to_string(&makefile).unwrap();
+    fs::write(&makefile, text.replace("PKG_RELEASE:=1", "PKG_RELEASE:=2")).unwrap();
+    fs::write(tree.join("files/etc/config/lanward"), "config lanward 'lanward'\n").unwrap();
+    let second = scratch.join("second");
+    succeed(build(&tree, &second, ARCH).env("APK", &apk));
+
+    let router = scratch.join("router");
+    fs::create_dir_all(router.join("empty")).unwrap();
+    let run = |words: &[&str], files: &[PathBuf]| {
+        let mut command = Command::new(&apk);
+        command
+            .arg("--root")
+            .arg(&router)
+            .args(["--arch", ARCH, "--allow-untrusted", "--no-network"]);
+        // What the scripts need is a router; the firmware of another machine is none of theirs.
+        command.args(["--no-scripts", "--repositories-file", "/dev/null"]);
+        command.args(words).args(files);
+        command.output().unwrap()
+    };
+    let ours = |into: &Path| {
+        let files = files_below(&into.join("dist")).into_iter();
+        let files: Vec<_> = files
+            .filter(|path| path.extension().is_some_and(|end| end == "apk"))
+            .collect();
+        assert_eq!(files.len(), 3);
+        files
+    };
+    let output = run(&["add", "--initdb"], &ours(&first));
+    let says = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        !output.status.success() && says.contains("kmod-nfnetlink-log (no such package)"),
+        "{says}"
+    );
+
+    let mut all = ours(&first);
+    for name in [
+        "firewall4",
+        "nftables",
+        "kmod-nft-core",
+        "kmod-nft-fib",
+        "kmod-nf-conntrack-netlink",
+        "kmod-nfnetlink-log",
+        "luci-base",
+    ] {
+        let file = scratch.join(&format!("{name}.apk"));
+        let mut command = Command::new(&apk);
+        command.args([
+            "mkpkg",
+            "--info",
+            &format!("name:{name}"),
+            "--info",
+            "version:1-r0",
+            "--info",
+            "arch:noarch",
+        ]);
+        command
+            .arg("--files")
+            .arg(router.join("empty"))
+            .arg("--output")
+            .arg(&file);
+        succeed(&mut command);
+        all.push(file);
+    }
+    let done = |output: &Output| {
+        let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && !text.contains("ERROR"), "{text}");
+    };
+    done(&run(&["add", "--initdb"], &all));
+    for (name, content) in contents("files", "") {
+        assert_eq!(fs::read(router.join(&name[1..])).unwrap(), content, "{name}");
+    }
+    let read = |name: &str| fs::read_to_string(router.join(name)).unwrap();
+    assert_eq!(read("usr/sbin/lanward"), PROGRAM);
+    let config = router.join("etc/config/lanward");
+    assert_eq!(fs::metadata(&config).unwrap().permissions().mode() & 0o7777, 0o600);
+    // What OpenWrt's functions read.
+    let lists = "lib/apk/packages/lanward";
+    assert_eq!(read(&format!("{lists}.rusers")), "lanward:lanward\n");
+    assert_eq!(read(&format!("{lists}.conffiles")), "/etc/config/lanward\n");
+    assert!(read(&format!("{lists}.list")).contains("\n/etc/init.d/lanward\n"));
+    let static_sum = read(&format!("{lists}.conffiles_static"));
+    let sum = succeed(Command::new("sha256sum").arg(&config)).stdout;
+    assert_eq!(
+        static_sum,
+        format!("/etc/config/lanward {}\n", String::from_utf8_lossy(&sum[..64]))
+    );
+
+    let mine = read("etc/config/lanward") + "# mine\n";
+    fs::write(&config, &mine).unwrap();
+    done(&run(&["add"], &ours(&second)));
+    let version = format!("P:lanward\nV:{}-r2\n", env!("CARGO_PKG_VERSION"));
+    assert!(read("lib/apk/db/installed").contains(&version));
+    assert_eq!(read("etc/config/lanward"), mine);
+    done(&run(&["del", "lanward", PAGE[0], PAGE[1]], &[]));
+    assert!(!router.join("usr/sbin/lanward").exists() && !router.join("lib/apk/packages").exists());
+    assert_eq!(read("etc/config/lanward"), mine);
 }
