@@ -571,11 +571,22 @@ impl Router {
             fs::write(root.join(format!("usr/lib/opkg/info/{name}.list")), "").unwrap();
         }
         fs::write(root.join("usr/lib/opkg/status"), status).unwrap();
+        // Where OpenWrt's functions would work, these write down that they were asked to.
+        let functions = ["postinst", "prerm"].map(|name| {
+            format!(
+                "default_{name}() {{ echo \"{name} ${{PKG_UPGRADE:-0}} ${{1##*/}}\" >>\"$IPKG_INSTROOT/calls\"; }}\n"
+            )
+        });
+        fs::create_dir_all(root.join("lib")).unwrap();
+        fs::write(root.join("lib/functions.sh"), functions.concat()).unwrap();
         Self { opkg, root }
     }
 
     fn opkg(&self, words: &[&str]) -> Output {
         let mut command = Command::new(&self.opkg);
+        // As OpenWrt's image builder runs it: else no script runs, or none finds its functions.
+        command.env("IPKG_INSTROOT", &self.root);
+        command.arg("--force-postinstall");
         command.arg("--offline-root").arg(&self.root);
         command.arg("--conf").arg(self.root.join("etc/opkg.conf"));
         command
@@ -591,6 +602,13 @@ impl Router {
         assert!(output.status.success(), "opkg {words:?}: {}\n{text}", output.status);
         assert!(!text.contains("Collected errors"), "opkg {words:?}: {text}");
         text
+    }
+
+    /// What OpenWrt's functions were asked to do since this was last asked: function, whether for an upgrade, for which script.
+    fn calls(&self) -> Vec<String> {
+        let calls = fs::read_to_string(self.root.join("calls")).unwrap_or_default();
+        let _ = fs::remove_file(self.root.join("calls"));
+        calls.lines().map(str::to_owned).collect()
     }
 
     fn has(&self, path: &str) -> bool {
@@ -674,12 +692,23 @@ fn opkg_installs_upgrades_and_removes_them() {
         "{listed}"
     );
 
+    let calls = router.calls();
+    assert_eq!(calls[0], "postinst 0 lanward.postinst", "{calls:?}");
+    assert_eq!(calls.len(), 3, "{calls:?}");
+
     // What the user wrote stays, and the new default lies beside it.
     let mine = fs::read_to_string(&config).unwrap() + "# mine\n";
     fs::write(&config, &mine).unwrap();
     for name in ["lanward", PAGE[0], PAGE[1]] {
         router.does_upgrade(&package(&second, name));
     }
+    // The old package's prerm (else it would take the table away), then the new one's postinst.
+    let calls = router.calls();
+    assert_eq!(
+        calls[..2],
+        ["prerm 1 lanward.prerm", "postinst 1 lanward.postinst"],
+        "{calls:?}"
+    );
     assert_eq!(fs::read_to_string(&config).unwrap(), mine);
     assert!(router.does(&["status", "lanward"]).contains("-r2"));
     assert!(
@@ -698,10 +727,11 @@ fn opkg_installs_upgrades_and_removes_them() {
     for name in [PAGE[1], PAGE[0], "lanward"] {
         router.does(&["remove", name]);
     }
+    assert_eq!(router.calls().last().map(String::as_str), Some("prerm 0 lanward.prerm"));
     let left: Vec<_> = files_below(&router.root)
         .into_iter()
         .map(|path| path.strip_prefix(&router.root).unwrap().display().to_string())
-        .filter(|path| !path.starts_with("usr/lib/opkg/") && path != "etc/opkg.conf")
+        .filter(|path| !path.starts_with("usr/lib/opkg/") && path != "etc/opkg.conf" && path != "lib/functions.sh")
         .collect();
     assert!(
         left.iter().all(|path| path.starts_with("etc/config/lanward"))
