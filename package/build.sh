@@ -5,6 +5,8 @@
 #   package/build.sh ARCH...                       for these
 #   package/build.sh --program FILE --into DIR ARCH  of a program that is there already, into another directory (the tests)
 #
+# APK names `apk` of apk-tools 3 (an OpenWrt 25.12 SDK has one in staging_dir/host/bin): then the same in that format, too.
+#
 # The same commit gives the same bytes, on any machine and in any directory: every time stamp is SOURCE_DATE_EPOCH, the commit's time.
 set -eu
 umask 022
@@ -74,6 +76,54 @@ field() { # CONTROL NAME
 	sed -n "s/^$2: //p" "$1"
 }
 
+# A script as apk runs it: what default_postinst and default_prerm would read from opkg's files is said, and the package's own part follows.
+apk_script() { # FUNCTIONS OWN-PART
+	cat <<END
+#!/bin/sh
+[ "\${IPKG_NO_SCRIPT}" = 1 ] && exit 0
+[ -s "\${IPKG_INSTROOT}/lib/functions.sh" ] || exit 0
+. "\${IPKG_INSTROOT}/lib/functions.sh"
+export root="\${IPKG_INSTROOT}" pkgname="$name"
+$1
+END
+	[ ! -f "$2" ] || sed '/^#!/d' "$2"
+}
+
+# As OpenWrt 25.12 does it: its functions find the lists of files, users and configuration files below /lib/apk/packages.
+pack_apk() { # STAGED-PACKAGE FILE
+	control=$1/control/control
+	name=$(field "$control" Package)
+	lists=$1/data/lib/apk/packages
+	set -- "$1" "$2" "$(field "$control" Architecture | sed 's/^all$/noarch/')" "$(field "$control" Require-User)"
+	(cd "$1/data" && find . ! -type d | sed 's/^\.//' | sort) >"$1/list"
+	install -d -m0755 "$lists"
+	mv "$1/list" "$lists/$name.list"
+	[ -z "$4" ] || echo "$4" >"$lists/$name.rusers"
+	if [ -f "$1/control/conffiles" ]; then
+		cp "$1/control/conffiles" "$lists/$name.conffiles"
+		while read -r file; do
+			echo "$file $(sha256sum <"$1/data$file" | cut -d' ' -f1)"
+		done <"$1/control/conffiles" >"$lists/$name.conffiles_static"
+	fi
+	apk_script 'add_group_and_user
+default_postinst' "$1/control/postinst-pkg" >"$1/post-install"
+	{
+		printf '#!/bin/sh\nexport PKG_UPGRADE=1\n'
+		sed 1d "$1/post-install"
+	} >"$1/post-upgrade"
+	apk_script default_prerm "$1/control/prerm-pkg" >"$1/pre-deinstall"
+	find "$1/data" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
+	"$APK" mkpkg --output "$dist/$2" --files "$1/data" --info "name:$name" --info "version:$(field "$control" Version)" \
+		--info "arch:$3" --info "description:$(field "$control" Description)" --info "license:$(field "$control" License)" \
+		--info "origin:$(field "$control" SourceName)" --info "maintainer:$(field "$control" Maintainer)" \
+		--info "depends:$(field "$control" Depends | tr -d ,)" --script "post-install:$1/post-install" \
+		--script "post-upgrade:$1/post-upgrade" --script "pre-deinstall:$1/pre-deinstall"
+	say "  $2: $(wc -c <"$dist/$2") bytes"
+	# The lists are not in the other format.
+	rm -r "$1/data/lib/apk"
+	rmdir "$1/data/lib" 2>/dev/null || true
+}
+
 pack() { # STAGED-PACKAGE
 	control=$1/control/control
 	hook "$1/control/postinst" default_postinst
@@ -90,6 +140,7 @@ pack() { # STAGED-PACKAGE
 	# In OpenWrt's order; the members themselves are compressed, so that a package is gzip of tar of gzip.
 	archive "$1" ./debian-binary ./data.tar.gz ./control.tar.gz | gzip -9n >"$dist/$ipk.new"
 	mv "$dist/$ipk.new" "$dist/$ipk"
+	[ -z "${APK:-}" ] || pack_apk "$1" "${ipk%.ipk}.apk"
 	# What the files take, without tar's headers.
 	files=$(find "$1/data" -type f -printf '%s\n' | awk '{ sum += $1 } END { print sum + 0 }')
 	bytes=$(wc -c <"$dist/$ipk")
@@ -131,6 +182,6 @@ for staged in "$stage"/luci-*; do
 	row "${staged##*/}" -
 done
 
-(cd "$dist" && sha256sum ./*.ipk | sed 's| \./| |' >SHA256SUMS)
+(cd "$dist" && find . -name '*.[ai]pk' | sort | xargs sha256sum | sed 's| \./| |' >SHA256SUMS)
 mv "$sizes" "$dist/sizes.txt"
 cat "$dist/sizes.txt"

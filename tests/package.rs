@@ -1,6 +1,7 @@
 //! The packages that `package/build.sh` makes of a program: taken apart as opkg does, byte for byte.
 //!
-//! `LANWARD_OPKG` names opkg itself (built for this machine): then it installs, upgrades and removes them in a directory.
+//! `LANWARD_OPKG` names opkg itself, `LANWARD_APK` apk of apk-tools 3 (built for this machine): then these install, upgrade and remove them in a
+//! directory.
 
 #![allow(clippy::unwrap_used)]
 
@@ -50,7 +51,7 @@ fn build(tree: &Path, into: &Path, arch: &str) -> Command {
     command.arg("--program").arg(program);
     command.arg("--into").arg(into.join("dist")).arg(arch);
     command.env("SOURCE_DATE_EPOCH", EPOCH.to_string());
-    command.stdin(Stdio::null());
+    command.env_remove("APK").stdin(Stdio::null());
     command
 }
 
@@ -426,11 +427,16 @@ fn the_same_tree_gives_the_same_bytes_anywhere() {
         }
         let into = scratch.join(&format!("{place} into"));
         let inner = build(&tree, &into, ARCH);
+        let apk = std::env::var_os("LANWARD_APK").unwrap_or_default();
         let mut command = Command::new("sh");
         command.arg("-c").arg(format!("umask {umask} && exec \"$@\"")).arg("sh");
         command.arg(inner.get_program()).args(inner.get_args());
         command.env("SOURCE_DATE_EPOCH", EPOCH.to_string());
-        command.env("TZ", zone).env("LC_ALL", language).env("USER", place);
+        command
+            .env("APK", apk)
+            .env("TZ", zone)
+            .env("LC_ALL", language)
+            .env("USER", place);
         command
             .env("HOME", &into)
             .env("MAKEFLAGS", "-j4")
@@ -440,7 +446,7 @@ fn the_same_tree_gives_the_same_bytes_anywhere() {
         dists.push(into.join("dist"));
     }
     let files = files_below(&dists[0]);
-    assert_eq!(files.len(), 5, "{files:?}");
+    assert!(files.len() >= 5, "{files:?}");
     for file in &files {
         let name = file.file_name().unwrap();
         let (one, other) = (fs::read(file).unwrap(), fs::read(dists[1].join(name)).unwrap());
@@ -521,6 +527,21 @@ fn stripping_sections_leaves_a_program_that_runs() {
         .success());
 }
 
+/// As the packages feed's continuous integration calls it.
+#[test]
+fn the_feeds_test_passes_with_this_version_only() {
+    let test = |package: &str, version: &str| {
+        let mut command = Command::new(root().join("package/lanward/test.sh"));
+        let program = Path::new(env!("CARGO_BIN_EXE_lanward")).parent().unwrap();
+        let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
+        command.args([package, version]).env("PATH", path);
+        command.output().unwrap().status.success()
+    };
+    assert!(test("lanward", env!("CARGO_PKG_VERSION")));
+    assert!(!test("lanward", "0.0.9"));
+    assert!(!test("luci-app-lanward", env!("CARGO_PKG_VERSION")));
+}
+
 /// A router's root that has what lanward depends on, and opkg to work in it.
 struct Router {
     opkg: PathBuf,
@@ -550,11 +571,22 @@ impl Router {
             fs::write(root.join(format!("usr/lib/opkg/info/{name}.list")), "").unwrap();
         }
         fs::write(root.join("usr/lib/opkg/status"), status).unwrap();
+        // Where OpenWrt's functions would work, these write down that they were asked to.
+        let functions = ["postinst", "prerm"].map(|name| {
+            format!(
+                "default_{name}() {{ echo \"{name} ${{PKG_UPGRADE:-0}} ${{1##*/}}\" >>\"$IPKG_INSTROOT/calls\"; }}\n"
+            )
+        });
+        fs::create_dir_all(root.join("lib")).unwrap();
+        fs::write(root.join("lib/functions.sh"), functions.concat()).unwrap();
         Self { opkg, root }
     }
 
     fn opkg(&self, words: &[&str]) -> Output {
         let mut command = Command::new(&self.opkg);
+        // As OpenWrt's image builder runs it: else no script runs, or none finds its functions.
+        command.env("IPKG_INSTROOT", &self.root);
+        command.arg("--force-postinstall");
         command.arg("--offline-root").arg(&self.root);
         command.arg("--conf").arg(self.root.join("etc/opkg.conf"));
         command
@@ -570,6 +602,13 @@ impl Router {
         assert!(output.status.success(), "opkg {words:?}: {}\n{text}", output.status);
         assert!(!text.contains("Collected errors"), "opkg {words:?}: {text}");
         text
+    }
+
+    /// What OpenWrt's functions were asked to do since this was last asked: function, whether for an upgrade, for which script.
+    fn calls(&self) -> Vec<String> {
+        let calls = fs::read_to_string(self.root.join("calls")).unwrap_or_default();
+        let _ = fs::remove_file(self.root.join("calls"));
+        calls.lines().map(str::to_owned).collect()
     }
 
     fn has(&self, path: &str) -> bool {
@@ -653,12 +692,23 @@ fn opkg_installs_upgrades_and_removes_them() {
         "{listed}"
     );
 
+    let calls = router.calls();
+    assert_eq!(calls[0], "postinst 0 lanward.postinst", "{calls:?}");
+    assert_eq!(calls.len(), 3, "{calls:?}");
+
     // What the user wrote stays, and the new default lies beside it.
     let mine = fs::read_to_string(&config).unwrap() + "# mine\n";
     fs::write(&config, &mine).unwrap();
     for name in ["lanward", PAGE[0], PAGE[1]] {
         router.does_upgrade(&package(&second, name));
     }
+    // The old package's prerm (else it would take the table away), then the new one's postinst.
+    let calls = router.calls();
+    assert_eq!(
+        calls[..2],
+        ["prerm 1 lanward.prerm", "postinst 1 lanward.postinst"],
+        "{calls:?}"
+    );
     assert_eq!(fs::read_to_string(&config).unwrap(), mine);
     assert!(router.does(&["status", "lanward"]).contains("-r2"));
     assert!(
@@ -677,10 +727,11 @@ fn opkg_installs_upgrades_and_removes_them() {
     for name in [PAGE[1], PAGE[0], "lanward"] {
         router.does(&["remove", name]);
     }
+    assert_eq!(router.calls().last().map(String::as_str), Some("prerm 0 lanward.prerm"));
     let left: Vec<_> = files_below(&router.root)
         .into_iter()
         .map(|path| path.strip_prefix(&router.root).unwrap().display().to_string())
-        .filter(|path| !path.starts_with("usr/lib/opkg/") && path != "etc/opkg.conf")
+        .filter(|path| !path.starts_with("usr/lib/opkg/") && path != "etc/opkg.conf" && path != "lib/functions.sh")
         .collect();
     assert!(
         left.iter().all(|path| path.starts_with("etc/config/lanward"))
@@ -703,4 +754,114 @@ impl Router {
             assert!(line.contains("conffile"), "{package}: {text}");
         }
     }
+}
+
+/// The same for the format of OpenWrt 25.12.
+#[test]
+fn apk_installs_upgrades_and_removes_them() {
+    let Some(apk) = std::env::var_os("LANWARD_APK").filter(|path| !path.is_empty()) else {
+        return not_asked(&this_test(), "LANWARD_APK does not say where apk of apk-tools 3 is");
+    };
+    let scratch = Scratch::new("apk");
+    let tree = scratch.join("tree");
+    copy(&tree);
+    let first = scratch.join("first");
+    succeed(build(&tree, &first, ARCH).env("APK", &apk));
+    let makefile = tree.join("package/lanward/Makefile");
+    let text = fs::read_to_string(&makefile).unwrap();
+    fs::write(&makefile, text.replace("PKG_RELEASE:=1", "PKG_RELEASE:=2")).unwrap();
+    fs::write(tree.join("files/etc/config/lanward"), "config lanward 'lanward'\n").unwrap();
+    let second = scratch.join("second");
+    succeed(build(&tree, &second, ARCH).env("APK", &apk));
+
+    let router = scratch.join("router");
+    fs::create_dir_all(router.join("empty")).unwrap();
+    let run = |words: &[&str], files: &[PathBuf]| {
+        let mut command = Command::new(&apk);
+        command
+            .arg("--root")
+            .arg(&router)
+            .args(["--arch", ARCH, "--allow-untrusted", "--no-network"]);
+        // What the scripts need is a router; the firmware of another machine is none of theirs.
+        command.args(["--no-scripts", "--repositories-file", "/dev/null"]);
+        command.args(words).args(files);
+        command.output().unwrap()
+    };
+    let ours = |into: &Path| {
+        let files = files_below(&into.join("dist")).into_iter();
+        let files: Vec<_> = files
+            .filter(|path| path.extension().is_some_and(|end| end == "apk"))
+            .collect();
+        assert_eq!(files.len(), 3);
+        files
+    };
+    let output = run(&["add", "--initdb"], &ours(&first));
+    let says = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        !output.status.success() && says.contains("kmod-nfnetlink-log (no such package)"),
+        "{says}"
+    );
+
+    let mut all = ours(&first);
+    for name in [
+        "firewall4",
+        "nftables",
+        "kmod-nft-core",
+        "kmod-nft-fib",
+        "kmod-nf-conntrack-netlink",
+        "kmod-nfnetlink-log",
+        "luci-base",
+    ] {
+        let file = scratch.join(&format!("{name}.apk"));
+        let mut command = Command::new(&apk);
+        command.args([
+            "mkpkg",
+            "--info",
+            &format!("name:{name}"),
+            "--info",
+            "version:1-r0",
+            "--info",
+            "arch:noarch",
+        ]);
+        command
+            .arg("--files")
+            .arg(router.join("empty"))
+            .arg("--output")
+            .arg(&file);
+        succeed(&mut command);
+        all.push(file);
+    }
+    let done = |output: &Output| {
+        let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && !text.contains("ERROR"), "{text}");
+    };
+    done(&run(&["add", "--initdb"], &all));
+    for (name, content) in contents("files", "") {
+        assert_eq!(fs::read(router.join(&name[1..])).unwrap(), content, "{name}");
+    }
+    let read = |name: &str| fs::read_to_string(router.join(name)).unwrap();
+    assert_eq!(read("usr/sbin/lanward"), PROGRAM);
+    let config = router.join("etc/config/lanward");
+    assert_eq!(fs::metadata(&config).unwrap().permissions().mode() & 0o7777, 0o600);
+    // What OpenWrt's functions read.
+    let lists = "lib/apk/packages/lanward";
+    assert_eq!(read(&format!("{lists}.rusers")), "lanward:lanward\n");
+    assert_eq!(read(&format!("{lists}.conffiles")), "/etc/config/lanward\n");
+    assert!(read(&format!("{lists}.list")).contains("\n/etc/init.d/lanward\n"));
+    let static_sum = read(&format!("{lists}.conffiles_static"));
+    let sum = succeed(Command::new("sha256sum").arg(&config)).stdout;
+    assert_eq!(
+        static_sum,
+        format!("/etc/config/lanward {}\n", String::from_utf8_lossy(&sum[..64]))
+    );
+
+    let mine = read("etc/config/lanward") + "# mine\n";
+    fs::write(&config, &mine).unwrap();
+    done(&run(&["add"], &ours(&second)));
+    let version = format!("P:lanward\nV:{}-r2\n", env!("CARGO_PKG_VERSION"));
+    assert!(read("lib/apk/db/installed").contains(&version));
+    assert_eq!(read("etc/config/lanward"), mine);
+    done(&run(&["del", "lanward", PAGE[0], PAGE[1]], &[]));
+    assert!(!router.join("usr/sbin/lanward").exists() && !router.join("lib/apk/packages").exists());
+    assert_eq!(read("etc/config/lanward"), mine);
 }
