@@ -71,19 +71,23 @@ fn start_firewall(router: &Router) {
     router.must(&["nft", "-f", "/usr/share/nftables.d/ruleset-post/50-lanward.nft"]);
 }
 
+/// Everything but the daemon works. It runs, does nothing, and when it is to end, what `last` says.
+fn hold_the_daemon(router: &Router, last: &str) {
+    let (program, real) = (router.path("/usr/sbin/lanward"), router.path("/usr/sbin/real"));
+    fs::rename(program, real).expect("our own");
+    let script = format!(
+        "#!/bin/sh\n[ \"$1\" = run ] || exec real \"$@\"\ntrap '{last} exit' TERM\ntrap : HUP\nwhile :; do sleep 0.1; done\n"
+    );
+    router.plant("/usr/sbin/lanward", &script);
+}
+
 #[test]
 fn at_boot_the_table_and_the_rules_are_there_before_the_firewall_starts_and_nothing_is_told_to_it() {
     if !possible() {
         return;
     }
     let router = Router::new(Era::Telling, &gated());
-    // The daemon does not get as far as the table.
-    router.plant("/usr/sbin/lanward-real", "");
-    fs::rename(router.path("/usr/sbin/lanward"), router.path("/usr/sbin/lanward-real")).expect("our own");
-    router.plant(
-        "/usr/sbin/lanward",
-        "#!/bin/sh\n[ \"$1\" = run ] && exec sleep 1000\nexec lanward-real \"$@\"\n",
-    );
+    hold_the_daemon(&router, "");
     router.lanward("boot");
     assert_eq!(router.read(SCRIPT), router.must(&["lanward", "print"]));
     assert_eq!(router.leftovers(), ["lanward"]);
@@ -153,6 +157,7 @@ fn a_wrong_configuration_renders_its_closed_form_and_publishes_no_rule_for_the_g
         .replace("enabled '1'\n\tlist source", "enabled 'perhaps'\n\tlist source");
     let router = Router::new(Era::Silent, &lanward);
     assert_eq!(router.run(&["lanward", "print"]).status, Some(3));
+    hold_the_daemon(&router, "");
     router.lanward("boot");
     start_firewall(&router);
     let switch = router.must(&["nft", "list", "set", "inet", "lanward", "lan_only_on"]);
@@ -393,6 +398,7 @@ fn stopped_the_daemon_leaves_what_it_enforces_and_uninstalled_nothing() {
         // A change of the configuration starts nothing that was stopped.
         router.procd().config_changed("lanward");
         router.procd().settle();
+        router.lanward("reload");
         assert_eq!(router.procd().pid(), None);
 
         for keys in [false, true] {
@@ -410,7 +416,13 @@ fn stopped_the_daemon_leaves_what_it_enforces_and_uninstalled_nothing() {
             assert_eq!(router.leftovers(), [""; 0]);
             assert_eq!(router.procd().pid(), None);
             router.procd().settle();
-            assert_eq!((router.published(), router.firewall_reloads()), (Value::Null, 1));
+            assert_eq!(router.published(), Value::Null);
+            // Where procd tells that the data went, too, it can be too long before for both to be one.
+            let reloads = router.firewall_reloads();
+            assert!(
+                reloads == 1 || (era == Era::Telling && reloads == 2),
+                "{era:?} {reloads}"
+            );
             assert!(!router.has_table());
             assert_eq!(router.path("/etc/lanward").exists(), keys);
             assert_eq!(router.read("/etc/config/lanward"), config);
@@ -418,6 +430,25 @@ fn stopped_the_daemon_leaves_what_it_enforces_and_uninstalled_nothing() {
         // Removed as apk does it: stopped first. Nothing is there to be taken away, and that is no error.
         router.lanward("uninstall");
     }
+}
+
+#[test]
+fn what_a_daemon_puts_back_while_it_ends_is_taken_away_too() {
+    if !possible() {
+        return;
+    }
+    let router = Router::new(Era::Silent, &gated());
+    hold_the_daemon(
+        &router,
+        "sleep 0.5; nft add table inet lanward; mkdir -p /var/run/lanward/again;",
+    );
+    router.lanward("start");
+    start_firewall(&router);
+    router.procd().settle();
+    router.lanward("uninstall");
+    std::thread::sleep(Duration::from_secs(1));
+    assert!(!router.has_table());
+    assert_eq!(router.leftovers(), [""; 0]);
 }
 
 #[test]

@@ -111,10 +111,6 @@ procd_set_config_changed() {
 	ubus call service event "{ \"type\": \"config.change\", \"data\": { \"package\": \"$1\" } }"
 }
 
-procd_running() {
-	ubus call service list "{ \"name\": \"$1\" }" | grep -q '"running": true'
-}
-
 procd_kill() {
 	ubus call service delete "{ \"name\": \"$1\" }"
 }
