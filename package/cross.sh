@@ -1,0 +1,100 @@
+#!/bin/sh
+# Builds for a router: static, with musl, and with std from its sources, since no toolchain brings std for MIPS.
+#
+#   package/cross.sh ARCH             the program, as it is shipped: target/cross/bin/ARCH/lanward
+#   package/cross.sh ARCH CARGO-ARGS  any other call of cargo, such as a test program for an emulated router:
+#   package/cross.sh mipsel_24kc test --no-run --profile guest --test packets
+#
+# ARCH is OpenWrt's name, from package/targets. What cargo builds is in target/cross/RUST-TARGET/PROFILE. The profile `guest` unwinds, as a test harness
+# needs; every other one must abort. Uses Debian's Rust (rustc-web and its sources) and zig as the linker: package/install-tools.sh
+# installs both. ZIG names another zig.
+set -eu
+
+die() {
+	echo "cross.sh: $1" >&2
+	exit 2
+}
+
+package=$(cd "$(dirname "$0")" && pwd)
+root=$(dirname "$package")
+[ $# -gt 0 ] || die "which architecture? One of: $(sed -n 's/^\([a-z][^ ]*\) .*/\1/p' "$package/targets" | tr '\n' ' ')"
+arch=$1
+shift
+line=$(awk -v arch="$arch" '$1 == arch' "$package/targets")
+[ -n "$line" ] || die "no such architecture in package/targets: $arch"
+read -r _ target zig_target zig_cpu <<END
+$line
+END
+
+# Not rustup's, and not the ones that an outer cargo gave to a test.
+rustc=/usr/bin/rustc
+cargo=/usr/bin/cargo
+ZIG=${ZIG:-$root/target/tools/zig/bin/python-zig}
+missing=
+[ -x $rustc ] || missing="$missing rustc-web"
+[ -x $cargo ] || missing="$missing cargo-web"
+[ -e "$($rustc --print sysroot 2>/dev/null)/lib/rustlib/src/rust/library/Cargo.lock" ] || missing="$missing rust-web-src"
+command -v python3 >/dev/null || missing="$missing python3"
+command -v "$ZIG" >/dev/null || missing="$missing zig"
+[ -z "$missing" ] || die "missing:$missing; package/install-tools.sh installs it"
+
+cross=$root/target/cross
+mkdir -p "$cross"
+unset RUSTFLAGS RUSTC_WRAPPER RUSTC_WORKSPACE_WRAPPER CARGO_BUILD_TARGET CARGO_BUILD_RUSTFLAGS RUSTUP_TOOLCHAIN
+export RUSTC=$rustc RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR="$cross"
+export ZIG ZIG_TARGET="$zig_target" ZIG_CPU="$zig_cpu" ZIG_GLOBAL_CACHE_DIR="$cross/zig" ZIG_LOCAL_CACHE_DIR="$cross/zig"
+export "CARGO_TARGET_$(echo "$target" | tr a-z- A-Z_)_LINKER=$package/zig-cc.sh"
+# time_t has 64 bits, or std panics from 2038 on where a word has 32: the variable is for std's libc, the cfg for the one that we depend on.
+export RUST_LIBC_UNSTABLE_MUSL_V1_2_3=1
+
+# What rustc is told, one word each: a path may have a space.
+unit=$(printf '\037')
+flags=
+flag() {
+	flags="$flags${flags:+$unit}$1"
+}
+flag --cfg=libc_unstable_musl_v1_2
+flag -Ctarget-feature=+crt-static
+flag -Clink-self-contained=no
+flag -Crelocation-model=static
+
+case " $* " in
+*' guest '*)
+	std=std,panic_unwind,proc_macro,test
+	features=panic-unwind
+	;;
+*)
+	std=std,panic_abort
+	features=optimize_for_size
+	flag -Cforce-unwind-tables=no
+	# Nobody unwinds: this stands in for the library that could.
+	export ZIG_UNWIND="$cross/no_unwind-$arch.o"
+	"$ZIG" cc -target "$zig_target" -mcpu="$zig_cpu" -Os -c "$package/no_unwind.c" -o "$ZIG_UNWIND.$$"
+	mv "$ZIG_UNWIND.$$" "$ZIG_UNWIND"
+	;;
+esac
+
+# The same paths in every program, wherever it is built and whatever mirror the crates came from.
+$cargo fetch --quiet --locked --manifest-path "$root/Cargo.toml" --target "$target"
+crates=${CARGO_HOME:-$HOME/.cargo}/registry/src
+flag "--remap-path-prefix=$root=lanward"
+for directory in "$crates"/*/; do
+	flag "--remap-path-prefix=${directory%/}=crates"
+done
+library=$(cd "$($rustc --print sysroot)/lib/rustlib/src/rust/library" && pwd -P)
+flag "--remap-path-prefix=$library=rust"
+flag "--remap-path-prefix=$($rustc --print sysroot)/lib/rustlib/src/rust/library=rust"
+export CARGO_ENCODED_RUSTFLAGS="$flags"
+
+ship=
+if [ $# = 0 ]; then
+	ship=yes
+	set -- build --release --locked --bin lanward
+fi
+command=$1
+shift
+(cd "$root" && exec $cargo "$command" --target "$target" -Zbuild-std=$std -Zbuild-std-features=$features "$@")
+if [ -n "$ship" ]; then
+	mkdir -p "$cross/bin/$arch"
+	python3 "$package/strip-sections.py" "$cross/$target/release/lanward" "$cross/bin/$arch/lanward"
+fi
