@@ -5,7 +5,7 @@ CARGO ?= cargo
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 
 .DEFAULT_GOAL := help
-.PHONY: help tools build test quick demo bench lint clean
+.PHONY: help tools build test quick demo bench package lint clean
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -29,6 +29,10 @@ demo: tools ## A house out of network namespaces, with the switch and the gate a
 bench: tools ## How fast, how much memory, how many packets; `make bench ARGS=--json` for programs
 	@$(CARGO) build --release --bin lanward -p lanward -p lanward-rig --bin bench
 	@target/release/bench $(ARGS)
+
+package: ## The packages for routers, in dist/; `make package ARCH=mips_24kc` for one kind only
+	@package/install-tools.sh
+	@package/build.sh $(ARCH)
 
 lint: ## Format, clippy and shellcheck
 	$(CARGO) fmt --all --check

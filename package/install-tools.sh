@@ -1,0 +1,52 @@
+#!/bin/sh
+# Installs what package/build.sh needs and this machine lacks (Debian 12, as root): Debian's Rust with the sources of its standard library, and
+# zig, a C compiler and linker for every target, from PyPI into target/tools/zig. Quick where there is nothing to do.
+set -eu
+zig_version=0.15.2
+root=$(cd "$(dirname "$0")/.." && pwd)
+
+missing=
+need() { # PACKAGE COMMAND...: the package is there where the command succeeds
+	package=$1
+	shift
+	"$@" >/dev/null 2>&1 || missing="$missing $package"
+}
+need rustc-web test -x /usr/bin/rustc
+need cargo-web test -x /usr/bin/cargo
+need rust-web-src test -e /usr/lib/rustlib/src/rust/library/Cargo.lock
+need python3-venv python3 -c 'import ensurepip'
+need ca-certificates test -e /etc/ssl/certs/ca-certificates.crt
+need make command -v make
+need git command -v git
+
+if [ -n "$missing" ]; then
+	command -v apt-get >/dev/null 2>&1 || {
+		echo "missing, and no apt-get here to install it:$missing" >&2
+		exit 1
+	}
+	[ "$(id -u)" = 0 ] || {
+		echo "missing, and only root can install it:$missing" >&2
+		exit 1
+	}
+	echo "installing:$missing"
+	log=$(mktemp)
+	trap 'rm -f "$log"' EXIT
+	export DEBIAN_FRONTEND=noninteractive
+	options='-o DPkg::Lock::Timeout=300 -qq'
+	# shellcheck disable=SC2086 # words are wanted
+	if ! { apt-get $options install -y --no-install-recommends $missing ||
+		{ apt-get $options update && apt-get $options install -y --no-install-recommends $missing; }; } >"$log" 2>&1; then
+		cat "$log" >&2
+		exit 1
+	fi
+fi
+
+[ -z "${ZIG:-}" ] || exit 0
+tools=$root/target/tools
+if [ "$("$tools/zig/bin/python-zig" version 2>/dev/null)" != $zig_version ]; then
+	echo "installing: zig $zig_version (target/tools/zig)"
+	rm -rf "$tools/zig"
+	mkdir -p "$tools"
+	/usr/bin/python3 -m venv "$tools/zig"
+	"$tools/zig/bin/pip" install --quiet --disable-pip-version-check "ziglang==$zig_version"
+fi
