@@ -269,6 +269,9 @@ fn the_gate(plan: Plan) {
             *who == address && (40..=60).contains(seconds),
             "{family}: {who} {seconds}"
         );
+        // The kernel's copy of the packet that did it has been read.
+        let said = format!("{address} admitted for ");
+        assert!(home.daemon.logs(&said, SOON), "{}", home.daemon.log());
         assert_eq!(knocks("internet2"), Connection::Reset, "{family}: it proved nothing");
         let inside = session(stranger, family, ssh).expect("it is listed");
         assert_eq!(listed().len(), 1, "{family}");

@@ -4,6 +4,7 @@
 # Where this machine gets Debian from, and for which release the tests' guests are made.
 suite=bookworm
 mirror() {
+	# shellcheck disable=SC2016 # the words are apt's
 	{ apt-get indextargets --format '$(REPO_URI)' "Codename: $suite" 'Component: main' 2>/dev/null || true; } |
 		{ grep -v security || true; } | sort -u | sed -n 1p
 }
@@ -65,9 +66,9 @@ own_program() { # DIRECTORY PACKAGE
 }
 
 # The files of DIRECTORY as the kernel unpacks them when it boots, to standard output.
-archive() { # DIRECTORY
-	own_program "$cache/busybox" busybox-static || return
+archive() { # DIRECTORY CACHE
+	own_program "$2/busybox" busybox-static || return
 	local busybox
-	busybox=$(find "$cache/busybox" -name busybox -path '*bin/*')
+	busybox=$(find "$2/busybox" -name busybox -path '*bin/*')
 	(cd "$1" && find . | "$busybox" cpio -o -H newc 2>/dev/null)
 }

@@ -6,18 +6,18 @@
 # Wants Debian, apt-get, dpkg-deb and xz.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-# shellcheck source=tests/router/debian.sh
+# shellcheck source=/dev/null
 . tests/router/debian.sh
 cache=${CARGO_TARGET_DIR:-target}/router
 mkdir -p "$cache"
 cache=$(realpath "$cache")
 
-# What the guest's own programs are. dropbear is a server for the gate to stand before.
+# The guest's own programs.
 tools='nftables iproute2 conntrack busybox-static netbase'
-# The kernel's modules that the tests want, with what they need.
-modules='nf_tables nft_ct nft_limit nft_log nf_log_syslog nft_reject nft_reject_inet nft_chain_nat nft_nat nft_masq nft_redir nft_fib nft_fib_inet
+# The kernel's modules that the tests want, with what they need. The first is what libcrc32c asks for, by no symbol.
+modules='crc32c_generic nf_tables nft_ct nft_limit nft_log nf_log_syslog nft_reject nft_reject_inet nft_chain_nat nft_nat nft_masq nft_redir nft_fib nft_fib_inet
 	nft_fib_ipv4 nft_fib_ipv6 nft_objref nft_quota nft_hash nft_numgen nft_connlimit nft_socket nft_flow_offload nf_flow_table_inet
-	nf_conntrack_netlink nf_conntrack_ftp nfnetlink_log veth dummy tun bridge 8021q wireguard'
+	nf_conntrack_netlink nf_conntrack_ftp nfnetlink_log veth dummy tun bridge 8021q'
 
 kernel_of() {
 	case $1 in
@@ -59,7 +59,7 @@ fetch() ( # ARCHITECTURE
 	keep_modules
 	keep_tools
 	cd "$made"
-	archive root >base.cpio
+	archive root "$cache" >base.cpio
 	rm -rf root debs apt log
 	chmod 755 "$made"
 	rm -rf "${cache:?}/$architecture"
@@ -97,8 +97,8 @@ keep_module() { # MODULE
 # Of the packages only the programs that the tests start, and their libraries.
 keep_tools() {
 	local file
-	rm -rf boot usr/share/{doc,man,info,locale,bash-completion,lintian,bug} usr/lib/linux-image-* var usr/lib/*/{gconv,engines-3,ossl-modules,audit,perl*,security,xtables}
-	find usr/bin usr/sbin -type f ! -name nft ! -name ip ! -name conntrack ! -name busybox ! -name 'tc' -delete
+	rm -rf boot var usr/share etc/{apt,gss} usr/lib/linux-image-* usr/lib/*/{gconv,engines-3,ossl-modules,audit,perl*,security,xtables}
+	find usr/bin usr/sbin -type f ! -name nft ! -name ip ! -name conntrack ! -name busybox -delete
 	find . -xtype l -delete
 	file=$(find . -name busybox -type f -path '*bin/*')
 	[ "$file" = ./usr/bin/busybox ] || mv "$file" usr/bin/busybox

@@ -7,7 +7,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 project=$PWD
-# shellcheck source=tests/router/debian.sh
+# shellcheck source=/dev/null
 . tests/router/debian.sh
 cache=${CARGO_TARGET_DIR:-target}/router
 mkdir -p "$cache"
@@ -91,7 +91,7 @@ say 'building the kernel'
 mkdir -p root/{bin,lib/modules} "$cache/mips.new"
 cp busybox-*/busybox iproute2-*/ip/ip root/bin/
 : >root/lib/modules/order
-archive root >"$cache/mips.new/base.cpio"
+archive root "$cache" >"$cache/mips.new/base.cpio"
 cp kernel/vmlinuz "$cache/mips.new/"
 rm -rf "$cache/mips"
 mv -T "$cache/mips.new" "$cache/mips"

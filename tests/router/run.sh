@@ -4,15 +4,16 @@
 # kernel there. ARCHITECTURE is mipsel, mips (big endian), armhf, arm64 or amd64. TEST is a file of tests/ with a selection below, or
 # FILE:NAME for those of its tests whose names contain NAME; all of the selection if none is named.
 #
-# In there: Debian's kernel, nft, ip, conntrack and busybox of the architecture (tests/router/fetch.sh), the program where its package puts it
-# (dist/lanward_*.ipk if `make package` made one for this commit, otherwise built by package/cross.sh), and test programs built by
-# package/cross.sh. The big-endian guest is built by tests/router/kernel.sh; it has no nft, and its house the rig's plain firewall.
+# In there: Debian's kernel, nft, ip, conntrack and busybox of the architecture (tests/router/fetch.sh), the files of the package that
+# package/build.sh makes, and test programs built by package/cross.sh. The big-endian guest is built by tests/router/kernel.sh; it has no nft:
+# what needs one is left out there, and what is proved behind fw4 elsewhere is proved behind the rig's plain firewall.
 #
 # Wants Debian on amd64 and what package/cross.sh wants; qemu is unpacked into target/router where it is not installed. Where something cannot be
 # had it says so and ends well, but with CI set it is an error. Ends with 1 if a test failed, 125 if the guest gave no answer.
 #
 # LANWARD_ROUTER_LIMIT   seconds that the guest may take (default 900)
 # LANWARD_ROUTER_MEMORY  MiB (default 256)
+# LANWARD_ROUTER_PACKAGE an .ipk instead of one that is made for this
 # LANWARD_ROUTER_NFT     a static nft for the guest, where it has none
 set -euo pipefail
 
@@ -22,7 +23,7 @@ shift
 wanted=("$@")
 cd "$(dirname "$0")/../.."
 project=$PWD
-# shellcheck source=tests/router/debian.sh
+# shellcheck source=/dev/null
 . tests/router/debian.sh
 cache=${CARGO_TARGET_DIR:-target}/router
 mkdir -p "$cache"
@@ -51,20 +52,19 @@ amd64) openwrt=x86_64 qemu=(qemu-system-x86_64 -M q35 -accel tcg -cpu max) proce
 	;;
 esac
 
-# What is run there, one test file a line: seconds that it may take, and what is left out of it and why.
+# What is run there, one file of tests/ a line: seconds that it may take, and parts of the names of those of its tests that are left out.
 selection() {
-	case $architecture in
-	*) cat <<-END ;;
-		wire 60
-		links 60
-		nflog 120
-		conntrack 240
-		bus 120
-		packets 300
-		gate 600
-		END
-	esac
+	if has_nft; then echo 'router 120'; else echo 'router 120 behind_fw4'; fi
+	echo 'wire 60'
+	echo 'links 60'
+	echo 'bus 120'
+	if has_nft; then
+		echo 'nflog 120'
+		echo 'conntrack 240'
+		echo 'packets 300'
+	fi
 }
+has_nft() { [ "$architecture" != mips ] || [ -n "${LANWARD_ROUTER_NFT:-}" ]; }
 
 [ "$(uname -m)" = x86_64 ] || skip 'only on amd64'
 for tool in apt-get dpkg-deb xz; do
@@ -100,20 +100,17 @@ printf 'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\
 printf 'root:x:0:\nnogroup:x:65534:\n' >"$root/etc/group"
 [ -z "${LANWARD_ROUTER_NFT:-}" ] || cp "$LANWARD_ROUTER_NFT" "$root/usr/sbin/nft"
 
-# The program, as its package has it.
-package=$(find dist -name "lanward_*_$openwrt.ipk" -newer .git/HEAD 2>/dev/null | sed -n 1p || true)
-if [ -n "$package" ]; then
-	say "unpacking $package"
-	tar -xzOf "$package" ./data.tar.gz | tar -xz -C "$root"
-else
-	say 'building the program'
+# The program and its files, as the package brings them.
+package=${LANWARD_ROUTER_PACKAGE:-}
+if [ -z "$package" ]; then
+	say 'building the package'
 	status=0
-	package/cross.sh "$openwrt" >"$scratch/log" 2>&1 || status=$?
+	package/build.sh --into "$scratch/dist" "$openwrt" >"$scratch/log" 2>&1 || status=$?
 	[ "$status" != 2 ] || skip "$(tail -n 1 "$scratch/log")"
 	[ "$status" = 0 ] || { cat "$scratch/log" >&2; exit 1; }
-	cp -r files/. "$root/"
-	cp "target/cross/bin/$openwrt/lanward" "$root/usr/sbin/lanward"
+	package=$(echo "$scratch"/dist/lanward_*.ipk)
 fi
+tar -xzOf "$package" ./data.tar.gz | tar -xz -C "$root"
 
 say 'building the tests'
 tests=()
@@ -162,10 +159,10 @@ cp -r tests/openwrt tests/ubus-wire tests/golden files "$root$project/tests/"
 			[ \$ended = 0 ] || { status=1; echo "ROUTER-FAILED $name \$ended"; }
 		END
 	done
+	# shellcheck disable=SC2016 # the guest's
 	echo 'exit $status'
 } >"$root/task"
-if [ "$architecture" = mips ]; then mkdir -p "$root"/{sbin,etc}; fi
-cat "$cache/$architecture/base.cpio" <(archive "$root") >"$scratch/initrd"
+cat "$cache/$architecture/base.cpio" <(archive "$root" "$cache") >"$scratch/initrd"
 rm -rf "$root"
 
 say "booting: $(du -m "$scratch/initrd" | cut -f1) MB, ${names[*]/--test/}"
