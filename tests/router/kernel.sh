@@ -88,7 +88,8 @@ cd ..
 say 'building the kernel'
 "${kernel[@]}" -j"$jobs" vmlinuz >kernel.log 2>&1 || { tail -n 30 kernel.log >&2; exit 1; }
 
-mkdir -p root/{bin,lib/modules} "$cache/mips.new"
+mkdir -p root/usr/{bin,sbin,lib/modules} "$cache/mips.new"
+for directory in bin sbin lib; do ln -s "usr/$directory" "root/$directory"; done
 cp busybox-*/busybox iproute2-*/ip/ip root/bin/
 : >root/lib/modules/order
 archive root "$cache" >"$cache/mips.new/base.cpio"

@@ -93,7 +93,8 @@ fi
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 root=$scratch/root
-mkdir -p "$root"/{proc,sys,dev,run,tmp,root,usr/sbin,tests,etc}
+mkdir -p "$root"/{proc,sys,dev,run,tmp,root,tests,etc,usr/bin,usr/sbin,usr/lib}
+for directory in bin sbin lib; do ln -s "usr/$directory" "$root/$directory"; done
 cp tests/router/init.sh "$root/init"
 chmod 755 "$root/init"
 printf 'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n' >"$root/etc/passwd"
@@ -110,7 +111,7 @@ if [ -z "$package" ]; then
 	[ "$status" = 0 ] || { cat "$scratch/log" >&2; exit 1; }
 	package=$(echo "$scratch"/dist/lanward_*.ipk)
 fi
-tar -xzOf "$package" ./data.tar.gz | tar -xz -C "$root"
+tar -xzOf "$package" ./data.tar.gz | tar -xz --keep-directory-symlink -C "$root"
 
 say 'building the tests'
 tests=()
@@ -138,7 +139,7 @@ for line in "${tests[@]}"; do
 	program=$(grep "/$name-[0-9a-f]*$" <<<"$built")
 	cp "$program" "$root/tests/$name"
 done
-mkdir -p "$root$project/tests"
+mkdir -p "$root$project/tests/rig"
 cp -r tests/openwrt tests/ubus-wire tests/golden files "$root$project/tests/"
 
 # What the guest does, in order.
