@@ -5,7 +5,7 @@ CARGO ?= cargo
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 
 .DEFAULT_GOAL := help
-.PHONY: help tools build test quick demo bench package lint clean
+.PHONY: help tools build test quick demo bench package router-test router-kernel lint clean
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -33,6 +33,14 @@ bench: tools ## How fast, how much memory, how many packets; `make bench ARGS=--
 package: ## The packages for routers, in dist/; `make package ARCH=mips_24kc` for one kind only
 	@package/install-tools.sh
 	@package/build.sh $(ARCH)
+
+router-test: ## Emulated routers of five kinds run the tests; `make router-test ARCH=mipsel` for some
+	@package/install-tools.sh
+	@tests/router/test.sh $(ARCH)
+
+router-kernel: ## The kernel of the big-endian one, once (eight minutes)
+	@package/install-tools.sh
+	@tests/router/kernel.sh
 
 lint: ## Format, clippy and shellcheck
 	$(CARGO) fmt --all --check

@@ -93,6 +93,11 @@ for file in tests/*.rs tests/rig/tests/*.rs tests/oracles/tests/*.rs; do
 	*) tests "$name" "$processors" --test "$name" ;;
 	esac
 done
+# Routers of other architectures, emulated: what they want is installed here, and where it cannot be had they say so.
+package/install-tools.sh >"$scratch/log" 2>&1 || sed 's/^/package\/install-tools.sh: /' "$scratch/log"
+for architecture in mipsel armhf; do
+	part "router $architecture" tests/router/run.sh "$architecture"
+done
 # What tests/fuzz.rs did for a moment, a little longer and led by coverage.
 if cargo +nightly fuzz --version >/dev/null 2>&1; then
 	for target in fuzz/fuzz_targets/*.rs; do

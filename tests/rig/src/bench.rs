@@ -1,11 +1,13 @@
 //! What `make bench` measures with.
 
 use crate::namespace::Namespace;
+use nix::time::{clock_gettime, ClockId};
 use serde_json::{json, Value};
 use std::fmt;
 use std::io::Write as _;
 use std::net::Ipv4Addr;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 /// Measured several times.
 #[derive(Debug, Clone)]
@@ -136,12 +138,8 @@ impl Clock {
             Self::Processor => clock,
             Self::Wall => libc::CLOCK_MONOTONIC,
         };
-        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        // SAFETY: the pointer is to a local that outlives the call.
-        unsafe { libc::clock_gettime(clock, &raw mut time) };
-        #[allow(clippy::cast_precision_loss)]
-        let (seconds, nanoseconds) = (time.tv_sec as f64, time.tv_nsec as f64);
-        seconds + nanoseconds / 1e9
+        let time = clock_gettime(ClockId::from_raw(clock)).expect("every kernel has these clocks");
+        Duration::from(time).as_secs_f64()
     }
 
     /// The one that is good here: `act` is something that forwards packets and waits for nothing, in this thread.

@@ -236,6 +236,15 @@ impl Daemon {
         self.proc_status("VmRSS:")
     }
 
+    /// Resident memory in KiB, of which what others have mapped too counts in parts.
+    ///
+    /// # Panics
+    /// If it does not run.
+    #[must_use]
+    pub fn pss_kib(&self) -> u64 {
+        self.proc_field("smaps_rollup", "Pss:")
+    }
+
     /// How often it has gone to sleep and been woken.
     ///
     /// # Panics
@@ -262,8 +271,12 @@ impl Daemon {
     }
 
     fn proc_status(&self, field: &str) -> u64 {
+        self.proc_field("status", field)
+    }
+
+    fn proc_field(&self, file: &str, field: &str) -> u64 {
         let pid = self.process.as_ref().expect("it runs").pid;
-        let text = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+        let text = fs::read_to_string(format!("/proc/{pid}/{file}")).expect("it runs");
         let line = text
             .lines()
             .find(|line| line.starts_with(field))

@@ -1,5 +1,6 @@
 //! Many packets: as fast as one processor sends them or at a steady pace, and what of them arrives.
 
+use crate::count::Count;
 use crate::house::{Family, Host};
 use crate::namespace::Namespace;
 use crate::probe::Way;
@@ -9,7 +10,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -34,7 +35,7 @@ pub struct Flood {
 #[derive(Debug, Default)]
 struct Shared {
     end: AtomicBool,
-    sent: AtomicU64,
+    sent: Count,
 }
 
 /// Packets per system call.
@@ -66,12 +67,12 @@ impl Shared {
         while !self.end.load(Ordering::Relaxed) {
             if let Rate::Paced(per_second) = rate {
                 let due = began.elapsed().as_micros() * u128::from(per_second) / 1_000_000;
-                if u128::from(self.sent.load(Ordering::Relaxed)) >= due {
+                if u128::from(self.sent.get()) >= due {
                     std::thread::sleep(Duration::from_micros(50));
                     continue;
                 }
             }
-            self.sent.fetch_add(send_batch(socket), Ordering::Relaxed);
+            self.sent.add(send_batch(socket));
         }
     }
 }
@@ -98,7 +99,7 @@ impl Flood {
     /// Packets sent so far.
     #[must_use]
     pub fn sent(&self) -> u64 {
-        self.shared.sent.load(Ordering::Relaxed)
+        self.shared.sent.get()
     }
 
     /// Ends it, and says how many packets were sent in what time.

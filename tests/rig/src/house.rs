@@ -10,8 +10,10 @@
 //! `internet` and `internet2` are two addresses of one namespace; with a second WAN, `internet2` is behind it.
 
 use crate::namespace::Namespace;
+use crate::plain;
 use crate::probe::Way;
 use crate::settings::{self, Firewall};
+use lanward::system::nftables::Nftables;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
@@ -98,6 +100,7 @@ pub struct Plan {
     second_wan: bool,
     guest: bool,
     pppoe: bool,
+    plain: bool,
 }
 
 impl Plan {
@@ -129,6 +132,13 @@ impl Plan {
         self
     }
 
+    /// The firewall is a [`plain`] one, without nft and without NAT. So is every house's where `LANWARD_RIG_FIREWALL` is `plain`.
+    #[must_use]
+    pub fn with_plain_firewall(mut self) -> Self {
+        self.plain = true;
+        self
+    }
+
     /// Builds it.
     ///
     /// # Errors
@@ -136,7 +146,8 @@ impl Plan {
     ///
     /// # Panics
     /// If anything after that fails.
-    pub fn build(self) -> io::Result<House> {
+    pub fn build(mut self) -> io::Result<House> {
+        self.plain |= std::env::var_os("LANWARD_RIG_FIREWALL").is_some_and(|firewall| firewall == "plain");
         House::build(self)
     }
 }
@@ -149,6 +160,7 @@ pub struct House {
     internet: Namespace,
     interfaces: Vec<Interface>,
     firewall: Firewall,
+    is_plain: bool,
     directory: Directory,
 }
 
@@ -176,6 +188,7 @@ impl House {
             internet,
             interfaces: settings::interfaces(),
             firewall: Firewall::default(),
+            is_plain: plan.plain,
             directory,
         };
         house.router.sysctl("net/ipv4/ip_forward", "1")?;
@@ -325,6 +338,12 @@ impl House {
         } else {
             self.raise_v6("wan0", 1);
         }
+        if self.is_plain {
+            // Nothing stands for the hosts' own addresses.
+            for inside in ["192.168.77.0/24", "10.8.0.0/24", "192.168.78.0/24"] {
+                self.internet.ip(&format!("route add {inside} via 198.51.100.2\n"));
+            }
+        }
     }
 
     /// A cable from the router's `device` to the internet's end, which has the addresses of WAN `number`.
@@ -385,7 +404,15 @@ impl House {
     }
 
     /// Loads the firewall anew as `fw4 reload` does: its own table only.
+    ///
+    /// # Panics
+    /// If the kernel refuses it.
     pub fn reload_fw4(&self) {
+        if self.is_plain {
+            let table = plain::fw4(&self.interfaces, &self.firewall);
+            let applied = self.router.run(|| Nftables::open()?.apply(&table));
+            return applied.unwrap_or_else(|error| panic!("the house's firewall: {error}"));
+        }
         // Asked only where there may be one: not every kernel knows flow tables.
         let has_flow_table = self.firewall.flow_table.is_some() && {
             let tables = self.router.must("nft", &["list", "flowtables", "inet"], "");
@@ -414,6 +441,9 @@ impl House {
 
     /// What miniupnpd sets up for a mapping of [`MAPPED_PORT`] (the IPv6 pinhole is in fw4's `upnp_forward`).
     pub fn load_upnp(&self) {
+        if self.is_plain {
+            return;
+        }
         self.router.nft(&settings::upnp());
     }
 

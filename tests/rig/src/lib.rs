@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod broker;
+pub mod count;
 pub mod daemon;
 pub mod flood;
 pub mod home;
@@ -9,6 +10,7 @@ pub mod house;
 pub mod libubox_json;
 pub mod namespace;
 pub mod netifd;
+pub mod plain;
 pub mod probe;
 pub mod recent;
 pub mod report_line;

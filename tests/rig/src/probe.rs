@@ -8,7 +8,7 @@ use nix::sys::socket::{recvmsg, setsockopt, sockopt, ControlMessageOwned, MsgFla
 use std::io::{self, ErrorKind, IoSliceMut};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// What became of a UDP packet.
@@ -357,7 +357,7 @@ fn nanoseconds(time: Duration) -> u64 {
 
 /// Bytes that no other packet of this process has.
 fn nonce() -> Vec<u8> {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
+    static NEXT: AtomicU32 = AtomicU32::new(0);
     format!("lanward {} {}", now(), NEXT.fetch_add(1, Ordering::Relaxed)).into_bytes()
 }
 

@@ -1,8 +1,9 @@
 //! Live UDP flows with answers, and when they stopped.
 
+use crate::count::Count;
 use crate::probe::{receive, send, wait_readable, Way};
 use std::net::UdpSocket;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -17,11 +18,11 @@ pub struct Session {
 #[derive(Debug, Default)]
 struct Seen {
     end: AtomicBool,
-    sent: AtomicU64,
-    arrived: AtomicU64,
-    answered: AtomicU64,
+    sent: Count,
+    arrived: Count,
+    answered: Count,
     /// By the kernel's receive time stamp at the far end, in nanoseconds since 1970.
-    last_arrival: AtomicU64,
+    last_arrival: Count,
 }
 
 /// Packets so far.
@@ -74,9 +75,9 @@ impl Way<'_> {
                     if send(sender, b"a live flow", target).is_err() {
                         return;
                     }
-                    pump.sent.fetch_add(1, Ordering::Relaxed);
+                    pump.sent.add(1);
                     while receive(sender).is_some() {
-                        pump.answered.fetch_add(1, Ordering::Relaxed);
+                        pump.answered.add(1);
                     }
                     std::thread::sleep(pace);
                 }
@@ -103,8 +104,8 @@ impl Seen {
                 continue;
             }
             while let Some(datagram) = receive(listener) {
-                self.last_arrival.store(datagram.at, Ordering::Relaxed);
-                self.arrived.fetch_add(1, Ordering::Relaxed);
+                self.last_arrival.set(datagram.at);
+                self.arrived.add(1);
                 let _ = send(listener, &datagram.payload, datagram.from);
             }
         }
@@ -115,11 +116,10 @@ impl Session {
     /// Packets so far.
     #[must_use]
     pub fn tally(&self) -> Tally {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Tally {
-            sent: read(&self.seen.sent),
-            arrived: read(&self.seen.arrived),
-            answered: read(&self.seen.answered),
+            sent: self.seen.sent.get(),
+            arrived: self.seen.arrived.get(),
+            answered: self.seen.answered.get(),
         }
     }
 
@@ -142,7 +142,7 @@ impl Session {
             std::thread::sleep(silence);
             let after = self.tally();
             if after.arrived == before.arrived && after.sent > before.sent + 3 {
-                return Some(self.seen.last_arrival.load(Ordering::Relaxed));
+                return Some(self.seen.last_arrival.get());
             }
         }
         None

@@ -273,7 +273,7 @@ const ZONES: [(&str, &[&str]); 4] = [
 ];
 
 /// The zones of this house with their interfaces.
-fn zones(interfaces: &[Interface]) -> Vec<(&'static str, &'static [&'static str], Vec<&Interface>)> {
+pub(crate) fn zones(interfaces: &[Interface]) -> Vec<(&'static str, &'static [&'static str], Vec<&Interface>)> {
     let members = |zone: &str| {
         interfaces
             .iter()
