@@ -24,6 +24,8 @@ need util-linux command -v unshare
 need shellcheck command -v shellcheck
 # The init script is run by what runs it on a router.
 need busybox-static command -v busybox
+# The page's code is run without a browser.
+need nodejs command -v node
 # The gate's tests: real servers behind it, real clients before it, and scanners.
 need openssh-client command -v ssh
 need openssh-server command -v sshd
