@@ -825,3 +825,36 @@ fn the_buss_access_file_grants_what_the_daemon_needs_and_every_word_of_it_is_nee
         assert_ne!(on_the_bus_as_nobody(&less), all, "without {grant}");
     }
 }
+
+#[test]
+fn as_its_own_user_the_daemon_replaces_what_was_rendered_at_boot() {
+    if !possible() {
+        return;
+    }
+    let router = Router::new(Era::Silent, &gated());
+    if !router.must(&["lanward", "--help"]).contains("--user") {
+        return not_asked(&this_test(), "the program knows no --user");
+    }
+    let passwd = router.read("/etc/passwd");
+    router.write(
+        "/etc/passwd",
+        &(passwd + "lanward:x:65534:65534::/var/run/lanward:/bin/false\n"),
+    );
+    router.write("/etc/group", "root:x:0:\nlanward:x:65534:\n");
+    router.lanward("boot");
+    let rendered = fs::metadata(router.path(SCRIPT)).expect("rendered").ino();
+    router.wait_for_daemon();
+    router.configure(ON);
+    router.lanward("reload");
+    let replaced = router.wait("another script", || {
+        fs::metadata(router.path(SCRIPT))
+            .ok()
+            .filter(|script| script.ino() != rendered && script.uid() == 65534)
+    });
+    assert_eq!(replaced.mode() & 0o022, 0);
+    let owner = fs::metadata(router.path("/var/run/lanward")).expect("there").uid();
+    assert_eq!(owner, 65534);
+    start_firewall(&router);
+    router.lanward("uninstall");
+    assert_eq!(router.leftovers(), [""; 0]);
+}

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 /// Which procd it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Era {
-    /// 22.03 to 24.10: data tell nobody that they changed.
+    /// 22.03 and 23.05: data tell nobody that they changed.
     Silent,
     /// 25.12: the firewall hears of changed data by itself, and again from whoever tells it as before.
     Telling,
@@ -278,7 +278,7 @@ impl State {
         let data = arguments.get("data").and_then(Value::as_object);
         assert!(
             data.is_none_or(Map::is_empty),
-            "data of the service can end procd of 24.10 and older"
+            "data of the service can end procd of 23.05 and older"
         );
         let files = instance["file"]
             .as_array()
