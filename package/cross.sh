@@ -69,7 +69,7 @@ case " $* " in
 	flag -Cforce-unwind-tables=no
 	# Nobody unwinds: this stands in for the library that could.
 	export ZIG_UNWIND="$cross/no_unwind-$arch.o"
-	"$ZIG" cc -target "$zig_target" -mcpu="$zig_cpu" -Os -c "$package/no_unwind.c" -o "$ZIG_UNWIND.$$"
+	"$ZIG" cc -target "$zig_target" -mcpu="$zig_cpu" -Os -ffunction-sections -c "$package/no_unwind.c" -o "$ZIG_UNWIND.$$"
 	mv "$ZIG_UNWIND.$$" "$ZIG_UNWIND"
 	;;
 esac

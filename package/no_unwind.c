@@ -25,6 +25,17 @@ uintptr_t _Unwind_GetIPInfo(void *context, int *before)
 	return 0;
 }
 
+/* ARM's way to ask for a register. */
+int _Unwind_VRS_Get(void *context, int class, uint32_t number, int representation, void *value)
+{
+	(void)context;
+	(void)class;
+	(void)number;
+	(void)representation;
+	*(uint32_t *)value = 0;
+	return 0; /* _UVRSR_OK */
+}
+
 uintptr_t _Unwind_GetCFA(void *context)
 {
 	(void)context;
