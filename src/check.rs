@@ -17,8 +17,10 @@ use crate::uci;
 /// How many of a kind are named in one message before "and N more".
 const NAMED: usize = 8;
 
-/// How fw4 begins the comment of a rule that a gate has asked for; the gate's name follows.
-pub const FW4_GATE: &str = "!fw4: lanward gate ";
+/// How fw4 begins the comment of a rule that it has from our init script. The instance in brackets may follow, then the rule's type and number.
+pub const FW4_SERVICE: &str = "!fw4: ubus:lanward";
+/// Or of one that the user has written, by the name that `lanward fw4-rules` gives it.
+pub const FW4_NAMED: &str = "!fw4: lanward gate ";
 
 /// Everything the diagnosis looks at.
 #[derive(Debug, Clone)]
@@ -35,7 +37,7 @@ pub struct Facts {
     pub firewall: Option<uci::Package>,
     /// Whether firewall4 is installed (`/sbin/fw4`).
     pub fw4_installed: bool,
-    /// The comments of fw4's rules that name a gate, as fw4 makes them of the rules' names; `None`: the kernel was not asked, or fw4 is not loaded.
+    /// The comments of fw4's rules for gates ([`FW4_SERVICE`], [`FW4_NAMED`]); `None`: the kernel was not asked, or fw4 is not loaded.
     pub fw4_gates: Option<Vec<String>>,
     /// All tables in the kernel; `None`: the kernel was not asked or refused.
     pub tables: Option<Vec<Table>>,

@@ -246,7 +246,7 @@ fn the_diagnosis_says_whether_fw4_has_been_told() {
         let checks = answer["checks"].as_array().expect("checks");
         let says = |check: &&serde_json::Value| {
             let message = check["message"].as_str().unwrap_or_default();
-            check["name"] == "gate" && message.contains("fw4 has no rule") && message.contains("'ssh'")
+            check["name"] == "gate" && message.contains("fw4 lacks a rule") && message.contains("'ssh'")
         };
         checks.iter().filter(says).count()
     };

@@ -1,8 +1,10 @@
 //! What stands beside the gates: rules of the firewall that let everybody in, and what the kernel does not keep.
 
-use super::{Check, Facts, FW4_GATE};
+use super::{Check, Facts, FW4_SERVICE};
 use crate::config::{Gate, Witness};
+use crate::gate::fw4_rules;
 use crate::policy;
+use serde_json::Value;
 
 const NAME: &str = "gate";
 /// Our side's SYN-ACK, repeated as often as a kernel does, is less.
@@ -25,7 +27,7 @@ pub(super) fn gates(facts: &Facts) -> Vec<Check> {
             .into_iter()
             .map(|text| Check::warning(NAME, text)),
     );
-    checks.extend(unpublished(facts, &enabled));
+    checks.extend(unpublished(facts));
     checks.extend(accounts(facts, &enabled));
     checks.extend(windows(facts, &enabled));
     checks.extend(facts.no_copies.iter().map(|why| Check::warning(NAME, why)));
@@ -42,29 +44,49 @@ pub(super) fn gates(facts: &Facts) -> Vec<Check> {
     checks
 }
 
-/// A gate only marks; without fw4's rule it lets in nobody.
-fn unpublished(facts: &Facts, enabled: &[&Gate]) -> Vec<Check> {
+/// A gate only marks; without fw4's rules it lets in nobody.
+fn unpublished(facts: &Facts) -> Vec<Check> {
     let Some(comments) = &facts.fw4_gates else {
         return Vec::new();
     };
-    let is_there = |gate: &Gate| {
+    let gates = policy::compile(&facts.config, &facts.network, "", facts.clock)
+        .policy
+        .gates;
+    let rules = fw4_rules(&gates, gates.lan.as_deref());
+    // A gate with a mistake has none, and that mistake is named.
+    let rules = rules["firewall"].as_array().into_iter().flatten().enumerate();
+    let is_there = |(index, rule): &(usize, &Value)| {
+        let number = format!("{} {index}", rule["type"].as_str().unwrap_or_default());
+        let name = rule["name"].as_str().unwrap_or_default();
         comments
             .iter()
-            .any(|comment| comment.strip_prefix(FW4_GATE) == Some(&gate.name))
+            .any(|comment| published(comment) == Some(&number) || comment.strip_prefix("!fw4: ") == Some(name))
     };
-    // A gate with a mistake has none, and that mistake is named.
-    let missing = enabled.iter().filter(|gate| !gate.shut && !is_there(gate));
-    let complaint = |gate: &&Gate| {
+    let mut missing: Vec<&str> = rules
+        .filter(|rule| !is_there(rule))
+        .filter_map(|(_, rule)| rule["name"].as_str()?.strip_prefix("lanward gate "))
+        .collect();
+    missing.dedup();
+    let complaint = |gate: &str| {
         Check::error(
             NAME,
             format!(
-                "fw4 has no rule that accepts whom gate '{}' lets in: nobody gets in. The init script hands it over: /etc/init.d/lanward start, then \
-                 /etc/init.d/firewall reload. If it is still missing, 'lanward fw4-rules' and 'fw4 check' say why.",
-                gate.name
+                "fw4 lacks a rule that accepts whom gate '{gate}' lets in: nobody gets in there. The init script hands it over: /etc/init.d/lanward start, \
+                 then /etc/init.d/firewall reload. If it is still missing, 'lanward fw4-rules' and 'fw4 check' say why."
             ),
         )
     };
-    missing.map(complaint).collect()
+    missing.into_iter().map(complaint).collect()
+}
+
+/// Type and number of a rule that fw4 has from our init script: `rule 0`.
+fn published(comment: &str) -> Option<&str> {
+    let rest = comment.strip_prefix(FW4_SERVICE)?;
+    let rest = match rest.strip_prefix('[') {
+        Some(instance) => instance.split_once(']')?.1,
+        None => rest,
+    };
+    rest.strip_prefix(' ')
 }
 
 /// Somebody who sends by another's address does not see our SYN-ACK and has to guess what the third segment must say. A conntrack that does not

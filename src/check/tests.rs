@@ -118,7 +118,7 @@ fn healthy() -> Facts {
         },
         firewall: firewall(&[]),
         fw4_installed: true,
-        fw4_gates: Some(vec!["!fw4: lanward gate ssh".to_owned()]),
+        fw4_gates: Some(vec!["!fw4: ubus:lanward[instance1] rule 0".to_owned()]),
         tables: Some(vec![Table {
             family: "inet".to_owned(),
             name: "fw4".to_owned(),
@@ -314,8 +314,20 @@ fn what_stands_beside_a_gate() {
         &["'imaps'", "min_bytes", "TCP windows"],
     );
     facts.windows = None;
-    facts.fw4_gates = Some(vec!["!fw4: lanward gate ssh2".to_owned()]);
-    assert_finding(&facts, "gate", Severity::Error, &["fw4 has no rule", "'ssh'"]);
+    for other in [
+        "!fw4: lanward gate ssh2",
+        "!fw4: ubus:lanward[instance1] rule 1",
+        "!fw4: ubus:lanward[instance1] redirect 0",
+        "!fw4: ubus:lanward2 rule 0",
+        "!fw4: ubus:lanward[rule 0",
+    ] {
+        facts.fw4_gates = Some(vec![other.to_owned()]);
+        assert_finding(&facts, "gate", Severity::Error, &["fw4 lacks a rule", "'ssh'"]);
+    }
+    for ours in ["!fw4: lanward gate ssh", "!fw4: ubus:lanward rule 0"] {
+        facts.fw4_gates = Some(vec![ours.to_owned()]);
+        assert_fine(&facts, "gate");
+    }
     facts.fw4_gates = None;
     assert_fine(&facts, "gate");
     facts.no_copies = Some("nobody tells".to_owned());

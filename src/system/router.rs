@@ -1,6 +1,6 @@
 //! What the diagnosis wants to know of the router beyond the configuration: collected here, judged in [`crate::check`].
 
-use crate::check::{BaseChain, Daemon, Facts, Table, TableState, Upnp, FW4_GATE};
+use crate::check::{BaseChain, Daemon, Facts, Table, TableState, Upnp, FW4_NAMED, FW4_SERVICE};
 use crate::daemon::Paths;
 use crate::network::Links;
 use crate::nft::netlink::neighbours::Neighbour;
@@ -36,7 +36,13 @@ pub fn facts(paths: &Paths, nftables: &mut Nftables, links: Links, known: Known)
         .iter()
         .any(|table| table.family == "inet" && table.name == "fw4");
     let fw4_gates = fw4_loaded
-        .then(|| nftables.comments("fw4", |comment| comment.starts_with(FW4_GATE)).ok())
+        .then(|| {
+            nftables
+                .comments("fw4", |comment| {
+                    [FW4_SERVICE, FW4_NAMED].iter().any(|begin| comment.starts_with(begin))
+                })
+                .ok()
+        })
         .flatten();
     Facts {
         table,

@@ -109,12 +109,16 @@ impl Firewall {
 
     /// The rules that fw4 makes for a chain of the WAN's: services first.
     fn rules(&self, chain: &str) -> String {
-        self.services
-            .iter()
-            .chain(&self.user)
-            .map(way_in)
-            .filter(|(place, _)| *place == chain)
-            .fold(String::new(), |text, (_, rule)| text + "\t\t" + &rule + "\n")
+        let named = |section: &Value| section["name"].as_str().unwrap_or("@rule").to_owned();
+        let services = self.services.iter().enumerate();
+        services
+            .map(|(index, section)| (section, published(index, section)))
+            .chain(self.user.iter().map(|section| (section, named(section))))
+            .map(|(section, name)| (way_in(section), name))
+            .filter(|((place, _), _)| *place == chain)
+            .fold(String::new(), |text, ((_, rule), name)| {
+                text + "\t\t" + &rule + " comment \"!fw4: " + &name + "\"\n"
+            })
     }
 }
 
@@ -134,6 +138,12 @@ const WAY_IN_OPTIONS: [&str; 13] = [
     "reflection",
     "enabled",
 ];
+
+/// What fw4 calls a rule that it has as data of an instance of a service, whatever name the rule has itself.
+fn published(index: usize, section: &Value) -> String {
+    let kind = section["type"].as_str().unwrap_or("rule");
+    format!("ubus:lanward[instance1] {kind} {index}")
+}
 
 /// The chain and the rule that fw4 makes of a way in from the WAN.
 fn way_in(section: &Value) -> (&'static str, String) {
@@ -181,8 +191,7 @@ fn way_in(section: &Value) -> (&'static str, String) {
         (false, _, None) => ("input_wan", "accept".to_owned()),
         _ => panic!("leads nowhere: {section}"),
     };
-    let comment = get("name").map_or_else(String::new, |name| format!(" comment \"!fw4: {name}\""));
-    (chain, rule + &verdict + &comment)
+    (chain, rule + &verdict)
 }
 
 /// Where the WAN stands among the [`interfaces`].
