@@ -274,7 +274,7 @@ impl Daemon {
             }
             Incoming::Notification { .. } | Incoming::Subscribed { .. } => Some(Event::Wake(Wake::Netifd)),
             Incoming::Refused { what, status } => {
-                log::warn!("ubusd does not let us subscribe to {what}: {status}; {}", report::ACL);
+                log::warn!("ubusd does not let us listen to {what}: {status}; {}", report::ACL);
                 None
             }
             Incoming::Subscribers(_) | Incoming::Event { .. } => None,
@@ -543,11 +543,14 @@ fn endpoint(devices: &[String], inner: IpAddr) -> Option<IpAddr> {
     }
 }
 
-/// Why netifd says nothing, and where it is not netifd that refuses.
+/// Why netifd says nothing, and where it may be ubusd that refuses. What a user may not call at all, it may not see either.
 fn silence(error: &CallError) -> String {
     match error {
         CallError::Status(Status::PermissionDenied) => {
             format!("ubusd does not let us call {NETIFD} dump: {error}; {}", report::ACL)
+        }
+        CallError::NoObject(_) if !nix::unistd::geteuid().is_root() => {
+            format!("{error}, or ubusd does not let us see it; {}", report::ACL)
         }
         _ => error.to_string(),
     }

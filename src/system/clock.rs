@@ -76,8 +76,11 @@ mod tests {
             crate::policy::compile(&config, &network, zone, 1_750_000_000)
         };
         let named = |zone: &str| {
-            let problems = compiled(zone).problems;
-            problems.iter().any(|problem| problem.message.contains("time zone"))
+            let compiled = compiled(zone);
+            let placed = compiled.policy.lan_only.off_hours.is_some();
+            let told = compiled.warnings.iter().any(|warning| warning.contains("time zone"));
+            assert_ne!(placed, told);
+            told
         };
         assert_eq!(of_file(Path::new("/nonexistent")), "");
         assert!(!named(""));
