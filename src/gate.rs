@@ -243,6 +243,15 @@ pub fn adding(gate: &Gate, address: IpAddr, list: List, seconds: Option<u32>) ->
     }
 }
 
+/// What keeps a source for so many seconds on the list of those who were seen; whom a FIN has just taken off it, it does not bring back.
+#[must_use]
+pub fn renewing(gate: &Gate, address: IpAddr, seconds: u32) -> Edit {
+    Edit::Renew {
+        set: List::Seen.set(gate, family_of(address)),
+        element: rules::listed(address, Some(seconds)),
+    }
+}
+
 /// What takes a source off all of a gate's lists.
 #[must_use]
 pub fn deleting(gate: &Gate, address: IpAddr) -> Vec<Edit> {

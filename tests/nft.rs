@@ -815,6 +815,10 @@ fn edits_replace_timeouts_and_tolerate_absence() {
         set: "pause".into(),
         element: udp(None),
     };
+    let renew = |seconds| Edit::Renew {
+        set: "pause".into(),
+        element: udp(Some(seconds)),
+    };
     let mut left = |edits: &[Edit]| {
         nftables.edit(&table, edits).unwrap();
         nftables
@@ -833,6 +837,9 @@ fn edits_replace_timeouts_and_tolerate_absence() {
         left(&[add(Some(300))]).is_some_and(|ms| (290_000..=300_000).contains(&ms.unwrap())),
         "extended"
     );
+    assert!(left(&[renew(50)]).is_some_and(|ms| (40_000..=50_000).contains(&ms.unwrap())));
+    assert_eq!(left(&[delete(), renew(50)]), None, "what is gone stays gone");
+    assert_eq!(left(&[renew(50)]), None);
     assert_eq!(left(&[add(None)]), Some(None), "for ever");
     assert_eq!(left(&[delete(), delete()]), None);
     assert_eq!(

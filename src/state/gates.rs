@@ -468,13 +468,18 @@ impl State {
             }
         }
         let mut actions = Vec::new();
-        for sources in [known, new].into_iter().filter(|sources| !sources.is_empty()) {
-            let adding = |(alive, window): &(Alive, u32)| {
+        for (sources, is_new) in [(known, false), (new, true)] {
+            let listing = |(alive, window): &(Alive, u32)| {
                 let gate = self.gate(&alive.gate)?;
-                Some(gate::adding(gate, alive.source, List::Seen, Some(*window)))
+                Some(match is_new {
+                    true => gate::adding(gate, alive.source, List::Seen, Some(*window)),
+                    false => gate::renewing(gate, alive.source, *window),
+                })
             };
-            let edits = sources.iter().filter_map(adding).collect();
-            actions.extend(self.edit(edits, Listing::Refreshed(sources)));
+            let edits: Vec<Edit> = sources.iter().filter_map(listing).collect();
+            if !edits.is_empty() {
+                actions.extend(self.edit(edits, Listing::Refreshed(sources)));
+            }
         }
         actions
     }

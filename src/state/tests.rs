@@ -205,6 +205,15 @@ impl Play {
                     list.retain(|(known, _)| *known != address);
                     list.push((address, ends));
                 }
+                Edit::Renew { set, element } => {
+                    let address = ruleset::address_of(&element.key).unwrap();
+                    let ends = element
+                        .timeout
+                        .map(|seconds| self.now.monotonic + u64::from(seconds) * 1000);
+                    let known = self.lists.entry(set.clone()).or_default().iter_mut();
+                    let known = known.filter(|(known, _)| *known == address);
+                    known.for_each(|entry| entry.1 = ends);
+                }
                 Edit::Delete { set, element } => {
                     let address = ruleset::address_of(&element.key).unwrap();
                     self.lists

@@ -27,6 +27,13 @@ pub enum Edit {
         /// What is put in.
         element: Element,
     },
+    /// Gives an element that is there the new timeout. One that is not, or is taken out in the meantime, stays out.
+    Renew {
+        /// The set's name.
+        set: String,
+        /// The element with its timeout.
+        element: Element,
+    },
     /// Takes an element out. One that is not there is not an error.
     Delete {
         /// The set's name.
@@ -162,7 +169,10 @@ pub fn edits<E: From<Fault>>(
     let mut known: BTreeMap<(String, Vec<element::Bounds>), bool> = BTreeMap::new();
     let mut flushed: Vec<&str> = Vec::new();
     for edit in edits {
-        let (Edit::Add { set: name, .. } | Edit::Delete { set: name, .. } | Edit::Flush { set: name }) = edit;
+        let (Edit::Add { set: name, .. }
+        | Edit::Renew { set: name, .. }
+        | Edit::Delete { set: name, .. }
+        | Edit::Flush { set: name }) = edit;
         let set = table.set(name).ok_or_else(|| Fault {
             at: format!("set \"{name}\""),
             problem: "there is none".into(),
@@ -175,8 +185,9 @@ pub fn edits<E: From<Fault>>(
                 known.retain(|(set, _), _| set != name);
                 continue;
             }
-            Edit::Add { element, .. } => (element, true),
-            Edit::Delete { element, .. } => (element, false),
+            Edit::Add { element, .. } => (element, Some(true)),
+            Edit::Renew { element, .. } => (element, None),
+            Edit::Delete { element, .. } => (element, Some(false)),
         };
         set.check_element(element)?;
         let key = (name.clone(), element::bounds(&element.key));
@@ -184,6 +195,7 @@ pub fn edits<E: From<Fault>>(
             Some(was) => *was,
             None => !flushed.contains(&name.as_str()) && is_there(set, element)?,
         };
+        let is_wanted = is_wanted.unwrap_or(was);
         if was {
             run.push(
                 kind::DELSETELEM,
