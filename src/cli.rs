@@ -15,6 +15,7 @@ use crate::system::privileges::User;
 use crate::system::ubus::{call_once, CallError};
 use crate::{network, policy, report, ruleset};
 use lexopt::prelude::*;
+use nix::sys::signal::{SigSet, Signal};
 use serde_json::{json, Value};
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -285,6 +286,8 @@ fn perform(invocation: Invocation) -> Exit {
 }
 
 fn run(paths: Paths, user: Option<&str>) -> Exit {
+    // The init script's trigger may tell to read again while we start: that waits until there is somebody to hear it, instead of ending us.
+    let _ = SigSet::from(Signal::SIGHUP).thread_block();
     // The keeper is a copy of what is there now: next to nothing.
     let kept = user.map(|name| {
         let user = User::find(name)?;

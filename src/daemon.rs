@@ -20,6 +20,7 @@ use crate::system::router;
 use crate::system::storage::{self, Durability};
 use crate::system::ubus::{Bus, CallError, Incoming, Object, Status, Ticket};
 use crate::system::wireguard;
+use nix::sys::signal::{SigSet, Signal};
 use serde_json::{Map, Value};
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -190,6 +191,7 @@ impl Daemon {
         let mut terminate = starting("signals", signal(SignalKind::terminate()))?;
         let mut interrupt = starting("signals", signal(SignalKind::interrupt()))?;
         let mut hang_up = starting("signals", signal(SignalKind::hangup()))?;
+        starting("signals", SigSet::from(Signal::SIGHUP).thread_unblock())?;
         match Nflog::open(gate::GROUP, gate::SNAPLEN) {
             Ok(nflog) => self.nflog = Some(nflog),
             Err(error) => self.step(Event::NoCopies(error.to_string())).await,
