@@ -858,3 +858,21 @@ fn as_its_own_user_the_daemon_replaces_what_was_rendered_at_boot() {
     router.lanward("uninstall");
     assert_eq!(router.leftovers(), [""; 0]);
 }
+
+/// procd does not call off a script that is due when the service that wanted it is deleted: in service/trigger.c `trigger_del` frees the triggers, while
+/// the commands in `trigger_pending` have a timer of their own. A daemon may take as long to end as its file system needs.
+#[test]
+fn a_reload_that_is_due_does_not_start_what_is_being_stopped() {
+    if !possible() {
+        return;
+    }
+    let router = Router::new(Era::Silent, &gated());
+    hold_the_daemon(&router, "sleep 1;");
+    router.lanward("start");
+    router.procd().settle();
+    router.procd().config_changed("lanward");
+    router.lanward("stop");
+    std::thread::sleep(Duration::from_secs(2));
+    router.procd().settle();
+    assert_eq!(router.procd().pid(), None, "started again");
+}

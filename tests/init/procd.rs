@@ -296,9 +296,9 @@ impl State {
             process: None,
             deleted: false,
         };
-        let mut told = next.instance["data"] != Value::Null;
+        // instance_init() tells of the data of every message, changed or not (service/instance.c).
+        let told = next.instance["data"].as_object().is_some_and(|data| !data.is_empty());
         if let Some(mut old) = self.services.remove(&name) {
-            told = old.instance["data"] != next.instance["data"];
             if old.deleted || old.unlike(&next) {
                 old.end(Signal::SIGTERM);
             }
