@@ -90,7 +90,7 @@ fn at_boot_the_table_and_the_rules_are_there_before_the_firewall_starts_and_noth
     hold_the_daemon(&router, "");
     router.lanward("boot");
     assert_eq!(router.read(SCRIPT), router.must(&["lanward", "print"]));
-    assert_eq!(router.leftovers(), ["lanward"]);
+    assert_eq!(router.leftovers(), ["lanward", "lanward.rules"]);
     assert_eq!(fs::read_dir(router.path("/var/run/lanward")).expect("made").count(), 1);
     assert_eq!(router.published(), router.rules());
     assert_eq!(router.rules()["firewall"].as_array().map(Vec::len), Some(2));
@@ -208,7 +208,7 @@ fn what_cannot_be_rendered_or_checked_leaves_no_include_a_line_in_the_log_and_th
         }
         // Also the status: procd does not mind, but a person at the console does.
         router.run(&["/etc/init.d/lanward", "boot"]);
-        assert_eq!(router.leftovers(), [""; 0], "{program} {script:?}");
+        assert!(!router.path("/var/run/lanward").exists(), "{program} {script:?}");
         let log = router.log();
         assert!(
             log.contains("lanward: not loaded with the firewall") && log.contains(line),
@@ -294,7 +294,7 @@ fn a_reload_tells_the_firewall_of_changed_rules_once_and_restarts_nothing() {
         router.procd().config_changed("lanward");
         router.procd().settle();
         assert_eq!(router.firewall_reloads(), 1, "{era:?}");
-        assert_eq!(router.published(), json!({ "firewall": [] }));
+        assert_eq!(router.published(), Value::Null);
 
         assert_eq!((router.procd().pid(), router.procd().starts()), (pid, 1), "{era:?}");
         assert_eq!(router.wait_for_daemon()["gates"], json!([]));
@@ -842,14 +842,14 @@ fn as_its_own_user_the_daemon_replaces_what_was_rendered_at_boot() {
     );
     router.write("/etc/group", "root:x:0:\nlanward:x:65534:\n");
     router.lanward("boot");
-    let rendered = fs::metadata(router.path(SCRIPT)).expect("rendered").ino();
     router.wait_for_daemon();
     router.configure(ON);
     router.lanward("reload");
     let replaced = router.wait("another script", || {
+        // Root's is a file of root's: another file is in its place. (Its number may be the same again.)
         fs::metadata(router.path(SCRIPT))
             .ok()
-            .filter(|script| script.ino() != rendered && script.uid() == 65534)
+            .filter(|script| script.uid() == 65534)
     });
     assert_eq!(replaced.mode() & 0o022, 0);
     let owner = fs::metadata(router.path("/var/run/lanward")).expect("there").uid();
