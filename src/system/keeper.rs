@@ -104,7 +104,7 @@ impl Keeper {
         let ((ours, theirs), (lifeline, held)) = (pair()?, pair()?);
         // SAFETY: there is one thread, so that no lock is held by a thread that the child does not have.
         match unsafe { fork() } {
-            Err(error) => Err(format!("keeper: fork: {error}")),
+            Err(error) => Err(format!("keeper: fork: {}", io::Error::from(error))),
             Ok(ForkResult::Child) => {
                 drop((ours, lifeline));
                 be_keeper(&theirs, &held, directory);
@@ -161,14 +161,14 @@ impl Keeper {
     fn lost(&self, error: &io::Error) -> Lost {
         match error.kind() {
             io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => self.ended(),
-            io::ErrorKind::WouldBlock => Lost(format!("has not answered for {PATIENCE:?}")),
+            io::ErrorKind::WouldBlock => Lost(format!("has not answered for {} s", PATIENCE.as_secs())),
             _ => Lost(format!("cannot be asked: {error}")),
         }
     }
 
     fn ended(&self) -> Lost {
         Lost(match waitpid(self.process, Some(WaitPidFlag::WNOHANG)) {
-            Ok(WaitStatus::Signaled(_, signal, _)) => format!("was ended by {signal}"),
+            Ok(WaitStatus::Signaled(_, signal, _)) => format!("was ended by signal {}", signal as i32),
             _ => "has ended".into(),
         })
     }
@@ -283,7 +283,8 @@ fn be_keeper(socket: &UnixStream, lifeline: &UnixStream, directory: &Path) {
 fn become_keeper(ours: [RawFd; 2]) -> Result<(), String> {
     for ignored in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGPIPE] {
         // SAFETY: no handler is installed, so none can do anything that a handler must not.
-        unsafe { signal(ignored, SigHandler::SigIgn) }.map_err(|error| format!("{ignored}: {error}"))?;
+        unsafe { signal(ignored, SigHandler::SigIgn) }
+            .map_err(|error| format!("signals: {}", io::Error::from(error)))?;
     }
     close_all_but(ours);
     // SAFETY: the name is a string with its NUL, and is copied.
@@ -397,6 +398,7 @@ mod tests {
                 continue;
             }
             let (mut socket, thread) = served(&place);
+            socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
             // What follows is not heard any more.
             let _ = socket.write_all(&[byte, b'1', b'L']);
             let mut heard = Vec::new();

@@ -19,7 +19,7 @@ impl Session {
             }
             (Status::Ok, ..) => self.fail(format!("ubusd does not understand the methods of '{name}'")),
             (status, ..) => self.fail(format!(
-                "ubusd does not let us publish '{name}': {status}; another program has, or {}",
+                "ubusd does not let us publish '{name}': {status}; the name is taken, or {}",
                 crate::report::ACL
             )),
         }
