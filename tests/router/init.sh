@@ -25,7 +25,7 @@ ip link set lo up
 echo 262144 >/proc/sys/net/netfilter/nf_conntrack_max
 read -r up _ </proc/uptime
 echo "ROUTER-UP $up"
-export CI=1 LANWARD_TEST_NOTES=/tmp/notes LANWARD_PROGRAM=/usr/sbin/lanward
+export CI=1 LANWARD_TEST_NOTES=/tmp/notes LANWARD_PROGRAM=/usr/sbin/lanward LANWARD_TEST_SLOWNESS=10
 : >"$LANWARD_TEST_NOTES"
 sh /task
 status=$?

@@ -69,6 +69,7 @@ left_out() {
 	has_nft || echo 'router behind_fw4: no nft for this guest'
 	echo 'nflog a_flood_leaves_time: how a flood shares the processor is not to be seen where a process emulates it'
 	echo 'nflog a_hundred_thousand_copies: it takes half a minute'
+	echo 'links many_routes: a slow emulator may need longer than the ten seconds that a reading has'
 	echo 'conntrack a_full_table: it measures the processor'
 	echo 'packets no_packet_escapes: packets do escape with this kernel: before 6.17 a look into a set of ranges can miss while it is refilled'
 }

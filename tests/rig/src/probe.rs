@@ -11,6 +11,14 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+/// How many times slower than usual this machine is: `LANWARD_TEST_SLOWNESS`, which an emulated one sets; otherwise 1. A limit that says how soon something
+/// must have happened is multiplied by it.
+#[must_use]
+pub fn slowness() -> u32 {
+    let set = std::env::var("LANWARD_TEST_SLOWNESS");
+    set.ok().and_then(|times| times.parse().ok()).unwrap_or(1).max(1)
+}
+
 /// What became of a UDP packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
