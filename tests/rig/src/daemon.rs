@@ -33,7 +33,7 @@ struct Process {
 }
 
 /// How long the daemon may take to be ready on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(15);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Daemon {
     /// Starts it in the house's router and waits until it answers `status`.
