@@ -126,6 +126,8 @@ pub struct Upnp {
     pub running: bool,
     /// The lease file's text (`/var/run/miniupnpd.leases`): `UDP:3389:192.168.1.20:3389:0:name` a line. Empty: none.
     pub leases: String,
+    /// Files of it that are there and could not be read, each with the reason.
+    pub unread: Vec<String>,
 }
 
 /// How urgent a finding is.

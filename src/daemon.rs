@@ -56,7 +56,7 @@ impl Default for Paths {
 }
 
 impl Paths {
-    /// The applied table as nft script; fw4's include takes `ruleset*.nft` from here.
+    /// The applied table as nft script; fw4's include takes it from here.
     #[must_use]
     pub fn script(&self) -> PathBuf {
         self.run_dir.join("ruleset.nft")
@@ -517,7 +517,12 @@ impl Daemon {
     async fn diagnose(&mut self) -> check::Facts {
         let links = self.links.read().await.unwrap_or_default();
         let known = self.state.known(self.now());
-        router::facts(&self.paths, &mut self.nftables, links, known)
+        // A keeper that is lost is noticed by itself.
+        let upnpd = self
+            .files
+            .read(File::Upnpd)
+            .unwrap_or_else(|lost| Err(lost.to_string()));
+        router::facts(upnpd, &mut self.nftables, links, known)
     }
 }
 

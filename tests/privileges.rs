@@ -41,16 +41,8 @@ struct Scene {
 /// What the bus allows to the daemon's user: the file that comes with the package, for the user of these tests.
 fn shipped_acl() -> Value {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("files/usr/share/acl.d/lanward.json");
-    let mut acl = match fs::read_to_string(&path) {
-        Ok(text) => serde_json::from_str(&text).expect("JSON"),
-        Err(_) => json!({
-            "user": "lanward",
-            "publish": ["lanward"],
-            "subscribe": ["network.interface"],
-            "listen": ["ubus.object.add"],
-            "access": { "network.interface": { "methods": ["dump"] } },
-        }),
-    };
+    let text = fs::read_to_string(&path).expect("it comes with the package");
+    let mut acl: Value = serde_json::from_str(&text).expect("JSON");
     acl["user"] = json!(USER);
     acl
 }
@@ -282,6 +274,29 @@ fn it_does_all_its_work() {
     for complaint in ["denied", "not permitted", "nflog", "conntrack", "acl.d"] {
         assert!(!log.contains(complaint), "{log}");
     }
+}
+
+#[test]
+fn the_diagnosis_reads_what_is_roots_alone() {
+    let Some(scene) = Scene::start(&switched_on("")) else {
+        return;
+    };
+    // The house has miniupnpd's table, which would say that it runs.
+    let tables = scene.house.router().must("nft", &["list", "tables"], "");
+    for table in tables.lines().filter(|line| line.ends_with(" miniupnpd")) {
+        scene.house.router().nft(&format!("delete {table}\n"));
+    }
+    let upnp = |enabled: &str| {
+        let path = scene.house.config_dir().join("upnpd");
+        fs::write(&path, format!("config upnpd config\n\toption enabled '{enabled}'\n")).expect("written");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("it is ours");
+        let answer = scene.daemon.must("check", &json!({}));
+        let checks = answer["checks"].as_array().cloned().unwrap_or_default();
+        let upnp = checks.into_iter().filter(|check| check["name"] == "upnp");
+        upnp.map(|check| check["message"].to_string()).collect::<String>()
+    };
+    assert!(upnp("0").contains("No program in the home can"), "{}", upnp("0"));
+    assert!(upnp("1").contains("miniupnpd is switched on"), "{}", upnp("1"));
 }
 
 #[test]

@@ -292,6 +292,13 @@ fn zones_that_are_not_there_or_empty() {
 }
 
 #[test]
+fn upnp_that_cannot_be_read_is_neither_on_nor_off() {
+    let mut facts = healthy();
+    facts.upnp.unread = vec!["/etc/config/upnpd (permission denied)".to_owned()];
+    assert_finding(&facts, "upnp", Severity::Warning, &["Not known", "/etc/config/upnpd"]);
+}
+
+#[test]
 fn what_stands_beside_a_gate() {
     let with = |config: &str| {
         let mut facts = healthy();

@@ -58,6 +58,11 @@ pub(super) fn upnp(facts: &Facts) -> Vec<Check> {
             ),
         ));
     }
+    if !facts.upnp.unread.is_empty() {
+        let files = listed(&facts.upnp.unread);
+        let message = format!("Not known whether programs in the home can open ports by UPnP; not readable: {files}.");
+        checks.push(Check::warning("upnp", message));
+    }
     if unread > 0 {
         checks.push(Check::note(
             "upnp",

@@ -1,8 +1,8 @@
 //! The keeper: the part of the daemon that stays root when the rest becomes another user, and the files that only it may touch.
 //!
 //! On many routers the UCI files are root's alone (mode 0600: they hold passwords). So `run --user` forks before anything else: the child
-//! stays root, without the network and without every right but those that root's access to files needs, and does four things that the
-//! daemon asks for over a socket: read one of the three UCI files, and set `lan_only.enabled`. A request is one byte, so there is nothing
+//! stays root, without the network and without every right but those that root's access to files needs, and does two things that the
+//! daemon asks for over a socket: read one of four UCI files, and set `lan_only.enabled`. A request is one byte, so there is nothing
 //! in it to be too long, half there or a path; an unknown one ends the keeper. A reply is a byte, a length and as many bytes.
 //!
 //! The keeper ends when the daemon does, by the end of the socket. The signals that stop a service it ignores: the daemon may have something left
@@ -23,13 +23,15 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// One of the files that the configuration is made of.
+/// A UCI file: one of the three that the configuration is made of, or one that the diagnosis looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum File {
     Lanward,
     Firewall,
     Network,
+    /// For the diagnosis.
+    Upnpd,
 }
 
 impl File {
@@ -40,6 +42,7 @@ impl File {
             Self::Lanward => "lanward",
             Self::Firewall => "firewall",
             Self::Network => "network",
+            Self::Upnpd => "upnpd",
         }
     }
 }
@@ -53,10 +56,11 @@ enum Request {
     Save(bool),
 }
 
-const REQUESTS: [(u8, Request); 5] = [
+const REQUESTS: [(u8, Request); 6] = [
     (b'L', Request::Read(File::Lanward)),
     (b'F', Request::Read(File::Firewall)),
     (b'N', Request::Read(File::Network)),
+    (b'U', Request::Read(File::Upnpd)),
     (b'1', Request::Save(true)),
     (b'0', Request::Save(false)),
 ];

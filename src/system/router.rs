@@ -6,6 +6,7 @@ use crate::network::Links;
 use crate::nft::netlink::neighbours::Neighbour;
 use crate::state::Known;
 use crate::system::conntrack::Conntrack;
+use crate::system::keeper::{Contents, File};
 use crate::system::nftables::{self, Nftables, Verdict};
 use crate::system::storage;
 use crate::system::ubus::CallError;
@@ -18,7 +19,7 @@ const LEASES: &str = "/var/run/miniupnpd.leases";
 const MINIUPNPD_PID: &str = "/var/run/miniupnpd.pid";
 
 /// For the daemon, which has the kernel's ear.
-pub fn facts(paths: &Paths, nftables: &mut Nftables, links: Links, known: Known) -> Facts {
+pub fn facts(upnpd: Contents, nftables: &mut Nftables, links: Links, known: Known) -> Facts {
     let table = match known.wanted.as_ref().map(|wanted| nftables.verify(wanted)) {
         None | Some(Err(_)) => TableState::NotAsked,
         Some(Ok(Verdict::Same)) => TableState::Same,
@@ -48,10 +49,9 @@ pub fn facts(paths: &Paths, nftables: &mut Nftables, links: Links, known: Known)
         table,
         chains,
         fw4_gates,
-        upnp: upnp(paths, &tables_seen),
         tables,
         missing,
-        ..without_kernel(paths, links, known, Daemon::Asking)
+        ..without_kernel(upnp(upnpd, &tables_seen), links, known, Daemon::Asking)
     }
 }
 
@@ -63,16 +63,17 @@ pub fn facts_without_daemon(paths: &Paths, known: Known, error: &CallError) -> F
         CallError::NoObject(_) => Daemon::NotOnBus,
         other => Daemon::NoBus(other.to_string()),
     };
+    let upnpd = storage::read(&paths.config_dir.join(File::Upnpd.name())).map_err(|error| error.to_string());
     match Nftables::open() {
         Ok(mut nftables) => Facts {
             daemon,
-            ..facts(paths, &mut nftables, Links::default(), known)
+            ..facts(upnpd, &mut nftables, Links::default(), known)
         },
-        Err(_) => without_kernel(paths, Links::default(), known, daemon),
+        Err(_) => without_kernel(upnp(upnpd, &[]), Links::default(), known, daemon),
     }
 }
 
-fn without_kernel(paths: &Paths, links: Links, known: Known, daemon: Daemon) -> Facts {
+fn without_kernel(upnp: Upnp, links: Links, known: Known, daemon: Daemon) -> Facts {
     Facts {
         config: known.config,
         problems: known.problems,
@@ -85,7 +86,7 @@ fn without_kernel(paths: &Paths, links: Links, known: Known, daemon: Daemon) -> 
         chains: Vec::new(),
         table: TableState::NotAsked,
         missing: Vec::new(),
-        upnp: upnp(paths, &[]),
+        upnp,
         clock: known.unix,
         build: build_time(),
         timezone: Ok(known.time_zone),
@@ -124,26 +125,29 @@ fn neighbours(
 }
 
 /// What cannot be read is taken for switched on: no way in is to be passed over because the daemon's user may not look.
-fn upnp(paths: &Paths, tables: &[Table]) -> Upnp {
-    let mut unread = false;
-    let mut text = |path: &Path| {
-        storage::read(path).unwrap_or_else(|error| {
-            log::warn!("check: {}: {error}; UPnP is taken for switched on", path.display());
-            unread = true;
+fn upnp(upnpd: Contents, tables: &[Table]) -> Upnp {
+    let mut unread = Vec::new();
+    let mut text = |name: &str, contents: Contents| {
+        contents.unwrap_or_else(|error| {
+            unread.push(format!("{name} ({error})"));
             None
         })
     };
-    let package = text(&paths.config_dir.join("upnpd"));
-    let leases = text(Path::new(LEASES)).unwrap_or_default();
+    let package = text("/etc/config/upnpd", upnpd);
+    let leases = text(
+        LEASES,
+        storage::read(Path::new(LEASES)).map_err(|error| error.to_string()),
+    );
     let package = package.and_then(|text| uci::parse(&text).ok()).unwrap_or_default();
     let enabled = package
         .of_kind("upnpd")
         .any(|section| matches!(section.option("enabled"), Some("1" | "on" | "true" | "yes" | "enabled")));
     let table = tables.iter().any(|table| table.name == "miniupnpd");
     Upnp {
-        enabled: enabled || unread,
+        enabled,
         running: table || Path::new(MINIUPNPD_PID).exists(),
-        leases: String::from_utf8_lossy(&leases).into_owned(),
+        leases: String::from_utf8_lossy(&leases.unwrap_or_default()).into_owned(),
+        unread,
     }
 }
 
