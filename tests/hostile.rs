@@ -99,7 +99,7 @@ fn whatever_is_done_to_the_table_it_is_made_good() {
     for attack in [
         "flush table inet lanward\n",
         "flush set inet lanward lan_only_on\n",
-        "flush set inet lanward lan_only_ports\n",
+        "flush chain inet lanward lan_only_out\n",
         "delete element inet lanward lan_only_source_devices { \"br-lan\" }\n",
         "insert rule inet lanward forward accept\n",
         "insert rule inet lanward lan_only_out udp dport 50000 return\n",

@@ -185,6 +185,12 @@ impl Table {
                 }
                 Ok(())
             }
+            // What is true of every port, or of none, is not kept as written.
+            Match::Below(field, 0) | Match::Above(field, u16::MAX) => Err(format!("no {field:?} can be so")),
+            Match::Below(field, _) | Match::Above(field, _) if field.kind() != Kind::InetService => {
+                Err(format!("{field:?} is no port"))
+            }
+            Match::Below(field, _) | Match::Above(field, _) => check_field(*field),
             Match::In(fields, set) | Match::NotIn(fields, set) => self.keyed(set, fields).map(|_| ()),
             Match::State(states) if states.is_empty() => Err("no conntrack state".into()),
             Match::TcpFlags(bits) => check_bits(*bits, 0xff),

@@ -284,6 +284,10 @@ pub enum Match {
     Is(Field, Value),
     /// `iifname "tun*"`: the name begins so (the field must be of kind `Ifname`).
     BeginsWith(Field, String),
+    /// `FIELD < PORT` (the field must be of kind `InetService`)
+    Below(Field, u16),
+    /// `FIELD > PORT` (likewise)
+    Above(Field, u16),
     /// `FIELD @SET`, several fields joined by ` . `
     In(Vec<Field>, String),
     /// `FIELD != @SET`
@@ -495,6 +499,7 @@ impl Match {
     pub fn fields(&self) -> &[Field] {
         match self {
             Match::Is(field, _) | Match::BeginsWith(field, _) => std::slice::from_ref(field),
+            Match::Below(field, _) | Match::Above(field, _) => std::slice::from_ref(field),
             Match::In(fields, _) | Match::NotIn(fields, _) => fields,
             Match::Direction(_) | Match::StatusDnat | Match::StatusAssured | Match::State(_) | Match::Family(_) => &[],
             Match::TcpFlags(_) | Match::Mark(..) | Match::Bytes(..) | Match::ToThisMachine => &[],

@@ -268,6 +268,8 @@ fn match_text(condition: &Match, style: Style) -> String {
         Match::BeginsWith(field, start) => {
             format!("{} {}", field_name(*field), quoted(&format!("{}*", ifname(start, 14))))
         }
+        Match::Below(field, port) => format!("{} < {port}", field_name(*field)),
+        Match::Above(field, port) => format!("{} > {port}", field_name(*field)),
         Match::In(fields, set) => {
             let equal = match fields.as_slice() {
                 [field] if field.whole().1.is_some() => " ==",

@@ -62,6 +62,7 @@ selection() {
 	echo 'nflog 240'
 	echo 'conntrack 240'
 	echo 'packets 600'
+	echo 'privileges 240'
 }
 # What of these is left out, by a part of the tests' names, and why.
 left_out() {
@@ -71,7 +72,6 @@ left_out() {
 	echo 'nflog a_hundred_thousand_copies: it takes half a minute'
 	echo 'links many_routes: a slow emulator may need longer than the ten seconds that a reading has'
 	echo 'conntrack a_full_table: it measures the processor'
-	echo 'packets no_packet_escapes: packets do escape with this kernel: before 6.17 a look into a set of ranges can miss while it is refilled'
 }
 has_nft() { [ "$architecture" != mips ] || [ -n "${LANWARD_ROUTER_NFT:-}" ]; }
 

@@ -9,9 +9,9 @@ use super::super::{
 use super::attribute::Attribute;
 use super::instruction::{
     bitwise, byteorder, compare, counter, ct, ct_towards, dynset, expression, fib_daddr_type, limit, load_mark, log,
-    meta, payload, reject, store_mark, verdict, Header, Place, CMP_EQ, CMP_GTE, CMP_NEQ, CT_BYTES, CT_DIRECTION,
-    CT_DST_IP, CT_DST_IP6, CT_PROTO_DST, CT_SRC_IP, CT_SRC_IP6, CT_STATE, CT_STATUS, META_IIFNAME, META_IIFTYPE,
-    META_L4PROTO, META_NFPROTO, META_OIFNAME, META_TIME_NS, REGISTER32_0, REGISTER_1,
+    meta, payload, reject, store_mark, verdict, Header, Place, CMP_EQ, CMP_GT, CMP_GTE, CMP_LT, CMP_NEQ, CT_BYTES,
+    CT_DIRECTION, CT_DST_IP, CT_DST_IP6, CT_PROTO_DST, CT_SRC_IP, CT_SRC_IP6, CT_STATE, CT_STATUS, META_IIFNAME,
+    META_IIFTYPE, META_L4PROTO, META_NFPROTO, META_OIFNAME, META_TIME_NS, REGISTER32_0, REGISTER_1,
 };
 use super::Endian;
 
@@ -149,6 +149,8 @@ impl Encoder<'_> {
                 let bytes = start.bytes().take(15).collect();
                 self.loaded(*field, bytes);
             }
+            Match::Below(field, port) => self.ordered(*field, CMP_LT, *port),
+            Match::Above(field, port) => self.ordered(*field, CMP_GT, *port),
             Match::In(fields, set) => self.lookup(fields, set, 0),
             Match::NotIn(fields, set) => self.lookup(fields, set, 1),
             Match::Direction(direction) => {
@@ -315,6 +317,14 @@ impl Encoder<'_> {
     }
 
     /// The field, compared with these bytes.
+    /// Ports are in network order, so that the kernel's `memcmp` orders them.
+    fn ordered(&mut self, field: Field, operator: u32, port: u16) {
+        self.dependencies(&[field]);
+        let mut list = load(field, REGISTER_1);
+        list.push(compare(operator, port.to_be_bytes().to_vec()));
+        self.other(list);
+    }
+
     fn loaded(&mut self, field: Field, value: Vec<u8>) {
         let mut list = load(field, REGISTER_1);
         list.push(compare(CMP_EQ, value));

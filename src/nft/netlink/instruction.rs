@@ -60,6 +60,8 @@ pub(super) const CT_DST_IP6: u32 = 22;
 
 pub(super) const CMP_EQ: u32 = 0;
 pub(super) const CMP_NEQ: u32 = 1;
+pub(super) const CMP_LT: u32 = 2;
+pub(super) const CMP_GT: u32 = 4;
 pub(super) const CMP_GTE: u32 = 5;
 
 pub(super) fn expression(name: &str, data: Vec<Attribute>) -> Attribute {
