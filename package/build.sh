@@ -183,5 +183,6 @@ for staged in "$stage"/luci-*; do
 done
 
 (cd "$dist" && find . -name '*.[ai]pk' | sort | xargs sha256sum | sed 's| \./| |' >SHA256SUMS)
+[ -n "$program" ] || echo "built by $(/usr/bin/rustc --version)" >>"$sizes"
 mv "$sizes" "$dist/sizes.txt"
 cat "$dist/sizes.txt"

@@ -11,8 +11,9 @@ need() { # PACKAGE COMMAND...: the package is there where the command succeeds
 	shift
 	"$@" >/dev/null 2>&1 || missing="$missing $package"
 }
-need rustc-web test -x /usr/bin/rustc
-need cargo-web test -x /usr/bin/cargo
+# Not the rustc and cargo of Debian 12 itself, which are too old and may be there under the same names.
+need rustc-web dpkg-query -W rustc-web
+need cargo-web dpkg-query -W cargo-web
 need rust-web-src test -e /usr/lib/rustlib/src/rust/library/Cargo.lock
 need python3-venv python3 -c 'import ensurepip'
 need ca-certificates test -e /etc/ssl/certs/ca-certificates.crt

@@ -47,6 +47,33 @@ pub fn wake_ups(watched: Duration, report: &mut Report) -> bool {
     true
 }
 
+/// The packages, where `make package` has made them: bytes of each beside the figure.
+pub fn packages(report: &mut Report) {
+    const WANTED: f64 = 600.0 * 1024.0;
+    let Ok(table) = std::fs::read_to_string("dist/sizes.txt") else {
+        say("no packages: `make package` makes them, and then their sizes are here, too");
+        return;
+    };
+    // Package or architecture, program, .ipk, installed; the first line says so.
+    for line in table.lines().skip(1) {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [name, _, ipk, installed] = words[..] else { continue };
+        let Ok(bytes) = ipk.parse::<f64>() else { continue };
+        let wanted = if name.starts_with("luci-") {
+            WANTED / 10.0
+        } else {
+            WANTED
+        };
+        report.add(
+            &format!("package {name}: .ipk, bytes"),
+            ipk.to_owned(),
+            format!("installed {installed}"),
+            Some(bytes / wanted),
+            json!({ "ipk": bytes, "wanted_at_most": wanted }),
+        );
+    }
+}
+
 /// What a start leaves to be done is over when nothing has happened for a while.
 fn come_to_rest(home: &Home) {
     let end = Instant::now() + Duration::from_secs(20);

@@ -42,6 +42,7 @@ fn main() -> ExitCode {
     if !gate::measure(rounds, &mut report) || !idle::wake_ups(watched, &mut report) {
         return ExitCode::FAILURE;
     }
+    idle::packages(&mut report);
     if has("--json") {
         println!("{:#}", json!({ "figures": report.figures }));
     } else {
