@@ -222,10 +222,10 @@ fn preliminaries(lan_only: &LanOnly, port: Field) -> Vec<Rule> {
 fn others(ports: &[PortRange], field: Field) -> Vec<Rule> {
     let mut ports = ports.to_vec();
     ports.sort_unstable_by_key(|range| range.from);
+    let comment = others_comment(&ports);
     let returning = |matches: Vec<Match>| {
         let matches = matches.into_iter().map(Statement::Match);
-        let statements = matches.chain([Statement::Return]).collect();
-        rule(statements, "not a port of remote desktop")
+        rule(matches.chain([Statement::Return]).collect(), &comment)
     };
     // The first port behind the ranges that have been passed.
     let mut next = Some(0);
@@ -247,6 +247,23 @@ fn others(ports: &[PortRange], field: Field) -> Vec<Rule> {
         rules.push(returning(above.into_iter().collect()));
     }
     rules
+}
+
+/// Whoever reads the rules finds the ranges there, unless they are too many.
+fn others_comment(ports: &[PortRange]) -> String {
+    const LONGEST: usize = 90;
+    let mut text = String::from("not in");
+    for PortRange { from, to } in ports {
+        text += &if from == to {
+            format!(" {from}")
+        } else {
+            format!(" {from}-{to}")
+        };
+        if text.len() > LONGEST {
+            return "not a port of remote desktop".into();
+        }
+    }
+    text
 }
 
 /// What a host in the LAN sends out.

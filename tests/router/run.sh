@@ -72,6 +72,7 @@ left_out() {
 	echo 'nflog a_hundred_thousand_copies: it takes half a minute'
 	echo 'links many_routes: a slow emulator may need longer than the ten seconds that a reading has'
 	echo 'conntrack a_full_table: it measures the processor'
+	echo 'privileges whom_it_cannot_become: no setpriv in the guest'
 }
 has_nft() { [ "$architecture" != mips ] || [ -n "${LANWARD_ROUTER_NFT:-}" ]; }
 
@@ -156,7 +157,8 @@ for line in "${tests[@]}"; do
 	cp "$program" "$root/tests/$name"
 done
 mkdir -p "$root$project/tests/rig"
-cp -r tests/openwrt tests/ubus-wire tests/golden files "$root$project/tests/"
+cp -r tests/openwrt tests/ubus-wire tests/golden "$root$project/tests/"
+cp -r files "$root$project/"
 
 # What the guest does, in order.
 {
