@@ -200,6 +200,10 @@ if [ -z "${status:-}" ]; then
 	exit 125
 fi
 sed -n "s/^ROUTER-NOTE \(measured\|SKIPPED\|NOT ASKED\) /\1 router $architecture: /p" "$scratch/console" | tee -a "${LANWARD_TEST_NOTES:-/dev/null}"
+# For the bench's table.
+if grep -q '^ROUTER-NOTE measured at rest' "$scratch/console"; then
+	sed -n 's/^ROUTER-NOTE measured at rest: //p' "$scratch/console" >"$cache/$architecture/at-rest"
+fi
 sed -n 's/^ROUTER-FAILED \(.*\) \(.*\)$/FAILED: \1 (status \2; 124 or 143: not done in time)/p' "$scratch/console"
 say "booted in $(sed -n 's/^ROUTER-UP //p' "$scratch/console") s, done after $up s there: $(awk '/^test result: / { passed += $4; failed += $6; left += $10 }
 	END { printf "%d passed, %d failed, %d left out", passed, failed, left }' "$scratch/console")"

@@ -74,6 +74,36 @@ pub fn packages(report: &mut Report) {
     }
 }
 
+/// What the daemon takes at rest on the emulated routers, where `make router-test` has measured it.
+pub fn routers(report: &mut Report) {
+    const WANTED_KIB: f64 = 4096.0;
+    let mut is_known = false;
+    for architecture in ["mipsel", "mips", "armhf", "arm64", "amd64"] {
+        let path = format!("target/router/{architecture}/at-rest");
+        let Ok(text) = std::fs::read_to_string(path) else {
+            continue;
+        };
+        // `woken 0 times a minute, 0.0 ms of processor time; RSS 1456 KiB, PSS 1449 KiB`
+        let Some((woken, memory)) = text.trim().split_once("; RSS ") else {
+            continue;
+        };
+        let Some(kib) = memory.split(' ').next().and_then(|kib| kib.parse::<f64>().ok()) else {
+            continue;
+        };
+        is_known = true;
+        report.add(
+            &format!("resident memory, idle, emulated {architecture}, KiB"),
+            format!("{kib}"),
+            woken.split(',').next().unwrap_or_default().to_owned(),
+            Some(kib / WANTED_KIB),
+            json!({ "kib": kib, "wanted_at_most_on_32_bit": WANTED_KIB, "measured": text.trim() }),
+        );
+    }
+    if !is_known {
+        say("no emulated routers: `make router-test` measures in them, and then that is here, too");
+    }
+}
+
 /// What a start leaves to be done is over when nothing has happened for a while.
 fn come_to_rest(home: &Home) {
     let end = Instant::now() + Duration::from_secs(20);

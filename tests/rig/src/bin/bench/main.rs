@@ -43,6 +43,7 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     idle::packages(&mut report);
+    idle::routers(&mut report);
     if has("--json") {
         println!("{:#}", json!({ "figures": report.figures }));
     } else {
