@@ -2,7 +2,7 @@
 
 use netlink_sys::SocketAddr;
 use nix::sys::socket::{setsockopt, sockopt};
-use nix::sys::time::TimeVal;
+use nix::sys::time::{TimeVal, TimeValLike};
 use std::io;
 
 /// How long the kernel may take for one answer. It answers within the call; this is for a kernel in trouble.
@@ -24,8 +24,8 @@ impl Socket {
     pub fn open(protocol: isize) -> io::Result<Self> {
         let mut socket = netlink_sys::Socket::new(protocol)?;
         socket.bind_auto()?;
-        let seconds = libc::time_t::try_from(PATIENCE.as_secs()).unwrap_or(5);
-        setsockopt(&socket, sockopt::ReceiveTimeout, &TimeVal::new(seconds, 0))?;
+        let seconds = i64::try_from(PATIENCE.as_secs()).unwrap_or(5);
+        setsockopt(&socket, sockopt::ReceiveTimeout, &TimeVal::seconds(seconds))?;
         Ok(Self {
             socket,
             sequence: 0,
