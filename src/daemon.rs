@@ -12,7 +12,7 @@ use crate::ruleset::{self, gate};
 use crate::state::State;
 use crate::system::clock::{self, Clock};
 use crate::system::conntrack::{self, Conntrack, Session};
-use crate::system::keeper::{Contents, File, Files, Keeper, Lost};
+use crate::system::keeper::{self, Contents, File, Files, Keeper, Lost};
 use crate::system::links;
 use crate::system::nflog::{self, Nflog};
 use crate::system::nftables::{self, Change, Monitor, Nftables, Verdict};
@@ -69,8 +69,7 @@ impl Paths {
     /// Reads everything that the configuration is made of.
     #[must_use]
     pub fn texts(&self) -> Texts {
-        let read = |file: File| storage::read(&self.config_dir.join(file.name())).map_err(|error| error.to_string());
-        let Ok(texts) = self.texts_by(|file| Ok::<_, std::convert::Infallible>(read(file)));
+        let Ok(texts) = self.texts_by(|file| Ok::<_, std::convert::Infallible>(keeper::read(&self.config_dir, file)));
         texts
     }
 

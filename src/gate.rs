@@ -6,7 +6,7 @@ mod fw4;
 mod sessions;
 
 pub use events::{Heard, Teller, Told};
-pub use fw4::rules as fw4_rules;
+pub use fw4::{rules as fw4_rules, NAME as FW4_RULE_NAME};
 pub use sessions::{Alive, Interest, Sessions};
 
 use crate::network::quoted;

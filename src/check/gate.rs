@@ -2,7 +2,7 @@
 
 use super::{Check, Facts, FW4_SERVICE};
 use crate::config::{Gate, Witness};
-use crate::gate::fw4_rules;
+use crate::gate::{fw4_rules, FW4_RULE_NAME};
 use crate::policy;
 use serde_json::Value;
 
@@ -64,7 +64,7 @@ fn unpublished(facts: &Facts) -> Vec<Check> {
     };
     let mut missing: Vec<&str> = rules
         .filter(|rule| !is_there(rule))
-        .filter_map(|(_, rule)| rule["name"].as_str()?.strip_prefix("lanward gate "))
+        .filter_map(|(_, rule)| rule["name"].as_str()?.strip_prefix(FW4_RULE_NAME))
         .collect();
     missing.dedup();
     let complaint = |gate: &str| {

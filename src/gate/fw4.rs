@@ -5,6 +5,9 @@ use crate::policy::{Gate, Gates};
 use serde_json::{json, Map, Value};
 use std::net::IpAddr;
 
+/// How the name of a rule for fw4 begins; the gate's name follows.
+pub const NAME: &str = "lanward gate ";
+
 /// The rules and redirects that go to fw4 as service data (`{"firewall": […]}`), as an init script publishes them. `lan` is the zone that redirects
 /// lead to, where there is one. Each is worth nothing without the mark: without the table, without the daemon or with half of the package gone,
 /// they accept nobody.
@@ -29,7 +32,7 @@ fn rule(mark: u32, gate: &Gate, service: &Service, zone: &str, lan: Option<&str>
     let mut set = |name: &str, value: String| {
         rule.insert(name.to_string(), value.into());
     };
-    set("name", format!("lanward gate {}", gate.name));
+    set("name", format!("{NAME}{}", gate.name));
     set("src", zone.to_string());
     set("proto", "tcp".to_string());
     set("mark", format!("{mark:#010x}/{mark:#010x}"));

@@ -258,7 +258,11 @@ impl Files {
     }
 }
 
-fn read(directory: &Path, file: File) -> Contents {
+/// A file of this directory, for whoever may read it himself.
+///
+/// # Errors
+/// As [`storage::read`], in words.
+pub fn read(directory: &Path, file: File) -> Contents {
     storage::read(&directory.join(file.name())).map_err(|error| error.to_string())
 }
 

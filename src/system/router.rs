@@ -6,7 +6,7 @@ use crate::network::Links;
 use crate::nft::netlink::neighbours::Neighbour;
 use crate::state::Known;
 use crate::system::conntrack::Conntrack;
-use crate::system::keeper::{Contents, File};
+use crate::system::keeper::{self, Contents, File};
 use crate::system::nftables::{self, Nftables, Verdict};
 use crate::system::storage;
 use crate::system::ubus::CallError;
@@ -63,7 +63,7 @@ pub fn facts_without_daemon(paths: &Paths, known: Known, error: &CallError) -> F
         CallError::NoObject(_) => Daemon::NotOnBus,
         other => Daemon::NoBus(other.to_string()),
     };
-    let upnpd = storage::read(&paths.config_dir.join(File::Upnpd.name())).map_err(|error| error.to_string());
+    let upnpd = keeper::read(&paths.config_dir, File::Upnpd);
     match Nftables::open() {
         Ok(mut nftables) => Facts {
             daemon,
