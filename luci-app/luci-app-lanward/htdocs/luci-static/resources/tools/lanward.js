@@ -1,6 +1,7 @@
 'use strict';
 'require baseclass';
 'require rpc';
+'require dom';
 
 /* What the pages of lanward share: the calls, what a failed one means, and what the switch's state is. */
 
@@ -15,13 +16,30 @@ const declare = (method, params) => rpc.declare({
 const calls = {
 	status: declare('status'),
 	lan_only: declare('lan_only', [ 'enabled', 'persist' ]),
+	preview: declare('preview'),
 	pause: declare('pause', [ 'minutes' ]),
 	resume: declare('resume'),
 	gate_list: declare('gate_list', [ 'gate' ]),
 	gate_admit: declare('gate_admit', [ 'gate', 'address', 'seconds' ]),
 	gate_remove: declare('gate_remove', [ 'gate', 'address' ]),
+	gate_flush: declare('gate_flush', [ 'gate' ]),
 	check: declare('check')
 };
+
+/* Read-only helpers of the router itself: who is in the LAN, and what the package ships. */
+const hostHints = rpc.declare({
+	object: 'luci-rpc',
+	method: 'getHostHints',
+	expect: { '': {} },
+	reject: true
+});
+const readFile = rpc.declare({
+	object: 'file',
+	method: 'read',
+	params: [ 'path' ],
+	expect: { data: '' },
+	reject: true
+});
 
 return baseclass.extend({
 	/* Calls the daemon. Rejects with an Error whose `kind` is 'down', 'denied' or 'failed' and whose message is for people. A
@@ -108,5 +126,62 @@ return baseclass.extend({
 
 	show(node, shown) {
 		node.style.display = shown ? '' : 'none';
+	},
+
+	/* A page's outermost node. */
+	page(children) {
+		return E('div', { 'class': 'lanward' }, [
+			E('link', { 'rel': 'stylesheet', 'href': L.resource('view/lanward/style.css') }),
+			...children
+		]);
+	},
+
+	/* One press, one call. The button keeps the focus, which `disabled` would take from it. */
+	press(button, action) {
+		if (button.disabled || button.getAttribute('aria-busy') == 'true')
+			return;
+
+		button.setAttribute('aria-busy', 'true');
+
+		return action().finally(() => button.removeAttribute('aria-busy'));
+	},
+
+	/* Says in a live region what came of a press. */
+	say(node, text, wrong) {
+		node.classList.toggle('lanward-wrong', wrong == true);
+		this.text(node, text);
+	},
+
+	/* Fills a list anew only if it has changed: `children` makes an item's nodes. */
+	fill(node, items, children) {
+		const key = JSON.stringify(items);
+
+		if (node.lanwardKey === key)
+			return;
+
+		node.lanwardKey = key;
+		dom.content(node, items.map(item => E('li', {}, [ ...children(item) ])));
+	},
+
+	/* The hosts that the router knows by leases and neighbours: [ { mac, name, addresses } ], by name. Never rejects: names are a
+	 * help, not a need. */
+	hosts() {
+		return hostHints().then(hints => Object.keys(hints).map(mac => ({
+			mac: mac.toLowerCase(),
+			name: String(hints[mac].name || '').replace(/\.$/, ''),
+			addresses: [ ...this.list(hints[mac].ipaddrs), ...this.list(hints[mac].ip6addrs) ].map(String)
+		})).sort((a, b) => (a.name || '\uffff').localeCompare(b.name || '\uffff') || a.mac.localeCompare(b.mac)), () => []);
+	},
+
+	/* The profiles as shipped: levels, applications and their limits. Null where they cannot be read. */
+	profiles() {
+		return readFile('/usr/share/lanward/profiles.json').then(text => JSON.parse(text)).catch(() => null);
+	},
+
+	/* One of the texts of the profiles, in the page's language. */
+	local(texts) {
+		const language = (document.documentElement.lang || '').substring(0, 2);
+
+		return String((texts && (texts[language] || texts.en)) || '');
 	}
 });

@@ -42,8 +42,7 @@ return view.extend({
 		const part = (name, tag, attributes, children) =>
 			this.parts[name] = E(tag, attributes || {}, children || []);
 
-		const page = E('div', { 'class': 'lanward' }, [
-			E('link', { 'rel': 'stylesheet', 'href': L.resource('view/lanward/style.css') }),
+		const page = lanward.page([
 			E('h2', {}, [ _('LAN-only Remote Desktop') ]),
 			part('trouble', 'div', { 'class': 'alert-message error', 'role': 'alert' }),
 			part('readonly', 'div', { 'class': 'alert-message notice' }, [
@@ -87,7 +86,7 @@ return view.extend({
 		const pause = (minutes, label) => E('button', {
 			'class': 'btn cbi-button cbi-button-neutral',
 			'type': 'button',
-			'click': ev => this.press(ev.currentTarget, () => this.act('pause', minutes))
+			'click': ev => lanward.press(ev.currentTarget, () => this.act('pause', minutes))
 		}, [ label ]);
 
 		this.pauses = [
@@ -105,7 +104,7 @@ return view.extend({
 					'aria-checked': 'false',
 					'aria-label': _('LAN-only Remote Desktop'),
 					'aria-describedby': 'lanward-state',
-					'click': ev => this.press(ev.currentTarget, () =>
+					'click': ev => lanward.press(ev.currentTarget, () =>
 						this.act('lan_only', ev.currentTarget.getAttribute('aria-checked') != 'true', true))
 				}, [ E('span', { 'class': 'lanward-knob', 'aria-hidden': 'true' }) ]),
 				E('div', { 'class': 'lanward-says' }, [
@@ -122,7 +121,7 @@ return view.extend({
 				part('resume', 'button', {
 					'class': 'btn cbi-button cbi-button-action important',
 					'type': 'button',
-					'click': ev => this.press(ev.currentTarget, () => this.act('resume'))
+					'click': ev => lanward.press(ev.currentTarget, () => this.act('resume'))
 				}, [ _('Resume now') ])
 			]),
 			part('said', 'div', { 'class': 'lanward-said', 'role': 'status' }),
@@ -179,9 +178,9 @@ return view.extend({
 			part('check', 'button', {
 				'class': 'btn cbi-button cbi-button-action',
 				'type': 'button',
-				'click': ev => this.press(ev.currentTarget, () => lanward.call('check').then(
+				'click': ev => lanward.press(ev.currentTarget, () => lanward.call('check').then(
 					reply => this.showChecks(lanward.list(reply.checks)),
-					error => this.say(this.parts.checkSaid, error.message, true)))
+					error => lanward.say(this.parts.checkSaid, error.message, true)))
 			}, [ _('Check this router') ]),
 			part('checkSaid', 'div', { 'class': 'lanward-said', 'role': 'status' }),
 			part('checks', 'ul', { 'class': 'lanward-list' })
@@ -194,7 +193,7 @@ return view.extend({
 		const rank = check => [ 'error', 'warning' ].indexOf(check.severity) + 1 || 3;
 
 		found.sort((a, b) => rank(a) - rank(b));
-		this.say(this.parts.checkSaid, found.length
+		lanward.say(this.parts.checkSaid, found.length
 			? N_(found.length, '%d thing to look at.', '%d things to look at.').format(found.length)
 			: _('Nothing was found.'));
 		dom.content(this.parts.checks, found.map(check => E('li', {}, [
@@ -203,34 +202,19 @@ return view.extend({
 		])));
 	},
 
-	/* One press, one call. The button keeps the focus, which `disabled` would take from it. */
-	press(button, action) {
-		if (button.disabled || button.getAttribute('aria-busy') == 'true')
-			return;
-
-		button.setAttribute('aria-busy', 'true');
-
-		return action().finally(() => button.removeAttribute('aria-busy'));
-	},
-
-	say(node, text, wrong) {
-		node.classList.toggle('lanward-wrong', wrong == true);
-		lanward.text(node, text);
-	},
-
 	/* Turns, pauses or resumes; says what came of it; shows what the kernel has. */
 	act(method, ...args) {
 		return lanward.call(method, ...args).then(reply => {
 			const cut = lanward.number(reply.flows_cut);
 
 			if (method == 'lan_only' && args[0])
-				this.say(this.parts.said, cut
+				lanward.say(this.parts.said, cut
 					? N_(cut, '%d running connection ended.', '%d running connections ended.').format(cut)
 					: _('No running connection had to be ended.'));
 			else
-				this.say(this.parts.said, '');
+				lanward.say(this.parts.said, '');
 		}, error => {
-			this.say(this.parts.said, error.message, true);
+			lanward.say(this.parts.said, error.message, true);
 		}).then(() => this.refresh());
 	},
 
@@ -275,9 +259,9 @@ return view.extend({
 		this.showState(state, mode);
 		this.enable(true, mode.enabled == true);
 		lanward.show(parts.refused, status.applied === false);
-		this.fill(parts.problemList, lanward.list(status.problems), problem => [ E('code', {}, [ problem.option ]), ' ', problem.message ]);
+		lanward.fill(parts.problemList, lanward.list(status.problems), problem => [ E('code', {}, [ problem.option ]), ' ', problem.message ]);
 		lanward.show(parts.problems, lanward.list(status.problems).length > 0);
-		this.fill(parts.warningList, lanward.list(status.warnings), warning => [ warning ]);
+		lanward.fill(parts.warningList, lanward.list(status.warnings), warning => [ warning ]);
 		lanward.show(parts.warnings, lanward.list(status.warnings).length > 0);
 		this.showFacts(mode);
 		this.showGates(lanward.list(status.gates), found);
@@ -335,17 +319,6 @@ return view.extend({
 		lanward.text(parts.cut, '%d'.format(lanward.number(mode.flows_cut)));
 	},
 
-	/* Fills a list anew only if it has changed. */
-	fill(node, items, children) {
-		const key = JSON.stringify(items);
-
-		if (node.lanwardKey === key)
-			return;
-
-		node.lanwardKey = key;
-		dom.content(node, items.map(item => E('li', {}, [ ...children(item) ])));
-	},
-
 	showGates(gates, found) {
 		const names = gates.map(gate => gate.name);
 
@@ -393,7 +366,7 @@ return view.extend({
 				'class': 'lanward-buttons',
 				'submit': ev => {
 					ev.preventDefault();
-					return this.press(gate.admit, () => this.admit(gate));
+					return lanward.press(gate.admit, () => this.admit(gate));
 				}
 			}, [
 				E('label', { 'for': id + '-address' }, [ _('Admit an address') ]),
@@ -494,7 +467,7 @@ return view.extend({
 					'class': 'btn cbi-button cbi-button-remove',
 					'type': 'button',
 					'aria-label': _('Remove %s').format(address),
-					'click': ev => this.press(ev.currentTarget, () => this.tell(gate,
+					'click': ev => lanward.press(ev.currentTarget, () => this.tell(gate,
 						lanward.call('gate_remove', gate.name, address).then(() =>
 							_('%s is no longer listed. Its running connections go on.').format(address))))
 				}, [ _('Remove') ])
@@ -509,7 +482,7 @@ return view.extend({
 		const seconds = gate.seconds.value ? +gate.seconds.value : undefined;
 
 		if (address == '') {
-			this.say(gate.said, _('Enter an IPv4 or IPv6 address.'), true);
+			lanward.say(gate.said, _('Enter an IPv4 or IPv6 address.'), true);
 			gate.address.focus();
 			return Promise.resolve();
 		}
@@ -523,8 +496,8 @@ return view.extend({
 	/* Says at the gate what came of a call there. */
 	tell(gate, promise) {
 		return promise.then(
-			text => this.say(gate.said, text),
-			error => this.say(gate.said, error.message, true)
+			text => lanward.say(gate.said, text),
+			error => lanward.say(gate.said, error.message, true)
 		).then(() => this.refresh());
 	},
 
