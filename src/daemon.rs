@@ -1,29 +1,26 @@
 //! The loop: wait, handle, perform. The only place that waits.
 
+mod flows;
+mod table;
+
 use crate::check;
-use crate::event::{Action, CutScope, Event, Netifd, Now, Reading, Survey, Texts, Verified, Wake};
-use crate::gate::{Heard, Interest, Listed, Readings};
-use crate::lan_only::{Scope, UDP};
-use crate::network::Links;
-use crate::nft::netlink::Edit;
-use crate::nft::{self, text};
+use crate::event::{Action, Event, Netifd, Now, Survey, Texts, Wake};
+use crate::gate::Heard;
+use crate::nft::text;
 use crate::report;
-use crate::ruleset::{self, gate};
+use crate::ruleset::gate;
 use crate::state::State;
 use crate::system::clock::{self, Clock};
-use crate::system::conntrack::{self, Conntrack, Session};
 use crate::system::keeper::{self, Contents, File, Files, Keeper, Lost};
 use crate::system::links;
 use crate::system::nflog::{self, Nflog};
-use crate::system::nftables::{self, Change, Monitor, Nftables, Verdict};
+use crate::system::nftables::{Change, Monitor, Nftables};
 use crate::system::router;
 use crate::system::storage::{self, Durability};
 use crate::system::ubus::{Bus, CallError, Incoming, Object, Status, Ticket};
-use crate::system::wireguard;
 use nix::sys::signal::{SigSet, Signal};
 use serde_json::{Map, Value};
 use std::collections::VecDeque;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::signal::unix::{signal, SignalKind};
@@ -317,6 +314,10 @@ impl Daemon {
                 result: self.cut(*scope).await,
                 then,
             }),
+            Action::Preview { scope, call } => Some(Event::Previewed {
+                result: self.preview(*scope).await,
+                call,
+            }),
             Action::Save { enabled, then } => match self.files.save(enabled) {
                 Ok(result) => Some(Event::Saved { result, then }),
                 Err(lost) => self.lose(lost),
@@ -336,7 +337,7 @@ impl Daemon {
                 result: self.nftables.edit(&table, &edits).map_err(|error| error.to_string()),
                 then,
             }),
-            Action::Sessions(interest) => Some(Event::Sessions(sessions(&interest).map_err(|error| error.to_string()))),
+            Action::Sessions(interest) => Some(Event::Sessions(flows::sessions(&interest))),
             Action::FindEndpoint {
                 devices,
                 inner,
@@ -345,7 +346,7 @@ impl Daemon {
                 call,
             } => Some(Event::Endpoint {
                 inner,
-                endpoint: endpoint(&devices, inner),
+                endpoint: flows::endpoint(&devices, inner),
                 gate,
                 seconds,
                 call,
@@ -411,108 +412,6 @@ impl Daemon {
         None
     }
 
-    fn verify(&mut self, table: &nft::Table) -> Result<Verified, String> {
-        let verdict = self.nftables.verify(table).map_err(|error| error.to_string())?;
-        let reading = match verdict {
-            Verdict::Missing => Reading::default(),
-            Verdict::Same | Verdict::Differs(_) => self.reading(Some(table))?,
-        };
-        Ok(Verified { verdict, reading })
-    }
-
-    /// What is in the table, in small questions that all cost the same whatever else is loaded. `table` says which lists it has.
-    fn reading(&mut self, table: Option<&nft::Table>) -> Result<Reading, String> {
-        let text = |error: nftables::Error| error.to_string();
-        let Some(handle) = self.nftables.table_handle(ruleset::TABLE).map_err(text)? else {
-            return Ok(Reading::default());
-        };
-        let counters = self.nftables.counters(ruleset::TABLE).map_err(text)?;
-        let on = self
-            .nftables
-            .elements(ruleset::TABLE, &ruleset::switch_set())
-            .map_err(text)?;
-        let pause = self
-            .nftables
-            .elements(ruleset::TABLE, &ruleset::pause_set())
-            .map_err(text)?;
-        let mut lists = Readings::new();
-        for set in table.into_iter().flat_map(|table| &table.sets) {
-            if set.contents == nft::Contents::List && matches!(set.key[..], [nft::Kind::Ipv4Addr | nft::Kind::Ipv6Addr])
-            {
-                lists.insert(set.name.clone(), self.list(set)?);
-            }
-        }
-        let learned = ruleset::LEARNED.iter().filter_map(|name| lists.remove(*name));
-        let learned = learned.flatten().map(|listed| listed.address).collect();
-        Ok(Reading {
-            present: true,
-            on: !on.is_empty(),
-            // One without an end is none of ours.
-            paused: pause.first().map(|element| element.expires.unwrap_or(u64::MAX)),
-            counters,
-            learned,
-            handle,
-            lists,
-        })
-    }
-
-    fn list(&mut self, set: &nft::Set) -> Result<Vec<Listed>, String> {
-        let elements = self
-            .nftables
-            .elements(ruleset::TABLE, set)
-            .map_err(|error| error.to_string())?;
-        let listed = elements.iter().filter_map(|element| {
-            Some(Listed {
-                address: ruleset::address_of(&element.key)?,
-                left: element.expires,
-            })
-        });
-        Ok(listed.collect())
-    }
-
-    fn switch(&mut self, element: bool) -> Result<(), String> {
-        let mut edits = vec![
-            Edit::Flush {
-                set: ruleset::PAUSE.into(),
-            },
-            Edit::Flush {
-                set: ruleset::ON.into(),
-            },
-        ];
-        if element {
-            edits.push(Edit::Add {
-                set: ruleset::ON.into(),
-                element: ruleset::udp_element(None),
-            });
-        }
-        self.edit(&edits)
-    }
-
-    fn pause(&mut self, seconds: u32) -> Result<(), String> {
-        let mut edits = vec![Edit::Flush {
-            set: ruleset::PAUSE.into(),
-        }];
-        if seconds > 0 {
-            edits.push(Edit::Add {
-                set: ruleset::PAUSE.into(),
-                element: ruleset::udp_element(Some(seconds)),
-            });
-        }
-        self.edit(&edits)
-    }
-
-    fn edit(&mut self, edits: &[Edit]) -> Result<(), String> {
-        self.nftables
-            .edit(&ruleset::switches(), edits)
-            .map_err(|error| error.to_string())
-    }
-
-    async fn cut(&mut self, scope: CutScope) -> Result<u32, String> {
-        // Routes and neighbours change without waking anybody: what is cut is decided on fresh ones.
-        let links = self.links.read().await.map_err(|error| error.to_string())?;
-        cut_flows(&scope, &links).map_err(|error| error.to_string())
-    }
-
     async fn diagnose(&mut self) -> check::Facts {
         let links = self.links.read().await.unwrap_or_default();
         let known = self.state.known(self.now());
@@ -522,30 +421,6 @@ impl Daemon {
             .read(File::Upnpd)
             .unwrap_or_else(|lost| Err(lost.to_string()));
         router::facts(upnpd, &mut self.nftables, links, known)
-    }
-}
-
-/// Ends the flows in scope and says how many.
-fn cut_flows(scope: &CutScope, links: &Links) -> Result<u32, crate::system::conntrack::Error> {
-    let scope = Scope::of(&scope.lan_only, &scope.learned, links);
-    let mut conntrack = Conntrack::open()?;
-    let flows = conntrack.flows(UDP, &mut |flow| scope.cuts(flow))?;
-    conntrack.delete(&flows)
-}
-
-/// The sessions of interest, in one look at conntrack.
-fn sessions(interest: &Interest) -> Result<Vec<Session>, conntrack::Error> {
-    Conntrack::open()?.sessions(&mut |session| interest.wants(session))
-}
-
-/// Where the VPN peer is that has this inner address.
-fn endpoint(devices: &[String], inner: IpAddr) -> Option<IpAddr> {
-    match wireguard::peers(devices) {
-        Ok(peers) => wireguard::endpoint_of(&peers, inner),
-        Err(error) => {
-            log::warn!("{error}");
-            None
-        }
     }
 }
 

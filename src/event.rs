@@ -4,6 +4,7 @@
 
 use crate::check;
 use crate::gate::{self, Interest, Readings};
+use crate::lan_only::Doomed;
 use crate::network::Links;
 use crate::nft::netlink::Edit;
 use crate::nft::Table;
@@ -55,6 +56,13 @@ pub enum Event {
         result: Result<u32, String>,
         /// What to do next.
         then: Then,
+    },
+    /// [`Action::Preview`] has ended.
+    Previewed {
+        /// What would be cut, or why nobody knows.
+        result: Result<Vec<Doomed>, String>,
+        /// Who asked.
+        call: CallId,
     },
     /// [`Action::Save`] has ended.
     Saved {
@@ -328,6 +336,13 @@ pub enum Action {
         scope: Box<CutScope>,
         /// What to do next.
         then: Then,
+    },
+    /// Find the running flows that [`Action::Cut`] would delete, and leave them. → [`Event::Previewed`]
+    Preview {
+        /// Which.
+        scope: Box<CutScope>,
+        /// Who asked.
+        call: CallId,
     },
     /// Set `lan_only.enabled` in the configuration file. → [`Event::Saved`]
     Save {

@@ -48,11 +48,24 @@ pub struct Entry {
     pub list: List,
     /// Monotonic milliseconds at which it ends, as far as was seen; `None`: never.
     pub ends: Option<u64>,
+    /// Somebody put it there, as far as this daemon has seen: not what a proof has renewed since.
+    pub by_hand: bool,
 }
 
 impl Entry {
     fn place(&self) -> (IpAddr, bool) {
         (self.address, self.list == List::Grant)
+    }
+
+    /// The kernel does not say who put an entry on a list.
+    fn with_origin(self, before: &[OfGate], gate: &str) -> Self {
+        let known = before.iter().find(|known| known.gate == gate);
+        let entries = known.map(|known| known.entries.as_slice()).unwrap_or_default();
+        let place = entries.binary_search_by_key(&self.place(), Self::place);
+        Self {
+            by_hand: self.by_hand || place.is_ok_and(|index| entries[index].by_hand),
+            ..self
+        }
     }
 
     fn is_over(&self, now: u64) -> bool {
@@ -94,11 +107,13 @@ impl Lists {
             for (list, _, set) in rules::lists(gate) {
                 for listed in readings.get(&set.name).into_iter().flatten() {
                     if masked(gate, listed.address) == listed.address {
-                        known.put(Entry {
+                        let entry = Entry {
                             address: listed.address,
                             list,
                             ends: listed.left.map(|left| now.saturating_add(left)),
-                        });
+                            by_hand: list == List::Grant,
+                        };
+                        known.put(entry.with_origin(&before, &gate.name));
                     }
                 }
             }
@@ -147,6 +162,19 @@ impl Lists {
             }
         }
         sources
+    }
+
+    /// Why a source is listed: by `witness`, by `hand`, or both.
+    #[must_use]
+    pub fn why(&self, gate: &str, address: IpAddr) -> Vec<&'static str> {
+        let entries = self.of(gate);
+        let first = entries.partition_point(|entry| entry.address < address);
+        let of_address = entries[first..].iter().take_while(|entry| entry.address == address);
+        let mut why: Vec<_> = of_address
+            .map(|entry| if entry.by_hand { "hand" } else { "witness" })
+            .collect();
+        why.dedup();
+        why
     }
 
     /// Whether a gate's lists have the source.

@@ -63,6 +63,21 @@ pub struct Scope {
     on_link: RoutingTable,
 }
 
+/// A running flow that the mode would end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Doomed {
+    /// Who opened it.
+    pub source: IpAddr,
+    /// From which UDP port.
+    pub source_port: u16,
+    /// Where it leads, after DNAT.
+    pub dest: IpAddr,
+    /// To which UDP port.
+    pub dest_port: u16,
+    /// Opened from outside.
+    pub inbound: bool,
+}
+
 impl Scope {
     /// Lays the terms out.
     #[must_use]
@@ -136,7 +151,24 @@ impl Scope {
     /// Whether the mode must cut a flow.
     #[must_use]
     pub fn cuts(&self, flow: &Flow) -> bool {
-        flow.protocol == UDP && (self.cuts_outbound(flow) || (self.mirror && self.cuts_inbound(flow)))
+        self.doomed(flow).is_some()
+    }
+
+    /// A flow that the mode must cut, as packets in `forward` show it.
+    #[must_use]
+    pub fn doomed(&self, flow: &Flow) -> Option<Doomed> {
+        let inbound = match flow.protocol {
+            UDP if self.cuts_outbound(flow) => false,
+            UDP if self.mirror && self.cuts_inbound(flow) => true,
+            _ => return None,
+        };
+        Some(Doomed {
+            source: flow.original.source,
+            source_port: flow.original.source_port,
+            dest: flow.reply.source,
+            dest_port: flow.reply.source_port,
+            inbound,
+        })
     }
 
     /// The destination is taken from the reply direction: in `forward`, packets already have the one that DNAT gave them.

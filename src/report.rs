@@ -1,9 +1,10 @@
 //! What is published: the methods of the bus object and the shapes of their answers. The only file that knows them.
 
 use crate::check::Check;
-use crate::config::{self, Config, Host, Problem, System};
+use crate::config::{self, Config, Forget, Host, Problem, Refuse, System};
 use crate::event::{Now, Reading};
 use crate::gate;
+use crate::lan_only::Doomed;
 use crate::nft::PortRange;
 use crate::profiles::{level_name, Profiles};
 use crate::ruleset;
@@ -21,6 +22,9 @@ pub const ACL: &str = "/usr/share/acl.d/lanward.json does not allow it to the da
 /// The bus object's name.
 pub const OBJECT: &str = "lanward";
 
+/// Flows that `preview` names; the others are counted.
+const PREVIEWED: usize = 64;
+
 /// The bus object's methods.
 pub const METHODS: &[Method] = &[
     Method {
@@ -30,6 +34,10 @@ pub const METHODS: &[Method] = &[
     Method {
         name: "lan_only",
         arguments: &[("enabled", Kind::Bool), ("persist", Kind::Bool)],
+    },
+    Method {
+        name: "preview",
+        arguments: &[],
     },
     Method {
         name: "pause",
@@ -104,6 +112,7 @@ pub fn lan_only(state: &State, reading: &Reading, now: Now) -> Value {
         "enabled": state.on(),
         "observe": config.observe,
         "enforced": state.holds() && reading.present && reading.on && paused == 0 && reading.paused.is_none() && !config.observe && !state.out_of_hours(now),
+        "out_of_hours": state.out_of_hours(now),
         "paused_seconds": paused,
         "level": level_name(config.level),
         "ports": config.ports.iter().map(ToString::to_string).collect::<Vec<_>>(),
@@ -116,6 +125,25 @@ pub fn lan_only(state: &State, reading: &Reading, now: Now) -> Value {
         "inbound_dropped_packets": inbound.packets,
         "flows_cut": state.flows_cut,
     })
+}
+
+/// The answer of `preview`: how many flows, and the first of them.
+#[must_use]
+pub fn preview(result: &Result<Vec<Doomed>, String>) -> Value {
+    let flows = match result {
+        Ok(flows) => flows,
+        Err(error) => return json!({ "error": format!("running flows cannot be read: {error}") }),
+    };
+    let flow = |flow: &Doomed| {
+        json!({
+            "source": flow.source.to_string(),
+            "source_port": flow.source_port,
+            "dest": flow.dest.to_string(),
+            "dest_port": flow.dest_port,
+            "direction": if flow.inbound { "in" } else { "out" },
+        })
+    };
+    json!({ "count": flows.len(), "flows": flows.iter().take(PREVIEWED).map(flow).collect::<Vec<_>>() })
 }
 
 /// The answer of `reload`.
@@ -180,14 +208,43 @@ fn gate_status(state: &State, gate: &config::Gate) -> Value {
         "enabled": gate.enabled,
         "shut": resolved.is_some_and(|gate| gate.shut),
         "services": services,
+        "knocks": of_gate(state.config.knocks.iter().map(|knock| (&knock.name, &knock.gate)), gate),
+        "spas": of_gate(state.config.spas.iter().map(|spa| (&spa.name, &spa.gate)), gate),
         "witnesses": resolved.map(|gate| gate.witnesses.iter().map(|witness| witness.name.clone()).collect::<Vec<_>>()).unwrap_or_default(),
         "window": gate.window,
+        "forget": forget_word(gate.forget),
+        "refuse": refuse_word(gate.refuse),
+        "prefix6": gate.prefix6,
         "entries": state.lists.sources(&gate.name).len(),
         "size": gate.size,
         "admitted": admitted.saturating_add(state.admitted_by_hand(&gate.name)),
         "refused": refused,
         "overflow": overflow,
     })
+}
+
+fn forget_word(forget: Forget) -> &'static str {
+    match forget {
+        Forget::FirstFin => "first_fin",
+        Forget::LastClose => "last_close",
+        Forget::Never => "never",
+    }
+}
+
+fn refuse_word(refuse: Refuse) -> &'static str {
+    match refuse {
+        Refuse::Zone => "zone",
+        Refuse::Reset => "reset",
+        Refuse::Drop => "drop",
+    }
+}
+
+/// The names of a gate's proofs.
+fn of_gate<'a>(proofs: impl Iterator<Item = (&'a String, &'a String)>, gate: &config::Gate) -> Vec<&'a String> {
+    proofs
+        .filter(|(_, of)| **of == gate.name)
+        .map(|(name, _)| name)
+        .collect()
 }
 
 /// The answer of `gate_list`: of one gate, or of all.
@@ -200,7 +257,8 @@ pub fn gate_list(state: &State, gate: Option<&str>, now: Now) -> Value {
             let sources = state.lists.sources(&gate.name).into_iter();
             sources.map(move |(address, ends)| {
                 let left = ends.map(|ends| ends.saturating_sub(now.monotonic).div_ceil(1000));
-                json!({ "gate": gate.name, "address": gate::shown(gate, address), "expires": left })
+                let why = state.lists.why(&gate.name, address);
+                json!({ "gate": gate.name, "address": gate::shown(gate, address), "expires": left, "why": why })
             })
         })
         .collect();

@@ -134,6 +134,7 @@ impl State {
             Event::Applied(result) => self.applied(result, now),
             Event::Verified(result) => self.verified(result, now),
             Event::Switched { result, then } => self.switched(result, then, now),
+            Event::Previewed { result, call } => vec![Action::Answer(call, Ok(report::preview(&result)))],
             Event::Cut { result, then } => self.cut(&result, then),
             Event::Saved { result, then } => self.saved(result, then),
             Event::Paused { seconds, result, call } => self.paused(seconds, result, call, now),
@@ -413,12 +414,17 @@ impl State {
         if !self.on() || self.config.lan_only.observe || self.pause_left(now).is_some() || self.out_of_hours(now) {
             return None;
         }
+        let scope = self.cut_scope()?;
+        Some(Action::Cut { scope, then })
+    }
+
+    /// What the mode forbids while it holds.
+    fn cut_scope(&self) -> Option<Box<CutScope>> {
         let lan_only = self.compiled.as_ref()?.policy.lan_only.clone();
-        let scope = Box::new(CutScope {
+        Some(Box::new(CutScope {
             lan_only,
             learned: self.learned.clone(),
-        });
-        Some(Action::Cut { scope, then })
+        }))
     }
 
     /// What works and may still surprise, on this router.

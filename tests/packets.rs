@@ -196,6 +196,12 @@ fn live_flows_stop_at_the_call_and_the_others_go_on() {
         home.house.way("lan", "vpn").udp_session(50000),
         home.house.way("vpn", "internet").udp_session(50001),
     ];
+    let preview = home.daemon.call("preview", &json!({})).expect("it answers");
+    assert_eq!(number(&preview, "count"), 2, "{preview}");
+    assert!(
+        doomed.iter().all(|(_, session)| session.goes_on()),
+        "a preview ends nothing"
+    );
     let call = now();
     let state = home.switch(Switch::On);
     let answered = now();

@@ -113,7 +113,15 @@ pub(super) fn gate_list_text(value: &Value) -> String {
         let left = entry["expires"]
             .as_u64()
             .map_or_else(|| "-".to_string(), |seconds| format!("{seconds} s"));
-        format!("{:<16} {:<40} {left}\n", word(entry, "gate"), word(entry, "address"))
+        let why = strings(&entry["why"]).join(", ");
+        format!(
+            "{:<16} {:<40} {left:<10} {why}",
+            word(entry, "gate"),
+            word(entry, "address")
+        )
+        .trim_end()
+        .to_string()
+            + "\n"
     };
     entries.iter().map(line).collect()
 }

@@ -162,6 +162,7 @@ fn a_guarded_session_keeps_its_source_listed_and_lists_nobody() {
             address: ip("203.0.113.9"),
             list: List::Grant,
             ends: None,
+            by_hand: true,
         },
     );
     assert_eq!(look(&lists, 3), 0, "a grant has a time of its own");
@@ -171,6 +172,7 @@ fn a_guarded_session_keeps_its_source_listed_and_lists_nobody() {
             address: ip("203.0.113.9"),
             list: List::Seen,
             ends: Some(1),
+            by_hand: false,
         },
     );
     assert_eq!(look(&lists, 4), 1);
@@ -200,7 +202,7 @@ proptest! {
             let ends = ends.map(|ends| ends * 1000);
             match what {
                 0..=2 => {
-                    lists.put(&gate.name, Entry { address, list, ends });
+                    lists.put(&gate.name, Entry { address, list, ends, by_hand: grant });
                     model.insert((index, address, grant), ends);
                 }
                 3 => {

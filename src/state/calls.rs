@@ -30,6 +30,7 @@ impl State {
                 call: Some(id),
             }],
             "gate_list" | "gate_admit" | "gate_remove" | "gate_flush" => self.call_gate(id, method, arguments),
+            "preview" => self.call_preview(id),
             "check" => vec![Action::Diagnose { call: id }],
             "reload" => vec![Action::ReadConfig(Some(id))],
             _ => vec![Action::Answer(id, Err(Status::MethodNotFound))],
@@ -50,6 +51,17 @@ impl State {
             element: on || self.config.lan_only.observe,
             then,
         }]
+    }
+
+    /// Whatever the switch, the pause and the hours say now: what turning it on would end.
+    fn call_preview(&self, call: CallId) -> Vec<Action> {
+        match self.cut_scope() {
+            Some(scope) => vec![Action::Preview { scope, call }],
+            None => {
+                let error = "there is no policy yet that could end anything";
+                vec![Action::Answer(call, Ok(json!({ "error": error })))]
+            }
+        }
     }
 
     fn call_pause(&mut self, id: CallId, arguments: &Map<String, Value>) -> Vec<Action> {

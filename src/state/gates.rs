@@ -230,7 +230,11 @@ impl State {
                 seconds,
                 call,
             } => {
-                self.lists.put(&gate, ending(source, list, seconds, now));
+                let entry = Entry {
+                    by_hand: true,
+                    ..ending(source, list, seconds, now)
+                };
+                self.lists.put(&gate, entry);
                 self.count_by_hand(&gate);
                 actions.extend(self.tell_admitted(&gate, source, BY_HAND, seconds, now));
                 let shown = self.shown(&gate, source);
@@ -568,6 +572,7 @@ fn ending(address: IpAddr, list: List, seconds: u32, now: Now) -> Entry {
         address,
         list,
         ends: Some(now.monotonic.saturating_add(u64::from(seconds) * 1000)),
+        by_hand: false,
     }
 }
 

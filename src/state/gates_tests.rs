@@ -72,6 +72,43 @@ fn an_idle_router_with_a_gate_is_not_woken() {
     assert_eq!(play.state.next_deadline(), None);
 }
 
+fn why(play: &mut Play) -> Vec<(String, Value)> {
+    let answer = play.call("gate_list", json!({}));
+    let entries = answer["entries"].as_array().unwrap().iter();
+    entries
+        .map(|entry| (entry["address"].as_str().unwrap().to_string(), entry["why"].clone()))
+        .collect()
+}
+
+#[test]
+fn a_list_says_who_put_a_source_there_also_after_another_look_and_a_lost_table() {
+    let mut play = Play::started(GATE);
+    proves(&mut play, "203.0.113.1");
+    for (address, seconds) in [("203.0.113.2", None), ("203.0.113.3", Some(600))] {
+        let mut arguments = json!({ "gate": "ssh", "address": address });
+        if let Some(seconds) = seconds {
+            arguments["seconds"] = json!(seconds);
+        }
+        assert_eq!(play.call("gate_admit", arguments)["ok"], true);
+    }
+    let expected = |third: Value| {
+        vec![
+            ("203.0.113.1".to_string(), json!(["witness"])),
+            ("203.0.113.2".to_string(), json!(["hand"])),
+            ("203.0.113.3".to_string(), third),
+        ]
+    };
+    assert_eq!(why(&mut play), expected(json!(["hand"])));
+    assert_eq!(why(&mut play), expected(json!(["hand"])), "another look");
+    play.table = None;
+    play.lists.clear();
+    play.event(Event::Wake(Wake::Nftables(None)));
+    play.pass(2_000);
+    assert_eq!(why(&mut play), expected(json!(["hand"])), "a table lost and put back");
+    proves(&mut play, "203.0.113.3");
+    assert_eq!(why(&mut play)[2].1, json!(["witness", "hand"]));
+}
+
 #[test]
 fn whoever_proves_himself_is_told_once_and_told_again_when_his_time_is_over() {
     let mut play = Play::started(GATE);

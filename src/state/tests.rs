@@ -3,6 +3,7 @@
 use super::*;
 use crate::event::{Reading, Reply, Verified};
 use crate::gate::Listed;
+use crate::lan_only::Doomed;
 use crate::nft::netlink::Edit;
 use crate::system::conntrack::Session;
 use crate::system::nftables::{Counter, Verdict};
@@ -37,6 +38,9 @@ pub(super) struct Play {
     pub(super) flows: u32,
     pub(super) applies: u32,
     pub(super) cuts: u32,
+    /// What conntrack has that the mode would end, and what for it was asked last.
+    pub(super) doomed: Result<Vec<Doomed>, String>,
+    pub(super) previewed: Option<crate::policy::LanOnly>,
     pub(super) saved: Vec<bool>,
     pub(super) log: Vec<String>,
     pub(super) told: Vec<(&'static str, Value)>,
@@ -85,6 +89,8 @@ impl Play {
             flows: 0,
             applies: 0,
             cuts: 0,
+            doomed: Ok(Vec::new()),
+            previewed: None,
             saved: Vec::new(),
             log: Vec::new(),
             told: Vec::new(),
@@ -324,6 +330,11 @@ impl Play {
                     then,
                 })
             }
+            Action::Preview { scope, call } => {
+                self.previewed = Some(scope.lan_only);
+                let result = self.doomed.clone();
+                Some(Event::Previewed { result, call })
+            }
             Action::Save { enabled, then } => {
                 if self.save_fails {
                     return Some(Event::Saved {
@@ -424,6 +435,41 @@ impl Play {
 
 const OFF: &str = "config lan_only 'lan_only'\n\toption enabled '0'\n";
 const ON: &str = "config lan_only 'lan_only'\n\toption enabled '1'\n";
+
+#[test]
+fn a_preview_names_what_would_end_whatever_the_switch_says_and_ends_nothing() {
+    let flow = |dest_port| Doomed {
+        source: "192.168.1.20".parse().unwrap(),
+        source_port: 50_000,
+        dest: "2001:db8::7".parse().unwrap(),
+        dest_port,
+        inbound: dest_port == 50_001,
+    };
+    for enabled in ["0", "1"] {
+        let mut play = Play::started(&format!(
+            "config lan_only\n\toption enabled '{enabled}'\n\toption level 'strict'\n"
+        ));
+        let cuts = play.cuts;
+        play.doomed = Ok((50_001..=50_100).map(flow).collect());
+        let answer = play.call("preview", json!({}));
+        assert_eq!(answer["count"], 100);
+        assert_eq!(answer["flows"].as_array().unwrap().len(), 64);
+        let first = json!({ "source": "192.168.1.20", "source_port": 50_000, "dest": "2001:db8::7", "dest_port": 50_001, "direction": "in" });
+        assert_eq!(answer["flows"][0], first);
+        assert_eq!(answer["flows"][1]["direction"], "out");
+        assert_eq!(play.previewed.take().unwrap().ports[0].from, 1024);
+        play.doomed = Err("no such module".into());
+        let answer = play.call("preview", json!({}));
+        assert_eq!(
+            answer,
+            json!({ "error": "running flows cannot be read: no such module" })
+        );
+        assert_eq!(play.cuts, cuts);
+    }
+    let mut play = Play::new("");
+    let answer = play.call("preview", json!({}));
+    assert!(answer["error"].is_string(), "{answer}");
+}
 
 #[test]
 fn it_starts_applies_once_and_is_idle() {
