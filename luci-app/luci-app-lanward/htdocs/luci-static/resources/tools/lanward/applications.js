@@ -14,7 +14,7 @@ const strengths = {
 	'complete-default-ports': _('everything, on its default ports')
 };
 
-const items = texts => E('ul', { 'class': 'lanward-list' }, lanward.list(texts).map(text => E('li', {}, [ lanward.local(text) ])));
+const items = texts => E('ul', { 'class': 'lanward-list' }, [ ...lanward.list(texts).map(text => E('li', {}, [ lanward.local(text) ])) ]);
 
 return baseclass.extend({
 	/* The strength of a level against an application, in words. Ports of one's own have none. */
@@ -95,7 +95,7 @@ return baseclass.extend({
 		});
 
 		return {
-			node: E('div', {}, parts.map(part => part.node)),
+			node: E('div', {}, [ ...parts.map(part => part.node) ]),
 			change: level => parts.forEach(part => part.change(level))
 		};
 	}

@@ -42,16 +42,18 @@ return baseclass.extend({
 	levelCards(profiles, chosen, disabled) {
 		const names = this.levels();
 		const known = new Map(profiles.levels.map(level => [ level.id, level ]));
-		const rows = (...pairs) => [].concat(...pairs.map(([ term, text ]) => [ E('dt', {}, [ term ]), E('dd', {}, [ text ]) ]));
+		const rows = (...pairs) => E('dl', {}, [
+			...[].concat(...pairs.map(([ term, text ]) => [ E('dt', {}, [ term ]), E('dd', {}, [ text ]) ]))
+		]);
 		const about = id => {
 			const level = known.get(id);
 
 			if (id == '')
-				return [ E('dd', {}, [ _('Strict if hosts are chosen below, otherwise moderate.') ]) ];
+				return E('p', {}, [ _('Strict if hosts are chosen below, otherwise moderate.') ]);
 			if (id == 'custom')
-				return [ E('dd', {}, [ _('Your own UDP ports.'), ' ', lanward.link('settings', _('They are set in Settings.')) ]) ];
+				return E('p', {}, [ _('Your own UDP ports.'), ' ', lanward.link('settings', _('They are set in Settings.')) ]);
 			if (!level)
-				return [];
+				return E('p', {}, []);
 
 			return rows(
 				[ _('UDP ports'), ports(level) ],
@@ -84,7 +86,7 @@ return baseclass.extend({
 
 			return E('div', { 'class': 'lanward-level' }, [
 				E('div', {}, [ input, ' ', E('label', { 'for': name }, [ names[id] || id ]) ]),
-				E('dl', { 'id': name + '-about' }, about(id))
+				E('div', { 'id': name + '-about' }, [ about(id) ])
 			]);
 		});
 		const measurement = profiles.measurement;
@@ -93,7 +95,7 @@ return baseclass.extend({
 			node: E('div', { 'role': 'radiogroup', 'aria-labelledby': 'lanward-levels' }, [
 				E('h3', { 'id': 'lanward-levels' }, [ _('Level') ]),
 				E('p', {}, [ _('The wider the range of ports, the more is stopped, and the more else breaks: video calls, games, VPN clients on your hosts.') ]),
-				E('div', { 'class': 'lanward-levels' }, cards),
+				E('div', { 'class': 'lanward-levels' }, [ ...cards ]),
 				measurement.what ? E('p', { 'class': 'lanward-fine' }, [
 					_('What was measured: %s.').format(lanward.local(measurement.what)), ' ',
 					measurement.without_rule ? _('Without any rule: %s.').format(tally(measurement.without_rule)) : ''
@@ -169,16 +171,26 @@ return baseclass.extend({
 				}
 			}
 		});
+		/* Says so beside the field when what was typed is no host. */
 		const wrong = () => {
 			const text = field.value.trim();
 
-			return text != '' && !isHost(text);
+			if (text == '' || isHost(text))
+				return false;
+
+			lanward.say(said, _('"%s" is no IPv4 address, IPv6 address or MAC.').format(text), true);
+			field.focus();
+
+			return true;
 		};
 		const take = () => {
 			const text = field.value.trim();
 			const known = boxes.filter(box => box.value.toLowerCase() == text.toLowerCase())[0];
 
-			if (text == '' || wrong()) {
+			if (wrong())
+				return;
+
+			if (text == '') {
 				lanward.say(said, _('Enter an IPv4 address, an IPv6 address or a MAC, such as %s.').format('192.168.1.20'), true);
 				field.focus();
 				return;

@@ -47,7 +47,7 @@ return view.extend({
 				_('This session may look, but not change anything.')
 			]),
 			part('main', 'div', {}, [
-				this.renderSwitch(part),
+				E('div', { 'class': 'lanward-columns' }, [ this.renderSwitch(part), this.renderLimits() ]),
 				part('problems', 'div', { 'class': 'cbi-section' }, [
 					E('h3', {}, [ _('Problems') ]),
 					part('refused', 'p', {}, [
@@ -60,7 +60,7 @@ return view.extend({
 					E('h3', {}, [ _('Warnings') ]),
 					part('warningList', 'ul', { 'class': 'lanward-list' })
 				]),
-				this.renderLimits(part)
+				this.renderApplications(part)
 			]),
 			part('form', 'div', { 'class': 'lanward-scope' }),
 			part('rest', 'div', {}, [
@@ -156,40 +156,39 @@ return view.extend({
 		]);
 	},
 
-	/* What it stops and what it does not: in general, and for the applications that are chosen. */
-	renderLimits(part) {
-		const every = applications.all(this.profiles.applications);
+	/* What it stops and what it does not, whatever the application. */
+	renderLimits() {
+		return E('div', { 'class': 'cbi-section' }, [
+			E('h3', {}, [ _('What it stops') ]),
+			E('ul', { 'class': 'lanward-list' }, [
+				E('li', {}, [ _('Direct connections between remote desktop at home and the outside: UDP from your hosts to the internet in the ports below, over IPv4 and IPv6.') ]),
+				E('li', {}, [ _('Those that are running, at once. If you are here through one of them, it ends, too.') ])
+			]),
+			E('h3', {}, [ _('What it does not stop') ]),
+			E('ul', { 'class': 'lanward-list' }, [
+				E('li', {}, [ _('The LAN, the VPN on this router, web browsing, DNS and e-mail: they go on as before.') ]),
+				E('li', {}, [ _('Relays over TCP 443: many products fall back to one, and it looks like web browsing.') ]),
+				E('li', {}, [ _('UDP to ports below the range, and everything else over TCP.') ]),
+				E('li', {}, [ _('Ways in that you opened yourself: port forwards and rules that allow.') ]),
+				E('li', {}, [ _('Malicious software that wants to get out.') ])
+			])
+		]);
+	},
 
-		this.every = every;
+	/* The same for the applications that are chosen, and on request for every one. */
+	renderApplications(part) {
+		this.every = applications.all(this.profiles.applications);
 
 		return E('div', { 'class': 'cbi-section' }, [
-			E('div', { 'class': 'lanward-columns' }, [
-				E('div', {}, [
-					E('h3', {}, [ _('What it stops') ]),
-					E('ul', { 'class': 'lanward-list' }, [
-						E('li', {}, [ _('Drops UDP from your hosts to the internet in the ports below, over IPv4 and IPv6: direct remote desktop connections with the outside need it.') ]),
-						E('li', {}, [ _('Ends such connections that are running, at once. If you are here through one of them, it ends, too.') ]),
-						E('li', {}, [ _('Leaves the LAN and the VPN on this router, web browsing, DNS and e-mail as they are.') ])
-					])
-				]),
-				E('div', {}, [
-					E('h3', {}, [ _('What it does not stop') ]),
-					E('ul', { 'class': 'lanward-list' }, [
-						E('li', {}, [ _('Relays over TCP 443: many products fall back to one, and it looks like web browsing.') ]),
-						E('li', {}, [ _('UDP to ports below the range, and everything else over TCP.') ]),
-						E('li', {}, [ _('Ways in that you opened yourself: port forwards and rules that allow.') ]),
-						E('li', {}, [ _('Malicious software that wants to get out.') ])
-					])
-				])
-			]),
-			part('chosen', 'div', {}),
+			E('h3', {}, [ _('By application') ]),
 			part('noneChosen', 'p', {}, [
 				_('No application is chosen; Chrome Remote Desktop is shown.'), ' ',
 				lanward.link('settings', _('Choose yours in Settings'))
 			]),
+			part('chosen', 'div', {}),
 			this.profiles.error
 				? E('p', { 'class': 'lanward-wrong' }, [ _('What is known of the applications cannot be read: %s').format(this.profiles.error) ])
-				: E('details', {}, [ E('summary', {}, [ _('Every application') ]), every.node ])
+				: E('details', {}, [ E('summary', {}, [ _('Every application') ]), this.every.node ])
 		]);
 	},
 
@@ -204,6 +203,7 @@ return view.extend({
 		return E('div', { 'class': 'cbi-section' }, [
 			E('h3', {}, [ _('Rules and counters') ]),
 			E('table', { 'class': 'table lanward-facts' }, [
+				row('level', _('Level')),
 				row('ports', _('UDP ports')),
 				row('hosts', _('Hosts')),
 				row('sources', _('From devices')),
@@ -469,7 +469,8 @@ return view.extend({
 
 		lanward.text(this.labels.outbound, seen ? _('Would be dropped outbound') : _('Dropped outbound'));
 		lanward.text(this.labels.inbound, seen ? _('Would be dropped inbound') : _('Dropped inbound'));
-		lanward.text(parts.ports, join(mode.ports, _('none')) + (mode.level ? ' (%s)'.format(scope.levels()[mode.level] || mode.level) : ''));
+		lanward.text(parts.level, String(scope.levels()[mode.level] || mode.level || ''));
+		lanward.text(parts.ports, join(mode.ports, _('none')));
 		lanward.text(parts.hosts, join(lanward.list(mode.hosts).map(host => this.host(host)), _('all in the zone')));
 		lanward.text(parts.sources, join(mode.source_devices, _('no device')));
 		lanward.text(parts.dests, join(mode.dest_devices, _('no device')));
