@@ -254,7 +254,8 @@ return view.extend({
 			this.undo = (done && !back) ? { enabled: enabled } : null;
 			this.showUndo();
 
-			if (done && back)
+			/* Switching on again says what it ended; off, what it does not bring back. */
+			if (done && back && !enabled)
 				lanward.say(this.parts.said, _('Undone. Connections that were ended do not come back by themselves.'));
 		});
 	},
