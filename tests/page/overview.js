@@ -63,7 +63,7 @@ class Element {
 	fire(name) { return this.listeners[name]({ currentTarget: this, preventDefault() {} }); }
 }
 
-global.document = { activeElement: null, changes: 0 };
+global.document = { activeElement: null, changes: 0, documentElement: { lang: 'en' } };
 
 const format = (text, values) => text.replace(/%(?:1024\.1mB|[dsth])/g, place => {
 	assert(values.length, `too few values: ${text}`);
@@ -112,9 +112,14 @@ global.N_ = (count, one, many) => count == 1 ? one : many;
 const baseclass = { extend: members => members };
 let answers, asked;
 const rpc = { declare: options => (...args) => {
-	assert.strictEqual(options.object, 'lanward');
 	assert.strictEqual(options.reject, true);
-	asked.push([ options.method, ...args ]);
+	if (options.object == 'file')
+		return Promise.resolve(fs.readFileSync(path.join(resources, '../../../../../files', args[0]), 'utf8'));
+	if (options.object == 'luci-rpc')
+		return Promise.resolve({ '02:00:5E:10:00:20': { name: 'study-pc', ipaddrs: [ '192.168.1.20' ] } });
+	assert.strictEqual(options.object, 'lanward');
+	if (options.method != 'preview')
+		asked.push([ options.method, ...args ]);
 	const answer = answers[options.method];
 	if (answer instanceof Promise)
 		return answer;
@@ -123,12 +128,19 @@ const rpc = { declare: options => (...args) => {
 let polled;
 const poll = { add: (fn, seconds) => polled.push([ fn, seconds ]) };
 let mayWrite = true;
-const L = { resource: name => name, bind: (fn, self) => fn.bind(self), hasViewPermission: () => mayWrite };
+class Map_ {
+	section() { return { option: () => ({}) }; }
+	render() { return Promise.resolve(E('div', {}, [])); }
+}
+const form = { Map: Map_ };
+const L = { resource: name => name, url: (...parts) => parts.join('/'), bind: (fn, self) => fn.bind(self), hasViewPermission: () => mayWrite };
 
 const load = (file, names, values) =>
 	new Function('window', 'document', 'L', ...names, fs.readFileSync(path.join(resources, file), 'utf8'))(global, document, L, ...values);
-const lanward = load('tools/lanward.js', [ 'baseclass', 'rpc' ], [ baseclass, rpc ]);
-const fresh = () => load('view/lanward/overview.js', [ 'view', 'poll', 'dom', 'lanward' ], [ baseclass, poll, dom, lanward ]);
+const lanward = load('tools/lanward.js', [ 'baseclass', 'rpc', 'dom' ], [ baseclass, rpc, dom ]);
+const applications = load('tools/lanward/applications.js', [ 'baseclass', 'lanward' ], [ baseclass, lanward ]);
+const scope = load('tools/lanward/scope.js', [ 'baseclass', 'form', 'lanward' ], [ baseclass, form, lanward ]);
+const fresh = () => load('view/lanward/overview.js', [ 'view', 'poll', 'dom', 'lanward', 'applications', 'scope' ], [ baseclass, poll, dom, lanward, applications, scope ]);
 
 /* --- the cases --- */
 
@@ -139,13 +151,13 @@ const gate = more => Object.assign({ name: 'ssh', enabled: true, shut: false, se
 const status = (more, lan_only, gates) => Object.assign({ version: '1', uptime: 5, applied: true, problems: [], warnings: [], lan_only: mode(lan_only), gates: gates || [] }, more);
 
 async function open(replies, write) {
-	answers = Object.assign({ gate_list: { entries: [] } }, replies);
+	answers = Object.assign({ preview: new Error('RPC call to lanward/preview failed with ubus code 3: Method not found') }, replies);
 	asked = [];
 	polled = [];
 	mayWrite = write !== false;
 	document.activeElement = null;
 	const view = fresh();
-	const page = view.render(await view.load());
+	const page = await view.render(await view.load());
 	return { view, page, parts: view.parts, says: () => view.parts.state.textContent };
 }
 
@@ -158,7 +170,9 @@ const cases = {
 			[ {}, { observe: true, enforced: false }, 'Observing', 'true' ],
 			[ {}, { observe: true, enabled: false, enforced: false }, 'Observing', 'false' ],
 			[ { applied: false }, { enforced: false }, 'On, but not in force', 'true' ],
-			[ {}, { enforced: false }, 'On, but not in force now', 'true' ],
+			[ {}, { enforced: false }, 'On, but not at this hour', 'true' ],
+			[ { applied: false }, { enforced: false, out_of_hours: true }, 'On, but not at this hour', 'true' ],
+			[ {}, { enforced: false, out_of_hours: false }, 'On, but not in force', 'true' ],
 			[ { applied: false, problems: [ { option: 'lanward.lan_only.level', message: "'x' is not a level" } ] }, {}, 'On', 'true' ]
 		];
 		for (const [ more, lan_only, word, checked ] of states) {
@@ -180,7 +194,7 @@ const cases = {
 		await parts.switch.fire('click');
 		assert.deepStrictEqual(asked, [ [ 'lan_only', true, true ], [ 'status' ] ]);
 		assert.strictEqual(says(), 'On');
-		assert.strictEqual(parts.said.textContent, '3 running connections ended.');
+		assert.strictEqual(parts.said.textContent, '3 live sessions ended.');
 		assert.strictEqual(parts.switch.getAttribute('aria-busy'), null);
 		asked = [];
 		answers.lan_only = { error: 'it could not be saved', flows_cut: 0 };
@@ -214,7 +228,7 @@ const cases = {
 
 	async 'without the daemon the page appears, says so, and comes back'() {
 		for (const error of [ 'RPC call to lanward/status failed with error -32000: Object not found', 'RPC call to lanward/status failed with ubus code 4: Resource not found' ]) {
-			const { view, parts, page } = await open({ status: new Error(error) });
+			const { view, parts } = await open({ status: new Error(error) });
 			assert(parts.trouble.shown() && parts.trouble.textContent.includes('not running'));
 			assert(!parts.trouble.textContent.includes('below'), 'nothing is known yet');
 			assert.strictEqual(parts.main.shown(), false);
@@ -224,7 +238,6 @@ const cases = {
 			answers.status = new Error(error);
 			await view.refresh();
 			assert(parts.main.shown() && parts.trouble.textContent.includes('below'));
-			assert(page.find(node => node.tag == 'form').find(node => node.tag == 'button').disabled);
 			assert(parts.switch.disabled && parts.check.disabled && view.pauses.every(button => button.disabled));
 		}
 	},
@@ -235,73 +248,22 @@ const cases = {
 	},
 
 	async 'a session that reads sees everything and changes nothing'() {
-		const entries = [ { gate: 'ssh', address: '203.0.113.9', expires: 59 } ];
-		const { page, parts } = await open({ status: status({}, { paused_seconds: 100, enforced: false }, [ gate({ entries: 1 }) ]), gate_list: { entries } }, false);
+		const { page, parts } = await open({ status: status({}, { paused_seconds: 100, enforced: false }, [ gate({ entries: 1 }) ]) }, false);
 		const enabled = [];
 		page.find(node => {
 			if ([ 'button', 'input', 'select' ].includes(node.tag) && !node.disabled) enabled.push(node.textContent);
 			return false;
 		});
 		assert.deepStrictEqual(enabled, [ 'Check this router' ]);
-		assert(parts.readonly.shown() && page.textContent.includes('203.0.113.9'));
+		assert(parts.readonly.shown() && page.textContent.includes('ssh: enabled, 1 address listed'));
 		asked = [];
 		parts.switch.fire('click');
-		page.find(node => node.tag == 'form').fire('submit');
 		assert.deepStrictEqual(asked, []);
 	},
 
-	async 'a gate lists, admits and removes'() {
-		const entries = [ { gate: 'ssh', address: '203.0.113.9', expires: 59 }, { gate: 'ssh', address: '2001:db8::7', expires: null }, { gate: 'other', address: '192.0.2.1', expires: 1 } ];
-		const { view, page } = await open({ status: status({}, {}, [ gate({ entries: 2 }), gate({ name: 'shut', shut: true }), gate({ name: 'off', enabled: false }) ]),
-			gate_list: { entries }, gate_admit: { ok: true, address: '198.51.100.4', seconds: 600 }, gate_remove: { ok: true } });
-		const ssh = view.gates.get('ssh');
-		assert.deepStrictEqual([ ...ssh.rows.values() ].map(row => row.left.textContent), [ '59 s', 'until removed' ]);
-		assert.deepStrictEqual([ 'shut', 'off' ].map(name => [ view.gates.get(name).badge.textContent, view.gates.get(name).admit.disabled ]), [ [ 'shut', true ], [ 'not enabled', true ] ]);
-		const form = ssh.node.find(node => node.tag == 'form');
-		asked = [];
-		await form.fire('submit');
-		assert.deepStrictEqual(asked, [], 'nothing was typed');
-		ssh.address.value = ' 198.51.100.4 ';
-		await form.fire('submit');
-		ssh.address.value = 'me';
-		ssh.seconds.value = '600';
-		await form.fire('submit');
-		assert.deepStrictEqual(asked.filter(call => call[0] == 'gate_admit'), [ [ 'gate_admit', 'ssh', '198.51.100.4', undefined ], [ 'gate_admit', 'ssh', 'me', 600 ] ]);
-		assert.strictEqual(ssh.said.textContent, '198.51.100.4 is listed for 600 seconds.');
-		const row = ssh.rows.get('203.0.113.9');
-		row.button.focus();
-		answers.gate_list = { entries: entries.slice(1) };
-		await row.button.fire('click');
-		assert(asked.some(call => call.join() == 'gate_remove,ssh,203.0.113.9'));
-		assert.deepStrictEqual([ ...ssh.rows.keys() ], [ '2001:db8::7' ]);
-		assert.strictEqual(document.activeElement, ssh.address, 'the focus does not leave with the row');
-		answers.gate_admit = { ok: false, error: 'the list is full' };
-		ssh.address.value = '192.0.2.9';
-		await form.fire('submit');
-		assert.strictEqual(ssh.said.textContent, 'the list is full');
-		assert.strictEqual(ssh.address.value, '192.0.2.9', 'what was refused can be mended');
-		answers.status = status({}, {}, [ gate({ name: 'off', enabled: false }), gate() ]);
-		await view.refresh();
-		assert.deepStrictEqual([ ...view.gates.keys() ].sort(), [ 'off', 'ssh' ]);
-		assert.deepStrictEqual(view.parts.gates.children.map(node => node.find(one => one.tag == 'h4').childNodes[0].textContent), [ 'off', 'ssh' ]);
-		assert.strictEqual(ssh.rows.size, 0);
-	},
-
-	async 'a full list does not flood the page'() {
-		const entries = Array.from({ length: 4096 }, (_, at) => ({ gate: 'ssh', address: `10.0.${at >> 8}.${at & 255}`, expires: 60 }));
-		const { view } = await open({ status: status({}, {}, [ gate({ entries: 4096, overflow: 1 }) ]), gate_list: { entries } });
-		assert.strictEqual(view.gates.get('ssh').rows.size, 200);
-		assert(view.gates.get('ssh').more.textContent.includes('3896'));
-	},
-
-	async 'a list that cannot be had is no empty list'() {
-		const { view } = await open({ status: status({}, {}, [ gate({ entries: 2 }) ]), gate_list: new Error('ubus code 7: Request timed out') });
-		assert(view.gates.get('ssh').more.textContent.includes('does not answer'));
-	},
-
 	async 'the same answer again changes nothing'() {
-		const { view } = await open({ status: status({ warnings: [ 'w' ] }, {}, [ gate({ entries: 1 }) ]), gate_list: { entries: [ { gate: 'ssh', address: '192.0.2.1', expires: 50 } ] } });
-		assert.deepStrictEqual(polled.map(([ , seconds ]) => seconds), [ undefined, 1 ]);
+		const { view } = await open({ status: status({ warnings: [ 'w' ] }, {}, [ gate({ entries: 1 }) ]) });
+		assert.deepStrictEqual(polled.map(([ , seconds ]) => seconds), [ undefined, 15, 1 ]);
 		const now = Date.now;
 		const at = now();
 		Date.now = () => at;
@@ -311,11 +273,51 @@ const cases = {
 		await polled[0][0]();
 		await polled[1][0]();
 		assert.strictEqual(document.changes, 0);
-		Date.now = () => at + 2000;
-		await polled[1][0]();
+		await polled[2][0]();
 		Date.now = now;
-		assert.strictEqual(document.changes, 1);
-		assert.strictEqual(view.gates.get('ssh').rows.get('192.0.2.1').left.textContent, '48 s');
+		assert.strictEqual(document.changes, 0);
+	},
+
+	async 'before switching on it says what that would end, where the daemon knows'() {
+		const flows = [ { source: '192.168.1.20', source_port: 50000, dest: '2001:db8::9', dest_port: 50443, direction: 'out' } ];
+		const off = status({}, { enabled: false, enforced: false });
+		const { view, parts } = await open({ status: off, preview: { count: 3, flows } });
+		assert(parts.preview.shown());
+		assert.strictEqual(parts.previewCount.textContent, 'Turning it on now would end 3 live sessions.');
+		assert.strictEqual(parts.previewList.textContent, 'study-pc (192.168.1.20) to [2001:db8::9]:50443');
+		assert.strictEqual(parts.previewMore.textContent, 'And 2 more.');
+		answers.status = status();
+		await view.refresh();
+		assert(!parts.preview.shown());
+		assert(!(await open({ status: off })).parts.preview.shown(), 'an older daemon');
+	},
+
+	async 'undo turns back, and only what still is'() {
+		const { view, parts } = await open({ status: status({}, { enabled: false, enforced: false }), lan_only: mode() });
+		assert(!parts.undo.shown());
+		answers.status = status();
+		await parts.switch.fire('click');
+		assert(parts.undo.shown());
+		answers.status = status({}, { enabled: false, enforced: false });
+		await view.refresh();
+		assert(!parts.undo.shown(), 'somebody else switched');
+		answers.status = status();
+		await view.refresh();
+		asked = [];
+		parts.undo.focus();
+		answers.status = status({}, { enabled: false, enforced: false });
+		await parts.undo.fire('click');
+		assert.deepStrictEqual(asked[0], [ 'lan_only', false, true ]);
+		assert(!parts.undo.shown() && parts.said.textContent.includes('do not come back'));
+		assert.strictEqual(document.activeElement, parts.switch);
+	},
+
+	async 'the limits are those of the chosen applications at the present level'() {
+		const { view, parts } = await open({ status: status({}, { profiles: [ 'vnc' ], level: 'seed' }) });
+		assert(parts.chosen.textContent.startsWith('VNCStopped at the present level: nothing') && !parts.noneChosen.shown());
+		answers.status = status({}, { profiles: [], level: 'strict' });
+		await view.refresh();
+		assert(parts.chosen.textContent.startsWith('Chrome Remote DesktopStopped at the present level: direct connections only') && parts.noneChosen.shown());
 	},
 
 	async 'an older answer that comes later is not shown'() {

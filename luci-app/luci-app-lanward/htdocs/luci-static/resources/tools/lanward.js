@@ -42,8 +42,8 @@ const readFile = rpc.declare({
 });
 
 return baseclass.extend({
-	/* Calls the daemon. Rejects with an Error whose `kind` is 'down', 'denied' or 'failed' and whose message is for people. A
-	 * refusal that the daemon has words for comes with its answer in `reply`: it may have done part of what was asked. */
+	/* Calls the daemon. Rejects with an Error whose `kind` is 'down', 'denied', 'absent' (the daemon has no such method) or
+	 * 'failed', and whose message is for people. A refusal that the daemon has words for comes with its answer in `reply`: it may have done part of what was asked. */
 	call(method, ...args) {
 		return calls[method](...args).then(reply => {
 			if (reply.error == null)
@@ -79,6 +79,10 @@ return baseclass.extend({
 				message = _('The daemon is not running, or not connected to the bus.');
 			}
 		}
+		else if (has('ubus code 3:')) {
+			kind = 'absent';
+			message = _('The daemon does not know the request: the page and the daemon may be of different versions.');
+		}
 		else if (has('ubus code 2:')) {
 			message = _('The daemon does not understand the request: the page and the daemon may be of different versions.');
 		}
@@ -93,7 +97,7 @@ return baseclass.extend({
 	},
 
 	/* One word for what the kernel does now, from the answer of `status`:
-	 * observing | off | paused | on | lost | idle. */
+	 * observing | off | paused | on | idle (out of its hours) | lost. */
 	verdict(status) {
 		const mode = status.lan_only || {};
 
@@ -105,6 +109,9 @@ return baseclass.extend({
 			return 'paused';
 		if (mode.enforced)
 			return 'on';
+
+		if (typeof(mode.out_of_hours) == 'boolean')
+			return mode.out_of_hours ? 'idle' : 'lost';
 
 		return status.applied ? 'idle' : 'lost';
 	},
@@ -163,24 +170,65 @@ return baseclass.extend({
 		dom.content(node, items.map(item => E('li', {}, [ ...children(item) ])));
 	},
 
-	/* The hosts that the router knows by leases and neighbours: [ { mac, name, addresses } ], by name. Never rejects: names are a
-	 * help, not a need. */
+	/* Holds a node's children to a list: for each key one row { node, ... }, made once by `make`, changed in place by `change`,
+	 * in the list's order, and removed with its key. Gives the rows by key. */
+	rows(parent, items, key, make, change) {
+		const known = parent.lanwardRows || (parent.lanwardRows = new Map());
+		const keys = items.map(key);
+
+		known.forEach((row, name) => {
+			if (keys.indexOf(name) < 0) {
+				row.node.remove();
+				known.delete(name);
+			}
+		});
+
+		items.forEach((item, at) => {
+			let row = known.get(keys[at]);
+
+			if (!row)
+				known.set(keys[at], row = make(item));
+
+			change(row, item);
+
+			if (parent.children[at] !== row.node)
+				parent.insertBefore(row.node, parent.children[at] || null);
+		});
+
+		return known;
+	},
+
+	/* A link to another page of this app. */
+	link(page, text) {
+		return E('a', { 'href': L.url('admin/services/lanward', page) }, [ text ]);
+	},
+
+	/* The hosts that the router knows by leases and neighbours: [ { mac, name, addresses } ], by name; an empty list where they
+	 * cannot be had: names are a help, not a need. */
 	hosts() {
 		return hostHints().then(hints => Object.keys(hints).map(mac => ({
 			mac: mac.toLowerCase(),
 			name: String(hints[mac].name || '').replace(/\.$/, ''),
 			addresses: [ ...this.list(hints[mac].ipaddrs), ...this.list(hints[mac].ip6addrs) ].map(String)
-		})).sort((a, b) => (a.name || '\uffff').localeCompare(b.name || '\uffff') || a.mac.localeCompare(b.mac)), () => []);
+		})).sort((a, b) => (a.name == '') - (b.name == '') || a.name.localeCompare(b.name) || a.mac.localeCompare(b.mac)), () => []);
 	},
 
-	/* The profiles as shipped: levels, applications and their limits. Null where they cannot be read. */
+	/* The profiles as shipped: { levels, applications, measurement }, or { error } where they cannot be read. Never rejects. */
 	profiles() {
-		return readFile('/usr/share/lanward/profiles.json').then(text => JSON.parse(text)).catch(() => null);
+		return readFile('/usr/share/lanward/profiles.json').then(text => {
+			const known = JSON.parse(text);
+
+			return {
+				levels: this.list(known.levels),
+				applications: this.list(known.applications),
+				measurement: known.measurement || {}
+			};
+		}).catch(error => ({ levels: [], applications: [], measurement: {}, error: String((error && error.message) || error) }));
 	},
 
 	/* One of the texts of the profiles, in the page's language. */
 	local(texts) {
-		const language = (document.documentElement.lang || '').substring(0, 2);
+		const language = String(document.documentElement.lang || '').substring(0, 2);
 
 		return String((texts && (texts[language] || texts.en)) || '');
 	}

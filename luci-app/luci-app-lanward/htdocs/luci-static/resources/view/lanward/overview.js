@@ -3,41 +3,39 @@
 'require poll';
 'require dom';
 'require tools.lanward as lanward';
+'require tools.lanward.applications as applications';
+'require tools.lanward.scope as scope';
 
-/* Rows of a list beyond these are counted, not shown. */
-const MOST_ROWS = 200;
+/* What is shown while no application is chosen. */
+const USUAL = 'chrome-remote-desktop';
 
-/* Text from outside reaches the page only within arrays or as textContent: LuCI takes a bare string for markup. */
+/* Seconds between two looks at what switching on would end. */
+const LOOK = 15;
+
+/* Text from outside reaches the page only within arrays or as textContent: LuCI takes a bare string for markup. Save & Apply is
+ * LuCI's own: it finds the form in the page. */
 return view.extend({
-	handleSaveApply: null,
-	handleSave: null,
-	handleReset: null,
-
 	load() {
-		return this.fetch();
+		return Promise.all([ this.fetch(), lanward.profiles(), lanward.hosts() ]);
 	},
 
-	/* {status, entries, unlisted} or {error}; never rejects, so that the page appears whatever is the matter. */
+	/* {status} or {error}; never rejects, so that the page appears whatever is the matter. */
 	fetch() {
-		return lanward.call('status').then(status => {
-			const gates = lanward.list(status.gates);
-
-			if (!gates.some(gate => gate.entries > 0))
-				return { status: status, entries: [] };
-
-			return lanward.call('gate_list').then(
-				reply => ({ status: status, entries: lanward.list(reply.entries) }),
-				error => ({ status: status, entries: [], unlisted: error }));
-		}).catch(error => ({ error: error }));
+		return lanward.call('status').then(status => ({ status: status }), error => ({ error: error }));
 	},
 
-	render(first) {
+	render([ first, profiles, hosts ]) {
 		this.readonly = !L.hasViewPermission();
-		this.gates = new Map();
+		this.profiles = profiles;
+		this.names = new Map();
+		this.blocks = new Map();
 		this.parts = {};
 		this.turn = 0;
-		this.made = 0;
+		this.look = 0;
 		this.known = false;
+		this.unable = false;
+		this.undo = null;
+		hosts.forEach(host => [ host.mac, ...host.addresses ].forEach(address => this.names.set(address, host.name)));
 
 		const part = (name, tag, attributes, children) =>
 			this.parts[name] = E(tag, attributes || {}, children || []);
@@ -49,37 +47,52 @@ return view.extend({
 				_('This session may look, but not change anything.')
 			]),
 			part('main', 'div', {}, [
-				this.renderSwitch(part),
+				E('div', { 'class': 'lanward-columns' }, [ this.renderSwitch(part), this.renderLimits() ]),
 				part('problems', 'div', { 'class': 'cbi-section' }, [
 					E('h3', {}, [ _('Problems') ]),
 					part('refused', 'p', {}, [
 						_('The configuration is not applied as it is written. What was applied before stays in force; after a start, whatever is in doubt is shut.')
 					]),
-					part('problemList', 'ul', { 'class': 'lanward-list' })
+					part('problemList', 'ul', { 'class': 'lanward-list' }),
+					E('p', {}, [ lanward.link('settings', _('Mend them in Settings')) ])
 				]),
 				part('warnings', 'div', { 'class': 'cbi-section' }, [
 					E('h3', {}, [ _('Warnings') ]),
 					part('warningList', 'ul', { 'class': 'lanward-list' })
 				]),
+				this.renderApplications(part)
+			]),
+			part('form', 'div', { 'class': 'lanward-scope' }),
+			part('rest', 'div', {}, [
 				this.renderFacts(part),
 				E('div', { 'class': 'cbi-section' }, [
 					E('h3', {}, [ _('Gates') ]),
 					part('noGates', 'p', {}, [
-						_('No gate is configured. A gate lets SSH answer only addresses that proved themselves a moment ago; it is set up in %s.').format('/etc/config/lanward')
+						_('No gate is configured. A gate lets SSH answer only addresses that proved themselves a moment ago.')
 					]),
-					part('gates', 'div', {})
+					part('gates', 'ul', { 'class': 'lanward-list' }),
+					E('p', {}, [ lanward.link('gate', _('SSH gate')) ])
 				]),
 				this.renderCheck(part)
 			]),
-			part('version', 'p', { 'class': 'lanward-version' })
+			part('version', 'p', { 'class': 'lanward-fine' })
 		]);
 
 		lanward.show(this.parts.readonly, this.readonly);
 		this.update(first);
 		poll.add(L.bind(this.refresh, this));
+		poll.add(L.bind(this.preview, this), LOOK);
 		poll.add(L.bind(this.countDown, this), 1);
 
-		return page;
+		return scope.form(profiles, hosts).render().then(
+			node => node,
+			error => E('div', { 'class': 'alert-message error', 'role': 'alert' }, [
+				_('The configuration cannot be read: %s').format(String((error && error.message) || error))
+			])
+		).then(node => {
+			this.parts.form.appendChild(node);
+			return page;
+		});
 	},
 
 	renderSwitch(part) {
@@ -104,15 +117,15 @@ return view.extend({
 					'aria-checked': 'false',
 					'aria-label': _('LAN-only Remote Desktop'),
 					'aria-describedby': 'lanward-state',
-					'click': ev => lanward.press(ev.currentTarget, () =>
-						this.act('lan_only', ev.currentTarget.getAttribute('aria-checked') != 'true', true))
+					'click': ev => lanward.press(ev.currentTarget, () => this.turnTo(ev.currentTarget.getAttribute('aria-checked') != 'true'))
 				}, [ E('span', { 'class': 'lanward-knob', 'aria-hidden': 'true' }) ]),
 				E('div', { 'class': 'lanward-says' }, [
 					E('div', { 'id': 'lanward-state', 'role': 'status' }, [
 						part('state', 'strong', { 'class': 'lanward-state' }),
 						part('meaning', 'div', {})
 					]),
-					part('left', 'div', {})
+					part('left', 'div', {}),
+					part('toSettings', 'div', {}, [ lanward.link('settings', _('Change it in Settings')) ])
 				])
 			]),
 			E('div', { 'class': 'lanward-buttons', 'role': 'group', 'aria-labelledby': 'lanward-pause' }, [
@@ -124,28 +137,58 @@ return view.extend({
 					'click': ev => lanward.press(ev.currentTarget, () => this.act('resume'))
 				}, [ _('Resume now') ])
 			]),
-			part('said', 'div', { 'class': 'lanward-said', 'role': 'status' }),
-			E('div', { 'class': 'lanward-columns' }, [
-				E('div', {}, [
-					E('h4', {}, [ _('What it does') ]),
-					E('ul', { 'class': 'lanward-list' }, [
-						E('li', {}, [ _('Drops UDP from your hosts to the internet in the ports below, over IPv4 and IPv6: direct remote desktop connections with the outside need it.') ]),
-						E('li', {}, [ _('Ends such connections that are running, at once. If you are here through one of them, it ends, too.') ]),
-						E('li', {}, [ _('Leaves the LAN and the VPN on this router, web browsing, DNS and e-mail as they are.') ]),
-						E('li', {}, [ _('A wider range breaks more: video calls, games, VPN clients on your hosts.') ])
-					])
-				]),
-				E('div', {}, [
-					E('h4', {}, [ _('What it does not stop') ]),
-					E('ul', { 'class': 'lanward-list' }, [
-						E('li', {}, [ _('Relays over TCP 443: many products fall back to one, and it looks like web browsing.') ]),
-						E('li', {}, [ _('UDP to ports below the range, and everything else over TCP.') ]),
-						E('li', {}, [ _('Ways in that you opened yourself: port forwards and rules that allow.') ]),
-						E('li', {}, [ _('An attempt from outside that fails may still cut a running Chrome Remote Desktop session in the LAN.') ]),
-						E('li', {}, [ _('Malicious software that wants to get out.') ])
-					])
+			E('div', { 'class': 'lanward-buttons' }, [
+				part('said', 'div', { 'class': 'lanward-said', 'role': 'status' }),
+				part('undo', 'button', {
+					'class': 'btn cbi-button cbi-button-neutral',
+					'type': 'button',
+					'click': ev => lanward.press(ev.currentTarget, () => this.turnTo(!this.undo.enabled, true))
+				}, [ _('Undo') ])
+			]),
+			part('preview', 'div', { 'class': 'lanward-preview' }, [
+				part('previewCount', 'p', {}),
+				part('previewBox', 'details', {}, [
+					E('summary', {}, [ _('Which connections') ]),
+					part('previewList', 'ul', { 'class': 'lanward-list' }),
+					part('previewMore', 'p', {})
 				])
 			])
+		]);
+	},
+
+	/* What it stops and what it does not, whatever the application. */
+	renderLimits() {
+		return E('div', { 'class': 'cbi-section' }, [
+			E('h3', {}, [ _('What it stops') ]),
+			E('ul', { 'class': 'lanward-list' }, [
+				E('li', {}, [ _('Direct connections between remote desktop at home and the outside: UDP from your hosts to the internet in the ports below, over IPv4 and IPv6.') ]),
+				E('li', {}, [ _('Those that are running, at once. If you are here through one of them, it ends, too.') ])
+			]),
+			E('h3', {}, [ _('What it does not stop') ]),
+			E('ul', { 'class': 'lanward-list' }, [
+				E('li', {}, [ _('The LAN, the VPN on this router, web browsing, DNS and e-mail: they go on as before.') ]),
+				E('li', {}, [ _('Relays over TCP 443: many products fall back to one, and it looks like web browsing.') ]),
+				E('li', {}, [ _('UDP to ports below the range, and everything else over TCP.') ]),
+				E('li', {}, [ _('Ways in that you opened yourself: port forwards and rules that allow.') ]),
+				E('li', {}, [ _('Malicious software that wants to get out.') ])
+			])
+		]);
+	},
+
+	/* The same for the applications that are chosen, and on request for every one. */
+	renderApplications(part) {
+		this.every = applications.all(this.profiles.applications);
+
+		return E('div', { 'class': 'cbi-section' }, [
+			E('h3', {}, [ _('By application') ]),
+			part('noneChosen', 'p', {}, [
+				_('No application is chosen; Chrome Remote Desktop is shown.'), ' ',
+				lanward.link('settings', _('Choose yours in Settings'))
+			]),
+			part('chosen', 'div', {}),
+			this.profiles.error
+				? E('p', { 'class': 'lanward-wrong' }, [ _('What is known of the applications cannot be read: %s').format(this.profiles.error) ])
+				: E('details', {}, [ E('summary', {}, [ _('Every application') ]), this.every.node ])
 		]);
 	},
 
@@ -160,6 +203,7 @@ return view.extend({
 		return E('div', { 'class': 'cbi-section' }, [
 			E('h3', {}, [ _('Rules and counters') ]),
 			E('table', { 'class': 'table lanward-facts' }, [
+				row('level', _('Level')),
 				row('ports', _('UDP ports')),
 				row('hosts', _('Hosts')),
 				row('sources', _('From devices')),
@@ -202,20 +246,48 @@ return view.extend({
 		])));
 	},
 
-	/* Turns, pauses or resumes; says what came of it; shows what the kernel has. */
+	/* Switches, and offers to undo it. `back`: this is the undoing. */
+	turnTo(enabled, back) {
+		this.undo = null;
+
+		return this.act('lan_only', enabled, true).then(done => {
+			this.undo = (done && !back) ? { enabled: enabled } : null;
+			this.showUndo();
+
+			/* Switching on again says what it ended; off, what it does not bring back. */
+			if (done && back && !enabled)
+				lanward.say(this.parts.said, _('Undone. Connections that were ended do not come back by themselves.'));
+		});
+	},
+
+	/* Only while what was done still is. */
+	showUndo() {
+		const parts = this.parts;
+		const may = this.undo != null && !this.readonly && this.mode != null && (this.mode.enabled == true) == this.undo.enabled;
+
+		if (!may && document.activeElement === parts.undo)
+			parts.switch.focus();
+
+		lanward.show(parts.undo, may);
+	},
+
+	/* Switches, pauses or resumes; says what came of it; shows what the kernel has. Gives whether it was done. */
 	act(method, ...args) {
-		return lanward.call(method, ...args).then(reply => {
+		const ended = reply => {
 			const cut = lanward.number(reply.flows_cut);
 
-			if (method == 'lan_only' && args[0])
-				lanward.say(this.parts.said, cut
-					? N_(cut, '%d running connection ended.', '%d running connections ended.').format(cut)
-					: _('No running connection had to be ended.'));
-			else
-				lanward.say(this.parts.said, '');
+			return cut
+				? N_(cut, '%d live session ended.', '%d live sessions ended.').format(cut)
+				: _('No live session had to be ended.');
+		};
+
+		return lanward.call(method, ...args).then(reply => {
+			lanward.say(this.parts.said, (method == 'lan_only' && args[0] && reply.enforced !== false) ? ended(reply) : '');
+			return true;
 		}, error => {
-			lanward.say(this.parts.said, error.message, true);
-		}).then(() => this.refresh());
+			lanward.say(this.parts.said, error.reply && error.reply.flows_cut ? error.message + ' ' + ended(error.reply) : error.message, true);
+			return false;
+		}).then(done => this.refresh().then(() => done));
 	},
 
 	refresh() {
@@ -240,8 +312,7 @@ return view.extend({
 				found.error.kind == 'down' ? _('Rules that it has put into the kernel stay in force without it.') : '',
 				this.known ? _('What is shown below is what was known last.') : ''
 			].join(' ').trim());
-			lanward.show(parts.main, this.known);
-			parts.main.classList.toggle('lanward-stale', true);
+			this.stale(true);
 			parts.switchBox.setAttribute('data-state', 'unknown');
 			this.enable(false, false);
 			return;
@@ -249,23 +320,34 @@ return view.extend({
 
 		const status = found.status;
 		const mode = status.lan_only || {};
-		const state = lanward.verdict(status);
+		const problems = lanward.list(status.problems);
+		const warnings = lanward.list(status.warnings);
 
+		this.mode = mode;
 		this.known = true;
-		lanward.show(parts.main, true);
-		parts.main.classList.toggle('lanward-stale', false);
+		this.stale(false);
 		lanward.text(parts.trouble, '');
 
-		this.showState(state, mode);
+		this.showState(lanward.verdict(status), mode);
+		this.showUndo();
 		this.enable(true, mode.enabled == true);
 		lanward.show(parts.refused, status.applied === false);
-		lanward.fill(parts.problemList, lanward.list(status.problems), problem => [ E('code', {}, [ problem.option ]), ' ', problem.message ]);
-		lanward.show(parts.problems, lanward.list(status.problems).length > 0);
-		lanward.fill(parts.warningList, lanward.list(status.warnings), warning => [ warning ]);
-		lanward.show(parts.warnings, lanward.list(status.warnings).length > 0);
+		lanward.fill(parts.problemList, problems, problem => [ E('code', {}, [ problem.option ]), ' ', problem.message ]);
+		lanward.show(parts.problems, problems.length > 0);
+		lanward.fill(parts.warningList, warnings, warning => [ warning ]);
+		lanward.show(parts.warnings, warnings.length > 0);
+		this.showApplications(mode);
 		this.showFacts(mode);
-		this.showGates(lanward.list(status.gates), found);
+		this.showGates(lanward.list(status.gates));
 		lanward.text(parts.version, _('lanward %s, running for %t').format(status.version, lanward.number(status.uptime)));
+	},
+
+	/* Without the daemon there is nothing to show but what was known; the form is the configuration's and stays. */
+	stale(stale) {
+		[ this.parts.main, this.parts.rest ].forEach(node => {
+			lanward.show(node, this.known);
+			node.classList.toggle('lanward-stale', stale);
+		});
 	},
 
 	showState(state, mode) {
@@ -275,7 +357,7 @@ return view.extend({
 			'off': [ _('Off'), _('Nothing is blocked.') ],
 			'paused': [ _('Paused'), _('Nothing is blocked until the pause is over. The kernel ends it by itself.') ],
 			'observing': [ _('Observing'), _('What would be dropped is counted. Nothing is blocked.') ],
-			'idle': [ _('On, but not in force now'), _('Nothing is blocked at this time. That is right outside the hours that are set.') ],
+			'idle': [ _('On, but not at this hour'), _('Nothing is blocked now: it is outside the hours that are set. At the next hour that is, it comes into force by itself.') ],
 			'lost': [ _('On, but not in force'), _('The rules in the kernel are missing or are not what they should be. The daemon puts them back; if it stays like this, look at the problems and the system log.') ]
 		}[state];
 
@@ -283,6 +365,7 @@ return view.extend({
 		parts.switch.setAttribute('aria-checked', mode.enabled ? 'true' : 'false');
 		lanward.text(parts.state, name);
 		lanward.text(parts.meaning, meaning);
+		lanward.show(parts.toSettings, state == 'idle' || state == 'observing');
 		this.pausedUntil = (state == 'paused') ? Date.now() + mode.paused_seconds * 1000 : null;
 
 		if (!this.pausedUntil && document.activeElement === parts.resume)
@@ -290,17 +373,94 @@ return view.extend({
 
 		lanward.show(parts.resume, this.pausedUntil != null);
 		this.countDown();
+
+		if (this.state != state) {
+			this.state = state;
+			lanward.show(parts.preview, false);
+			this.preview();
+		}
+	},
+
+	/* What switching on would end now. Nothing is said by a daemon that does not know. */
+	preview() {
+		const parts = this.parts;
+		const state = this.state;
+		const look = ++this.look;
+
+		if (this.unable || [ 'off', 'observing', 'paused' ].indexOf(state) < 0)
+			return Promise.resolve();
+
+		return lanward.call('preview').then(reply => {
+			if (look != this.look || state != this.state)
+				return;
+
+			const count = lanward.number(reply.count);
+			const flows = lanward.list(reply.flows);
+
+			lanward.text(parts.previewCount, {
+				'off': count
+					? N_(count, 'Turning it on now would end %d live session.', 'Turning it on now would end %d live sessions.').format(count)
+					: _('Turning it on now would end no live session.'),
+				'observing': count
+					? N_(count, 'In force, it would end %d live session now.', 'In force, it would end %d live sessions now.').format(count)
+					: _('In force, it would end no live session now.'),
+				'paused': count
+					? N_(count, 'Resuming now would end %d live session.', 'Resuming now would end %d live sessions.').format(count)
+					: _('Resuming now would end no live session.')
+			}[state]);
+			parts.previewCount.classList.toggle('lanward-wrong', false);
+			lanward.rows(parts.previewList, flows, flow => JSON.stringify(flow), flow => ({ node: E('li', {}, [ this.flow(flow) ]) }), () => {});
+			lanward.text(parts.previewMore, count > flows.length
+				? N_(count - flows.length, 'And %d more.', 'And %d more.').format(count - flows.length)
+				: '');
+			lanward.show(parts.previewBox, flows.length > 0);
+			lanward.show(parts.preview, true);
+		}, error => {
+			if (look != this.look)
+				return;
+
+			this.unable = error.kind == 'absent';
+			lanward.show(parts.preview, !this.unable && error.kind != 'down');
+			lanward.show(parts.previewBox, false);
+			lanward.say(parts.previewCount, error.message, true);
+		});
+	},
+
+	/* One connection: who to where. */
+	flow(flow) {
+		const source = this.host(flow.source);
+		const dest = '%s:%d'.format((String(flow.dest).indexOf(':') >= 0) ? '[%s]'.format(flow.dest) : flow.dest, lanward.number(flow.dest_port));
+
+		return (flow.direction == 'in')
+			? _('%s to %s, opened from outside').format(source, dest)
+			: _('%s to %s').format(source, dest);
+	},
+
+	/* A host's name with its address, as far as it is known. */
+	host(address) {
+		const name = this.names.get(String(address).toLowerCase());
+
+		return name ? '%s (%s)'.format(name, address) : String(address);
 	},
 
 	/* What may be pressed: nothing in a session that only reads, or without the daemon. */
 	enable(up, on) {
 		const parts = this.parts;
 
-		parts.switch.disabled = this.readonly || !up;
+		parts.switch.disabled = parts.undo.disabled = this.readonly || !up;
 		parts.resume.disabled = this.readonly || !up;
 		parts.check.disabled = !up;
 		this.pauses.forEach(button => { button.disabled = this.readonly || !up || !on });
-		this.gates.forEach(gate => this.enableGate(gate, up));
+	},
+
+	/* The chosen applications' limits at the present level; made anew only when others are chosen. */
+	showApplications(mode) {
+		const wanted = lanward.list(mode.profiles);
+		const chosen = this.profiles.applications.filter(application => (wanted.length ? wanted : [ USUAL ]).indexOf(application.id) >= 0);
+
+		lanward.rows(this.parts.chosen, chosen, application => application.id, application => applications.block(application), row => row.change(mode.level));
+		lanward.show(this.parts.noneChosen, wanted.length == 0 && chosen.length > 0);
+		this.every.change(mode.level);
 	},
 
 	showFacts(mode) {
@@ -310,8 +470,9 @@ return view.extend({
 
 		lanward.text(this.labels.outbound, seen ? _('Would be dropped outbound') : _('Dropped outbound'));
 		lanward.text(this.labels.inbound, seen ? _('Would be dropped inbound') : _('Dropped inbound'));
-		lanward.text(parts.ports, join(mode.ports, _('none')) + (mode.level ? ' (%s)'.format(mode.level) : ''));
-		lanward.text(parts.hosts, join(mode.hosts, _('all in the zone')));
+		lanward.text(parts.level, String(scope.levels()[mode.level] || mode.level || ''));
+		lanward.text(parts.ports, join(mode.ports, _('none')));
+		lanward.text(parts.hosts, join(lanward.list(mode.hosts).map(host => this.host(host)), _('all in the zone')));
 		lanward.text(parts.sources, join(mode.source_devices, _('no device')));
 		lanward.text(parts.dests, join(mode.dest_devices, _('no device')));
 		lanward.text(parts.outbound, _('%d packets, %1024.1mB').format(lanward.number(mode.dropped_packets), lanward.number(mode.dropped_bytes)));
@@ -319,214 +480,35 @@ return view.extend({
 		lanward.text(parts.cut, '%d'.format(lanward.number(mode.flows_cut)));
 	},
 
-	showGates(gates, found) {
-		const names = gates.map(gate => gate.name);
-
+	/* One line each; everything else about them is on their own page. */
+	showGates(gates) {
 		lanward.show(this.parts.noGates, gates.length == 0);
+		lanward.rows(this.parts.gates, gates, gate => String(gate.name), gate => {
+			const facts = E('span', {});
 
-		this.gates.forEach((known, name) => {
-			if (names.indexOf(name) < 0) {
-				known.node.remove();
-				this.gates.delete(name);
-			}
+			return { node: E('li', {}, [ E('strong', {}, [ gate.name ]), ': ', facts ]), facts: facts };
+		}, (row, gate) => {
+			const entries = lanward.number(gate.entries);
+
+			lanward.text(row.facts, '%s, %s'.format(
+				!gate.enabled ? _('not enabled') : gate.shut ? _('shut') : _('enabled'),
+				N_(entries, '%d address listed', '%d addresses listed').format(entries)));
 		});
-
-		gates.forEach((gate, at) => {
-			let known = this.gates.get(gate.name);
-
-			if (!known) {
-				known = this.renderGate(gate.name);
-				this.gates.set(gate.name, known);
-			}
-
-			if (this.parts.gates.children[at] !== known.node)
-				this.parts.gates.insertBefore(known.node, this.parts.gates.children[at] || null);
-
-			this.showGate(known, gate, found);
-		});
-	},
-
-	renderGate(name) {
-		const id = 'lanward-gate-%d'.format(++this.made);
-		const gate = { name: name, rows: new Map() };
-		const choice = (seconds, label) => E('option', { 'value': seconds }, [ label ]);
-
-		gate.node = E('div', { 'class': 'lanward-gate', 'role': 'group', 'aria-labelledby': id }, [
-			E('h4', { 'id': id }, [ name, ' ', gate.badge = E('span', { 'class': 'label' }) ]),
-			gate.facts = E('p', {}),
-			gate.table = E('table', { 'class': 'table', 'aria-labelledby': id }, [
-				E('tr', { 'class': 'tr table-titles' }, [
-					E('th', { 'class': 'th left', 'scope': 'col' }, [ _('Address') ]),
-					E('th', { 'class': 'th left', 'scope': 'col' }, [ _('Remaining') ]),
-					E('th', { 'class': 'th cbi-section-actions' })
-				])
-			]),
-			gate.more = E('p', {}),
-			E('form', {
-				'class': 'lanward-buttons',
-				'submit': ev => {
-					ev.preventDefault();
-					return lanward.press(gate.admit, () => this.admit(gate));
-				}
-			}, [
-				E('label', { 'for': id + '-address' }, [ _('Admit an address') ]),
-				gate.address = E('input', {
-					'id': id + '-address',
-					'class': 'cbi-input-text',
-					'type': 'text',
-					'autocomplete': 'off',
-					'autocapitalize': 'none',
-					'spellcheck': 'false',
-					'placeholder': '203.0.113.9'
-				}),
-				gate.seconds = E('select', { 'class': 'cbi-input-select', 'aria-label': _('For how long') }, [
-					gate.asSeen = choice('', ''),
-					choice('600', _('for 10 minutes')),
-					choice('3600', _('for 1 hour')),
-					choice('28800', _('for 8 hours'))
-				]),
-				gate.admit = E('button', { 'class': 'btn cbi-button cbi-button-add', 'type': 'submit' }, [ _('Admit') ])
-			]),
-			gate.said = E('div', { 'class': 'lanward-said', 'role': 'status' })
-		]);
-
-		return gate;
-	},
-
-	showGate(known, gate, found) {
-		const entries = found.entries.filter(entry => entry.gate === gate.name);
-		const off = !gate.enabled;
-
-		known.open = !off && !gate.shut;
-		lanward.text(known.badge, off ? _('not enabled') : gate.shut ? _('shut') : _('enabled'));
-		lanward.text(known.facts, [
-			gate.shut ? _('Its configuration is wrong: nobody gets in.') : '',
-			_('Guards %s.').format(lanward.list(gate.services).join(', ') || '-'),
-			lanward.list(gate.witnesses).length ? _('Opened by %s.').format(gate.witnesses.join(', ')) : '',
-			_('%d of %d listed; %d admitted, %d packets refused.').format(...[ gate.entries, gate.size, gate.admitted, gate.refused ].map(lanward.number)),
-			gate.overflow > 0 ? N_(gate.overflow, '%d was turned away because the list was full.', '%d were turned away because the list was full.').format(gate.overflow) : ''
-		].filter(sentence => sentence != '').join(' '));
-		lanward.text(known.asSeen, _('as if just seen (%d s)').format(lanward.number(gate.window)));
-
-		if (found.unlisted) {
-			lanward.text(known.more, found.unlisted.message);
-		}
-		else {
-			const hidden = entries.length - MOST_ROWS;
-
-			lanward.text(known.more, hidden > 0
-				? N_(hidden, 'And %d more; "lanward gate list" shows all.', 'And %d more; "lanward gate list" shows all.').format(hidden)
-				: entries.length ? '' : _('No address is listed.'));
-			this.showEntries(known, entries.slice(0, MOST_ROWS));
-		}
-
-		lanward.show(known.more, known.more.textContent != '');
-		lanward.show(known.table, known.rows.size > 0);
-		this.enableGate(known, true);
-	},
-
-	showEntries(gate, entries) {
-		const now = Date.now();
-		const listed = entries.map(entry => entry.address);
-
-		gate.rows.forEach((row, address) => {
-			if (listed.indexOf(address) >= 0)
-				return;
-
-			/* Do not drop the keyboard's user out of the page with the row. */
-			if (row.node.contains(document.activeElement))
-				gate.address.focus();
-
-			row.node.remove();
-			gate.rows.delete(address);
-		});
-
-		entries.forEach(entry => {
-			let row = gate.rows.get(entry.address);
-
-			if (!row) {
-				row = this.renderRow(gate, entry.address);
-				gate.rows.set(entry.address, row);
-				gate.table.appendChild(row.node);
-			}
-
-			row.until = (typeof(entry.expires) == 'number') ? now + entry.expires * 1000 : null;
-		});
-
-		this.countDown();
-	},
-
-	renderRow(gate, address) {
-		const row = {};
-
-		row.node = E('tr', { 'class': 'tr' }, [
-			E('td', { 'class': 'td left', 'data-title': _('Address') }, [ address ]),
-			row.left = E('td', { 'class': 'td left', 'data-title': _('Remaining') }),
-			E('td', { 'class': 'td cbi-section-actions' }, [
-				row.button = E('button', {
-					'class': 'btn cbi-button cbi-button-remove',
-					'type': 'button',
-					'aria-label': _('Remove %s').format(address),
-					'click': ev => lanward.press(ev.currentTarget, () => this.tell(gate,
-						lanward.call('gate_remove', gate.name, address).then(() =>
-							_('%s is no longer listed. Its running connections go on.').format(address))))
-				}, [ _('Remove') ])
-			])
-		]);
-
-		return row;
-	},
-
-	admit(gate) {
-		const address = gate.address.value.trim();
-		const seconds = gate.seconds.value ? +gate.seconds.value : undefined;
-
-		if (address == '') {
-			lanward.say(gate.said, _('Enter an IPv4 or IPv6 address.'), true);
-			gate.address.focus();
-			return Promise.resolve();
-		}
-
-		return this.tell(gate, lanward.call('gate_admit', gate.name, address, seconds).then(reply => {
-			gate.address.value = '';
-			return _('%s is listed for %d seconds.').format(reply.address, lanward.number(reply.seconds));
-		}));
-	},
-
-	/* Says at the gate what came of a call there. */
-	tell(gate, promise) {
-		return promise.then(
-			text => lanward.say(gate.said, text),
-			error => lanward.say(gate.said, error.message, true)
-		).then(() => this.refresh());
-	},
-
-	enableGate(gate, up) {
-		const may = up && !this.readonly;
-
-		gate.admit.disabled = gate.address.disabled = gate.seconds.disabled = !may || !gate.open;
-		gate.rows.forEach(row => { row.button.disabled = !may });
 	},
 
 	/* Between two answers the remaining time goes on by this machine's clock. */
 	countDown() {
-		const now = Date.now();
-		const seconds = until => Math.max(0, Math.ceil((until - now) / 1000));
-
-		if (this.pausedUntil) {
-			const left = seconds(this.pausedUntil);
-			const minutes = Math.ceil(left / 60);
-
-			lanward.text(this.parts.left, left > 60
-				? N_(minutes, '%d minute left', '%d minutes left').format(minutes)
-				: N_(left, '%d second left', '%d seconds left').format(left));
-		}
-		else {
+		if (!this.pausedUntil) {
 			lanward.text(this.parts.left, '');
+			return Promise.resolve();
 		}
 
-		this.gates.forEach(gate => gate.rows.forEach(row => lanward.text(row.left,
-			row.until == null ? _('until removed') : _('%d s').format(seconds(row.until)))));
+		const left = Math.max(0, Math.ceil((this.pausedUntil - Date.now()) / 1000));
+		const minutes = Math.ceil(left / 60);
+
+		lanward.text(this.parts.left, left > 60
+			? N_(minutes, '%d minute left', '%d minutes left').format(minutes)
+			: N_(left, '%d second left', '%d seconds left').format(left));
 
 		return Promise.resolve();
 	}
