@@ -76,7 +76,11 @@ return view.extend({
 			E('p', {}, [
 				_('A gate lets SSH, or another TCP service, answer only addresses from the internet that proved themselves a moment ago. To everybody else the port looks closed. The LAN and the VPN are never gated.')
 			]),
-			part('main', 'div', {}, [
+			part('main', 'div', { 'class': 'lanward-gates' }, [
+				part('refused', 'div', { 'class': 'alert-message warning' }, [
+					_('The configuration is not applied as it is written: what was applied before stays in force.'), ' ',
+					E('a', { 'href': L.url('admin/services/lanward/overview') }, [ _('See what is wrong') ])
+				]),
 				part('mine', 'p', { 'class': 'lanward-mine' }),
 				part('none', 'div', { 'class': 'cbi-section' }, [
 					E('h3', {}, [ _('There is no gate yet') ]),
@@ -156,6 +160,7 @@ return view.extend({
 
 		this.known = true;
 		lanward.text(parts.trouble, '');
+		lanward.show(parts.refused, found.status.applied === false);
 		this.showGates(lanward.list(found.status.gates), found);
 	},
 
@@ -208,7 +213,7 @@ return view.extend({
 		]);
 
 		gate.node = E('div', { 'class': 'cbi-section lanward-gate', 'role': 'group', 'aria-labelledby': id }, [
-			E('h3', { 'id': id }, [ name, ' ', gate.badge = E('span', { 'class': 'label lanward-badge' }) ]),
+			gate.heading = E('h3', { 'id': id, 'tabindex': '-1' }, [ name, ' ', gate.badge = E('span', { 'class': 'label lanward-badge' }) ]),
 			gate.meaning = E('p', {}),
 			gate.problems = E('ul', { 'class': 'lanward-list' }),
 			gate.knockOnly = E('div', { 'class': 'alert-message warning' }, [
@@ -229,68 +234,70 @@ return view.extend({
 				fact('overflow', _('Turned away')),
 				fact('listed', _('Listed now'))
 			]),
-			gate.filterRow = E('div', { 'class': 'lanward-buttons' }, [
-				E('label', { 'for': id + '-filter' }, [ _('Show addresses with') ]),
-				gate.filter = E('input', {
-					'id': id + '-filter',
-					'class': 'cbi-input-text',
-					'type': 'text',
-					'autocomplete': 'off',
-					'autocapitalize': 'none',
-					'spellcheck': 'false',
-					'placeholder': '203.0.113',
-					'input': () => this.search(gate)
-				}),
-				gate.matches = E('span', { 'role': 'status' })
-			]),
-			gate.table = E('table', { 'class': 'table lanward-entries', 'aria-label': _('Addresses listed at %s').format(name) }, [
-				E('tr', { 'class': 'tr table-titles' }, [
-					head(_('Address')),
-					head(_('Family')),
-					head(_('Why')),
-					head(_('Remaining')),
-					E('td', { 'class': 'th cbi-section-actions' })
-				])
-			]),
-			gate.more = E('p', {}),
-			E('form', {
-				'class': 'lanward-buttons',
-				'submit': ev => {
-					ev.preventDefault();
-					return lanward.press(gate.admit, () => this.admitTyped(gate));
-				}
-			}, [
-				gate.mine = E('button', {
-					'class': 'btn cbi-button cbi-button-action important lanward-own',
-					'type': 'button',
-					'click': ev => lanward.press(ev.currentTarget, () => this.admit(gate, this.me.address))
-				}),
-				E('label', { 'for': id + '-address' }, [ _('Admit an address') ]),
-				gate.address = E('input', {
-					'id': id + '-address',
-					'class': 'cbi-input-text',
-					'type': 'text',
-					'autocomplete': 'off',
-					'autocapitalize': 'none',
-					'spellcheck': 'false',
-					'placeholder': '203.0.113.9'
-				}),
-				gate.seconds = E('select', { 'class': 'cbi-input-select', 'aria-label': _('For how long') }, [
-					gate.asSeen = choice('', ''),
-					choice('600', _('for 10 minutes')),
-					choice('3600', _('for 1 hour')),
-					choice('28800', _('for 8 hours'))
+			gate.controls = E('div', {}, [
+				gate.filterRow = E('div', { 'class': 'lanward-buttons' }, [
+					E('label', { 'for': id + '-filter' }, [ _('Show addresses with') ]),
+					gate.filter = E('input', {
+						'id': id + '-filter',
+						'class': 'cbi-input-text',
+						'type': 'text',
+						'autocomplete': 'off',
+						'autocapitalize': 'none',
+						'spellcheck': 'false',
+						'placeholder': '203.0.113',
+						'input': () => this.search(gate)
+					}),
+					gate.matches = E('span', { 'role': 'status' })
 				]),
-				gate.admit = E('button', { 'class': 'btn cbi-button cbi-button-add', 'type': 'submit' }, [ _('Admit') ])
-			]),
-			E('div', { 'class': 'lanward-buttons' }, [
-				gate.flush = E('button', {
-					'class': 'btn cbi-button cbi-button-negative',
-					'type': 'button',
-					'aria-haspopup': 'dialog',
-					'click': () => this.askFlush(gate)
-				}, [ _('Remove all') ]),
-				E('span', {}, [ _('Sessions that are running go on when their address is removed.') ])
+				gate.table = E('table', { 'class': 'table lanward-entries', 'aria-label': _('Addresses listed at %s').format(name) }, [
+					E('tr', { 'class': 'tr table-titles' }, [
+						head(_('Address')),
+						head(_('Family')),
+						head(_('Why')),
+						head(_('Remaining')),
+						E('td', { 'class': 'th cbi-section-actions' })
+					])
+				]),
+				gate.more = E('p', {}),
+				E('form', {
+					'class': 'lanward-buttons',
+					'submit': ev => {
+						ev.preventDefault();
+						return lanward.press(gate.admit, () => this.admitTyped(gate));
+					}
+				}, [
+					gate.mine = E('button', {
+						'class': 'btn cbi-button cbi-button-action important lanward-own',
+						'type': 'button',
+						'click': ev => lanward.press(ev.currentTarget, () => this.admit(gate, this.me.address))
+					}),
+					E('label', { 'for': id + '-address' }, [ _('Admit an address') ]),
+					gate.address = E('input', {
+						'id': id + '-address',
+						'class': 'cbi-input-text',
+						'type': 'text',
+						'autocomplete': 'off',
+						'autocapitalize': 'none',
+						'spellcheck': 'false',
+						'placeholder': '203.0.113.9'
+					}),
+					gate.seconds = E('select', { 'class': 'cbi-input-select', 'aria-label': _('For how long') }, [
+						gate.asSeen = choice('', ''),
+						choice('600', _('for 10 minutes')),
+						choice('3600', _('for 1 hour')),
+						choice('28800', _('for 8 hours'))
+					]),
+					gate.admit = E('button', { 'class': 'btn cbi-button cbi-button-add', 'type': 'submit' }, [ _('Admit') ])
+				]),
+				E('div', { 'class': 'lanward-buttons' }, [
+					gate.flush = E('button', {
+						'class': 'btn cbi-button cbi-button-negative',
+						'type': 'button',
+						'aria-haspopup': 'dialog',
+						'click': () => this.askFlush(gate)
+					}, [ _('Remove all') ]),
+					E('span', {}, [ _('Sessions that are running go on when their address is removed.') ])
+				])
 			]),
 			gate.said = E('div', { 'class': 'lanward-said', 'role': 'status' })
 		]);
@@ -364,7 +371,7 @@ return view.extend({
 		fact('overflow', number('overflow') > 0
 			? N_(number('overflow'), '%d packet, because the list was full', '%d packets, because the list was full').format(number('overflow'))
 			: N_(0, '%d packet', '%d packets').format(0));
-		fact('listed', _('%d of at most %d').format(number('entries'), number('size')));
+		fact('listed', _('%d, with room for %d of each family').format(number('entries'), number('size')));
 		lanward.text(known.asSeen, _('as if just seen (%d s)').format(number('window')));
 
 		known.unlisted = found.unlisted ? found.unlisted.message : '';
@@ -374,6 +381,15 @@ return view.extend({
 
 		this.showEntries(known);
 		this.enableGate(known);
+		this.showPart(known, known.controls, !off || known.entries.length > 0);
+	},
+
+	/* Hides what has no use now; the keyboard's user goes on at the gate's name. */
+	showPart(gate, node, shown) {
+		if (!shown && node.contains(document.activeElement))
+			gate.heading.focus();
+
+		lanward.show(node, shown);
 	},
 
 	/* The first rows of those that the filter lets through. */
