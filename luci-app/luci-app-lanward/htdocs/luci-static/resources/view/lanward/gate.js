@@ -78,7 +78,7 @@ return view.extend({
 			]),
 			part('main', 'div', { 'class': 'lanward-gates' }, [
 				part('refused', 'div', { 'class': 'alert-message warning' }, [
-					_('The configuration is not applied as it is written: what was applied before stays in force.'), ' ',
+					_('The configuration is not applied as it is written. What was applied before stays in force; after a start, whatever is in doubt is shut.'), ' ',
 					E('a', { 'href': L.url('admin/services/lanward/overview') }, [ _('See what is wrong') ])
 				]),
 				part('mine', 'p', { 'class': 'lanward-mine' }),
@@ -349,11 +349,11 @@ return view.extend({
 		lanward.fill(known.problems, said, ([ option, message ]) => [ E('code', {}, [ option ]), ' ', message ]);
 		lanward.show(known.problems, said.length > 0);
 
-		lanward.show(known.knockOnly, !off && names('knocks').length > 0 && names('witnesses').length + names('spas').length == 0);
+		lanward.show(known.knockOnly, known.open && names('knocks').length > 0 && names('witnesses').length + names('spas').length == 0);
 		lanward.show(known.nothing, known.open && proofs.length == 0);
 
 		fact('services', names('services').map(this.service).join('; '));
-		fact('proofs', proofs.length ? proofs.join('; ') : off ? '' : _('only by hand'));
+		fact('proofs', proofs.length ? proofs.join('; ') : known.open ? _('only by hand') : '');
 		fact('window', N_(number('window'), '%d second since it was last seen', '%d seconds since it was last seen').format(number('window'))
 			+ (number('prefix6') == 64 ? ' ' + _('(IPv6: the whole /64 network)') : ''));
 		fact('forget', {
@@ -366,12 +366,15 @@ return view.extend({
 			'reset': _('at once (TCP reset)'),
 			'drop': _('without an answer')
 		}[gate.refuse]);
-		fact('admitted', N_(number('admitted'), '%d time', '%d times').format(number('admitted')));
-		fact('refused', N_(number('refused'), '%d packet', '%d packets').format(number('refused')));
-		fact('overflow', number('overflow') > 0
+		/* What does nothing has nothing to count. */
+		const idle = off && number('entries') == 0;
+
+		fact('admitted', idle ? '' : N_(number('admitted'), '%d time', '%d times').format(number('admitted')));
+		fact('refused', idle ? '' : N_(number('refused'), '%d packet', '%d packets').format(number('refused')));
+		fact('overflow', idle ? '' : number('overflow') > 0
 			? N_(number('overflow'), '%d packet, because the list was full', '%d packets, because the list was full').format(number('overflow'))
 			: N_(0, '%d packet', '%d packets').format(0));
-		fact('listed', _('%d, with room for %d of each family').format(number('entries'), number('size')));
+		fact('listed', idle ? '' : _('%d, with room for %d of each family').format(number('entries'), number('size')));
 		lanward.text(known.asSeen, _('as if just seen (%d s)').format(number('window')));
 
 		known.unlisted = found.unlisted ? found.unlisted.message : '';
