@@ -135,18 +135,32 @@ fn the_page_calls_what_the_daemon_has_with_its_arguments() {
 #[test]
 fn the_menu_leads_to_files_that_are_there() {
     let menu = menu();
-    let mut views = 0;
+    let (mut views, mut functions) = (0, 0);
     for (path, entry) in menu.as_object().unwrap() {
-        assert!(entry["title"].is_string() && entry["order"].is_u64(), "{path}");
-        match entry["action"]["type"].as_str().unwrap() {
+        let action = &entry["action"];
+        // Without a title it shows nowhere; only what is no page goes without.
+        let is_page = action["type"] != "function";
+        assert_eq!(entry["title"].is_string() && entry["order"].is_u64(), is_page, "{path}");
+        match action["type"].as_str().unwrap() {
             "view" => {
-                let view = format!("view/{}.js", entry["action"]["path"].as_str().unwrap());
+                let view = format!("view/{}.js", action["path"].as_str().unwrap());
                 assert!(resources().join(&view).is_file(), "{path}: {view}");
                 views += 1;
+            }
+            "function" => {
+                let module = action["module"].as_str().unwrap();
+                let file = module.strip_prefix("luci.").unwrap().replace('.', "/");
+                let source = read(&app().join(format!("root/usr/share/ucode/luci/{file}.uc")));
+                let function = format!("{}: function(", action["function"].as_str().unwrap());
+                assert!(source.contains(&function), "{path}: {module} has no {function}");
+                let url = path.trim_start_matches('/');
+                assert!(read(&resources().join("tools/lanward.js")).contains(&format!("L.url('{url}')")));
+                functions += 1;
             }
             other => assert_eq!(other, "firstchild", "{path}"),
         }
     }
+    assert!(functions > 0);
     assert!(views > 0);
     assert_eq!(
         menu["admin/services/lanward"]["depends"]["acl"],

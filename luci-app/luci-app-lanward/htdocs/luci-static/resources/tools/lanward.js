@@ -231,5 +231,39 @@ return baseclass.extend({
 		const language = String(document.documentElement.lang || '').substring(0, 2);
 
 		return String((texts && (texts[language] || texts.en)) || '');
+	},
+
+	/* Where this browser comes from, as the router's web server sees it: { address, from, name }. `from` is 'router' (a tunnel or a
+	 * proxy), 'inside' (no address of the internet, or a host that the router knows: `name`) or 'outside'. Rejects where that cannot
+	 * be told. */
+	me() {
+		return window.fetch(L.url('admin/services/lanward/address'), { credentials: 'same-origin' }).then(answer => {
+			if (!answer.ok)
+				throw new Error('HTTP %d'.format(answer.status));
+
+			return answer.json();
+		}).then(answer => {
+			const address = String(answer.address || '').toLowerCase().replace(/%.*$/, '').replace(/^::ffff:(?=[0-9.]+$)/, '');
+
+			if (address == '')
+				throw new Error(_('the web server does not say it'));
+			if (/^127[.]|^::1$/.test(address))
+				return { address: address, from: 'router', name: '' };
+			if (/^(10|192[.]168|169[.]254|172[.](1[6-9]|2[0-9]|3[01])|100[.](6[4-9]|[7-9][0-9]|1[01][0-9]|12[0-7]))[.]|^f[cd]|^fe[89ab]/.test(address))
+				return { address: address, from: 'inside', name: '' };
+
+			return this.hosts().then(hosts => {
+				const host = hosts.find(known => known.addresses.indexOf(address) >= 0);
+
+				return { address: address, from: host ? 'inside' : 'outside', name: host ? host.name : '' };
+			});
+		});
+	},
+
+	/* Lets a control be used or not. One that has the focus keeps it, which `disabled` would take away: pressed, it says why it
+	 * does nothing. */
+	allow(control, may) {
+		control.disabled = !may && document.activeElement !== control;
+		control.setAttribute('aria-disabled', may ? 'false' : 'true');
 	}
 });
