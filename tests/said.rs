@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 use lanward::check::{diagnose, BaseChain, Daemon, Facts, Severity, Table, TableState, Upnp};
-use lanward::config::{self, Arity, Config, Host, Kind, Schedule, Subnet, System, OPTIONS};
+use lanward::config::{self, Arity, Config, Host, Schedule, Subnet, System, OPTIONS};
 use lanward::event::{Event, Netifd, Now, Reading, Survey, Texts};
 use lanward::network::{self, Device, Links, Network, Route, Sources, Zone};
 use lanward::state::State;
@@ -14,7 +14,7 @@ use lanward_rig::report_line::skip;
 use serde_json::{json, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -225,12 +225,18 @@ fn wrong_texts() -> Vec<String> {
     .into();
     texts.push(repeated("config gate\n", 70));
     texts.push(repeated("config gate\n", 20_000));
-    texts.push(format!("config lan_only 'lan_only'\n{}", repeated("\tlist host '192.168.1.1'\n", 1025)));
+    texts.push(format!(
+        "config lan_only 'lan_only'\n{}",
+        repeated("\tlist host '192.168.1.1'\n", 1025)
+    ));
     texts.push(format!(
         "config gate 'ssh'\n\tlist service 'tcp:22'\nconfig knock 'k'\n\toption gate 'ssh'\n{}",
         repeated("\tlist open 'tcp:1'\n\tlist open 'udp:1'\n", 9)
     ));
-    texts.push(format!("config gate 'ssh'\n{}", (0..5000).map(|n| format!("\toption a{n} 'b'\n")).collect::<String>()));
+    texts.push(format!(
+        "config gate 'ssh'\n{}",
+        (0..5000).map(|n| format!("\toption a{n} 'b'\n")).collect::<String>()
+    ));
     texts.push(" ".repeat(4 << 20));
     texts
 }
@@ -249,7 +255,11 @@ fn of_the_configuration() -> Vec<String> {
         messages.extend(of_config(&text_with(spec.system, spec.name, &[])));
         messages.extend(of_config(&text_with(spec.system, spec.name, &["1", "2"])));
         // As a kind is named where there is nothing to be wrong about.
-        messages.push(format!("is missing: it must be {} (such as {})", spec.kind.description(), spec.example));
+        messages.push(format!(
+            "is missing: it must be {} (such as {})",
+            spec.kind.description(),
+            spec.example
+        ));
     }
     messages
 }
@@ -274,7 +284,8 @@ fn of_the_network() -> Vec<String> {
          config rule\n\toption name 'Allow-SSH'\n\toption src 'wan'\n\toption dest_port '22'\n\toption proto 'tcp'\n\toption target 'ACCEPT'\n\
          config rule\n\toption src 'moon'\n\toption dest 'lan'\n\toption target 'ACCEPT'\n",
     );
-    let interfaces = package("config interface 'lan'\n\toption device 'br lan'\nconfig interface 'soon'\n\toption proto 'pppoe'\n");
+    let interfaces =
+        package("config interface 'lan'\n\toption device 'br lan'\nconfig interface 'soon'\n\toption proto 'pppoe'\n");
     let dump = json!({ "interface": [ { "interface": "lan", "device": "br/lan", "up": true }, { "up": true }, { "interface": "soon" } ] });
     let links = Links::default();
     let read = |firewall, network, netifd| {
@@ -285,12 +296,21 @@ fn of_the_network() -> Vec<String> {
             links: &links,
         })
     };
-    let many: String = (0..70).map(|n| format!("config zone\n\toption name 'z{n}'\n")).collect();
+    let many: String = (0..70)
+        .map(|n| format!("config zone\n\toption name 'z{n}'\n"))
+        .collect();
     let many = package(&many);
     let redirects: String = (0..1030)
-        .map(|n| format!("config redirect\n\toption src 'z1'\n\toption dest_ip '192.168.1.2'\n\toption src_dport '{}'\n", n + 1))
+        .map(|n| {
+            format!(
+                "config redirect\n\toption src 'z1'\n\toption dest_ip '192.168.1.2'\n\toption src_dport '{}'\n",
+                n + 1
+            )
+        })
         .collect();
-    let redirects = package(&format!("config zone\n\toption name 'z1'\n\tlist device 'eth1'\n{redirects}"));
+    let redirects = package(&format!(
+        "config zone\n\toption name 'z1'\n\tlist device 'eth1'\n{redirects}"
+    ));
     let odd = json!({});
     let mut networks = vec![
         read(Some(&firewall), Some(&interfaces), Some(&dump)),
@@ -324,11 +344,23 @@ fn of_the_profiles() -> Vec<String> {
     let profiles = shipped();
     let mut ids: Vec<String> = profiles.applications.iter().map(|one| one.id.clone()).collect();
     ids.push("no-such".into());
-    let levels = [config::Level::Seed, config::Level::Recommended, config::Level::Strict, config::Level::Custom];
-    let mut messages: Vec<String> = levels.iter().flat_map(|level| profiles.warnings(*level, &ids)).collect();
+    let levels = [
+        config::Level::Seed,
+        config::Level::Recommended,
+        config::Level::Strict,
+        config::Level::Custom,
+    ];
+    let mut messages: Vec<String> = levels
+        .iter()
+        .flat_map(|level| profiles.warnings(*level, &ids))
+        .collect();
     let mut config = Config::default();
     config.lan_only.profiles = ids;
-    messages.extend(report::unknown_profiles(&config, &profiles).into_iter().map(|problem| problem.message));
+    messages.extend(
+        report::unknown_profiles(&config, &profiles)
+            .into_iter()
+            .map(|problem| problem.message),
+    );
     messages
 }
 
@@ -337,8 +369,20 @@ fn of_the_gates() -> Vec<String> {
                 config gate 'net'\n\toption enabled '1'\n\toption prefix6 '64'\n\tlist service 'tcp:23'\n";
     let (config, _) = config::read_text(Some(text.as_bytes()));
     let gates = policy::compile(&config, &Network::default(), "", BUILD).policy.gates;
-    let wanted = ["nas", "192.0.2.0/24", "0.0.0.0", "127.0.0.1", "fe80::1", "2001:db8::1", "224.0.0.1", "'x' is a port"];
-    let asked = gates.list.iter().flat_map(|gate| wanted.map(|text| gate::source(gate, text)));
+    let wanted = [
+        "nas",
+        "192.0.2.0/24",
+        "0.0.0.0",
+        "127.0.0.1",
+        "fe80::1",
+        "2001:db8::1",
+        "224.0.0.1",
+        "'x' is a port",
+    ];
+    let asked = gates
+        .list
+        .iter()
+        .flat_map(|gate| wanted.map(|text| gate::source(gate, text)));
     asked.filter_map(Result::err).collect()
 }
 
@@ -386,7 +430,9 @@ fn of_the_state() -> Vec<String> {
         drop(state.handle(Event::Configured(Box::new(refused), None), NOW));
         messages.extend(texts_of(&report::status(&state, &Reading::default(), NOW)));
     }
-    messages.extend([nflog::Error::Forbidden, nflog::Error::Taken(7), nflog::Error::Malformed].map(|error| error.to_string()));
+    messages.extend(
+        [nflog::Error::Forbidden, nflog::Error::Taken(7), nflog::Error::Malformed].map(|error| error.to_string()),
+    );
     messages.push(conntrack::Error::Missing.to_string());
     messages.push(lan_only::saved::saved(b"config lan_only\n", true).unwrap_err());
     messages
@@ -428,9 +474,17 @@ fn healthy() -> Facts {
             ..Network::default()
         },
         links: Links {
-            devices: [(2, "br-lan".to_string()), (3, "wan0".to_string()), (4, "wg0".to_string())].into(),
+            devices: [
+                (2, "br-lan".to_string()),
+                (3, "wan0".to_string()),
+                (4, "wg0".to_string()),
+            ]
+            .into(),
             routes: vec![route("0.0.0.0", 3), route("::", 3)],
-            neighbours: vec![("192.168.1.20".parse().unwrap(), MAC), ("2001:db8::20".parse().unwrap(), MAC)],
+            neighbours: vec![
+                ("192.168.1.20".parse().unwrap(), MAC),
+                ("2001:db8::20".parse().unwrap(), MAC),
+            ],
             ..Links::default()
         },
         firewall: Some(package("config defaults\n")),
@@ -473,12 +527,20 @@ fn routers() -> Vec<Facts> {
         routers.push(facts);
     };
     let host = || vec![Host::Address("192.168.1.20".parse().unwrap())];
-    let broken = config::read_text(Some(b"config lan_only 'lan_only'\n\toption level 'sed'\nconfig ledger 'ledger'\n\toption keep_days 'x. y'\n")).1;
+    let broken = config::read_text(Some(
+        b"config lan_only 'lan_only'\n\toption level 'sed'\nconfig ledger 'ledger'\n\toption keep_days 'x. y'\n",
+    ))
+    .1;
     with(&|facts| facts.problems = broken.clone());
     with(&|facts| facts.table = TableState::NotAsked);
     with(&|facts| facts.table = TableState::Missing);
     with(&|facts| (facts.table, facts.config.lan_only.enabled) = (TableState::Missing, true));
-    with(&|facts| facts.table = TableState::Differs(vec!["chain \"forward\", rule 3 is another".into(), "set \"off\" is missing".into()]));
+    with(&|facts| {
+        facts.table = TableState::Differs(vec![
+            "chain \"forward\", rule 3 is another".into(),
+            "set \"off\" is missing".into(),
+        ])
+    });
     with(&|facts| facts.missing = vec!["nf_conntrack_netlink".into(), "xyz".into()]);
     with(&|facts| facts.tables = None);
     with(&|facts| facts.tables = Some(Vec::new()));
@@ -500,7 +562,14 @@ fn routers() -> Vec<Facts> {
         with(&|facts| facts.firewall = Some(package(&text)));
     }
     with(&|facts| facts.firewall = None);
-    for schedule in [None, Some(Schedule { weekdays: [true; 7], start: 0, stop: 60 })] {
+    for schedule in [
+        None,
+        Some(Schedule {
+            weekdays: [true; 7],
+            start: 0,
+            stop: 60,
+        }),
+    ] {
         with(&|facts| {
             facts.config.lan_only.schedule = schedule.clone();
             facts.clock = 5;
@@ -512,7 +581,10 @@ fn routers() -> Vec<Facts> {
         facts.config = config::read_text(Some(gated.as_bytes())).0;
         facts.fw4_gates = Some(Vec::new());
         (facts.accounting, facts.windows) = (Some(false), Some(false));
-        facts.no_copies = Some(format!("nobody tells who comes and goes at the gates: {}", nflog::Error::Forbidden));
+        facts.no_copies = Some(format!(
+            "nobody tells who comes and goes at the gates: {}",
+            nflog::Error::Forbidden
+        ));
         facts.network.doors = ["Allow-SSH", "forward of defaults", "input of zone wan"]
             .map(|label| network::Door {
                 label: label.into(),
@@ -522,7 +594,12 @@ fn routers() -> Vec<Facts> {
             })
             .into();
     });
-    with(&|facts| facts.config = config::read_text(Some(b"config gate 'ssh'\n\toption enabled '1'\n\tlist service 'tcp:22'\n")).0);
+    with(&|facts| {
+        facts.config = config::read_text(Some(
+            b"config gate 'ssh'\n\toption enabled '1'\n\tlist service 'tcp:22'\n",
+        ))
+        .0
+    });
     with(&|facts| facts.links.routes.retain(|route| route.dest.address.is_ipv4()));
     with(&|facts| facts.config.lan_only.hosts = host());
     with(&|facts| facts.config.lan_only.hosts = vec![Host::Address("192.168.1.77".parse().unwrap())]);
@@ -531,7 +608,8 @@ fn routers() -> Vec<Facts> {
             facts.firewall = Some(package("config defaults\n\toption fullcone '1'\n"));
             facts.config.lan_only.mirror = mirror;
             (facts.upnp.enabled, facts.upnp.running) = (true, mirror);
-            facts.upnp.leases = "UDP:40000:192.168.1.20:3389:0:my game\nTCP:22:192.168.1.99:22:0:other, or: not\nUDP\n".into();
+            facts.upnp.leases =
+                "UDP:40000:192.168.1.20:3389:0:my game\nTCP:22:192.168.1.99:22:0:other, or: not\nUDP\n".into();
             facts.upnp.unread = vec!["/etc/config/upnpd (Permission denied (os error 13))".into()];
         });
     }
@@ -558,7 +636,11 @@ fn routers() -> Vec<Facts> {
 
 fn of_the_diagnosis() -> Vec<String> {
     let checks = routers().iter().flat_map(diagnose).collect::<Vec<_>>();
-    let names: BTreeSet<&str> = checks.iter().filter(|check| check.severity != Severity::Info).map(|check| check.name).collect();
+    let names: BTreeSet<&str> = checks
+        .iter()
+        .filter(|check| check.severity != Severity::Info)
+        .map(|check| check.name)
+        .collect();
     // Each check has found something somewhere, but those that only the command line has (the daemon) or that only tell (the level).
     assert_eq!(names.len(), 15, "{names:?}");
     checks.into_iter().map(|check| check.message).collect()
@@ -582,7 +664,15 @@ fn left_in_english(text: &str) -> Option<String> {
     for application in &shipped().applications {
         rest = rest.replace(&application.name, "");
     }
-    for known in ["Permission denied", "Operation not permitted", "Is a directory", "config lan_only", "list host", "list dest_zone"] {
+    for known in [
+        "Permission denied",
+        "Operation not permitted",
+        "Is a directory",
+        "config lan_only",
+        "list host",
+        "list dest_zone",
+        "cannot parse integer from empty string",
+    ] {
         rest = rest.replace(known, "");
     }
     let mut bare = String::new();
@@ -599,15 +689,22 @@ fn left_in_english(text: &str) -> Option<String> {
     }
     let is_word = |word: &&str| word.len() > 1 && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'\'');
     let mut run: Vec<&str> = Vec::new();
-    for word in bare.split(|letter: char| letter.is_whitespace() || !letter.is_ascii()) {
-        let word = word.trim_matches([',', '.', ':', ';', '(', ')', '?']);
-        if is_word(&word) {
-            run.push(word);
-        } else if !word.is_empty() {
+    for word in bare
+        .replace(|letter: char| !letter.is_ascii(), " , ")
+        .split_whitespace()
+    {
+        let plain = word.trim_matches([',', '.', ':', ';', '(', ')', '?']);
+        if is_word(&plain) {
+            run.push(plain);
+        } else if !plain.is_empty() {
             run.clear();
         }
         if run.len() > 2 {
             return Some(run.join(" "));
+        }
+        // A list of names.
+        if word.ends_with(',') {
+            run.clear();
         }
     }
     None
@@ -615,10 +712,16 @@ fn left_in_english(text: &str) -> Option<String> {
 
 #[test]
 fn every_message_that_the_program_makes_is_said_in_japanese_and_the_same_in_english() {
-    let Some(said) = say("said: the program's messages", &messages()) else { return };
+    let Some(said) = say("said: the program's messages", &messages()) else {
+        return;
+    };
     let mut wrong = Vec::new();
     for one in &said {
         assert_eq!(one.english, one.message);
+        // A file that cannot be read: the page has its name before it.
+        if one.message == "Permission denied (os error 13)" {
+            continue;
+        }
         let is_said = one.japanese != one.message && !one.japanese.is_ascii();
         if !is_said {
             wrong.push(format!("not said: {}", one.message));
@@ -626,7 +729,13 @@ fn every_message_that_the_program_makes_is_said_in_japanese_and_the_same_in_engl
             wrong.push(format!("'{words}' is left: {}\n  {}", one.message, one.japanese));
         }
     }
-    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), said.len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} of {}:\n{}",
+        wrong.len(),
+        said.len(),
+        wrong.join("\n")
+    );
 }
 
 #[test]
@@ -636,10 +745,15 @@ fn what_somebody_wrote_is_shown_as_he_wrote_it() {
         ("'is a port' is not a port (such as 22)", "「is a port」"),
         ("'<b>%s</b>$&$1' is not a port (such as 22)", "「<b>%s</b>$&$1」"),
         ("'a port, a port' is not a profile (vnc)", "「a port, a port」"),
-        ("gate 'The clock is set.': no witness, knock or spa names it: addresses are listed by hand only", "「The clock is set.」"),
+        (
+            "gate 'The clock is set.': no witness, knock or spa names it: addresses are listed by hand only",
+            "「The clock is set.」",
+        ),
     ];
     let texts = cases.map(|(text, _)| text.to_string());
-    let Some(said) = say("said: values", &texts) else { return };
+    let Some(said) = say("said: values", &texts) else {
+        return;
+    };
     for (one, (_, value)) in said.iter().zip(cases) {
         assert!(one.japanese.contains(value), "{}", one.japanese);
         assert_eq!(one.english, one.message);
@@ -648,31 +762,110 @@ fn what_somebody_wrote_is_shown_as_he_wrote_it() {
 
 #[test]
 fn what_is_not_known_stays_and_takes_no_time() {
-    let mut texts: Vec<String> = ["", " ", "Something new happened.", "%s", "__proto__", "constructor", "'", "toString: hasOwnProperty"]
-        .map(String::from)
-        .into();
-    for part in [". ", ": ", ", ", "; ", "(a (", "'x' ", "a port", "' is not ", "%s: ", " (such as ", "is missing: it must be "] {
+    let mut texts: Vec<String> = [
+        "",
+        " ",
+        "Something new happened.",
+        "%s",
+        "__proto__",
+        "constructor",
+        "'",
+        "toString: hasOwnProperty",
+    ]
+    .map(String::from)
+    .into();
+    for part in [
+        ". ",
+        ": ",
+        ", ",
+        "; ",
+        "(a (",
+        "'x' ",
+        "a port",
+        "' is not ",
+        "%s: ",
+        " (such as ",
+        "is missing: it must be ",
+    ] {
         texts.push(part.repeat(16_000 / part.len()));
     }
     texts.push("x".repeat(1_000_000));
     let known = texts.len();
-    let Some(said) = say("said: what is not known", &texts) else { return };
+    let Some(said) = say("said: what is not known", &texts) else {
+        return;
+    };
     for (one, at) in said.iter().zip(0..known) {
         assert_eq!(one.english, one.message);
-        assert!(at >= 8 || one.japanese == one.message, "{} became {}", one.message, one.japanese);
-        assert!(one.microseconds < 1_000_000, "{} µs for {:.40}", one.microseconds, one.message);
+        assert!(
+            at >= 8 || one.japanese == one.message,
+            "{} became {}",
+            one.message,
+            one.japanese
+        );
+        assert!(
+            one.microseconds < 1_000_000,
+            "{} µs for {:.40}",
+            one.microseconds,
+            one.message
+        );
     }
 }
 
 /// Sources whose texts the page never shows: they go to the log or a terminal, or end the daemon.
 const NOT_SHOWN: &[&str] = &[
-    "blobmsg.rs", "cli.rs", "cli/text.rs", "config/mod.rs", "config/options.rs", "daemon.rs", "gate/events.rs", "main.rs", "nft/check.rs", "nft/text.rs",
-    "nft/netlink/transaction.rs", "profiles/read.rs", "ruleset.rs", "ruleset/gate.rs", "ruleset/lan_only.rs", "ruleset/parts.rs", "state/deadlines.rs",
-    "state/properties.rs", "system/keeper.rs", "system/links.rs", "system/logger.rs", "system/privileges.rs", "system/wireguard.rs", "uci/edit.rs",
+    "blobmsg.rs",
+    "cli.rs",
+    "cli/text.rs",
+    "config/mod.rs",
+    "config/options.rs",
+    "daemon.rs",
+    "gate/events.rs",
+    "gate/fw4.rs",
+    "main.rs",
+    "nft/check.rs",
+    "nft/text.rs",
+    "nft/netlink/transaction.rs",
+    "profiles/read.rs",
+    "ruleset.rs",
+    "ruleset/gate.rs",
+    "ruleset/lan_only.rs",
+    "ruleset/parts.rs",
+    "state/deadlines.rs",
+    "state/properties.rs",
+    "system/keeper.rs",
+    "system/links.rs",
+    "system/logger.rs",
+    "system/nftables/monitor.rs",
+    "system/privileges.rs",
+    "system/wireguard.rs",
+    "uci/edit.rs",
 ];
 
 /// Texts in the other sources that no page shows.
-const NOT_SAID: &[(&str, &str)] = &[];
+const NOT_SAID: &[(&str, &str)] = &[
+    ("The daemon does not answer on the bus. The table in the kernel keeps dropping as it was set, and a pause ends by itself; but nothing switches it, follows changes of the network, or puts a deleted table back. Start it.", "the command line's own check"),
+    ("The bus cannot be reached ({}), so it is not known whether the daemon runs. It enforces without the bus.", "likewise"),
+    ("{label}{name} {verb} {protocols} from zone {source} to {host}, {ports}", "the table has both verbs"),
+    ("is out of range: the number of {of} must be {min} to {max}", "the table has every unit"),
+    ("{} {external} to {address} port {port}{description}", "the table has both protocols"),
+    ("ubus:lanward", "a comment in the kernel"),
+    ("lanward gate ", "likewise"),
+    ("Does NOT stop", "the command line"),
+    ("direct connections from {}", "likewise"),
+    ("{} of {} outsiders connected", "likewise"),
+    ("/usr/share/acl.d/lanward.json does not allow it to the daemon's user, or is missing", "the log"),
+    ("pause over: LAN-only holds again", "the log"),
+    ("paused for {seconds} seconds", "the log"),
+    ("taken off", "the log and an event"),
+    ("session closed", "likewise"),
+    ("last session closed", "likewise"),
+    ("gate {gate}: {shown} admitted for {seconds} s ({why})", "the log"),
+    ("gate {gate}: {shown} removed ({why})", "the log"),
+    ("changed by another program ({})", "the log"),
+    ("deleted by another program", "the log"),
+    ("; if it goes on like this, it is not logged", "the log"),
+    ("not read yet", "nobody can ask so early"),
+];
 
 fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(directory).unwrap() {
@@ -696,7 +889,11 @@ fn literals(text: &str) -> Vec<(usize, String, String)> {
             rest.find('\n').unwrap_or(rest.len())
         } else if bytes[at] == b'\'' {
             // A character, not a lifetime.
-            let closes = rest[1..].char_indices().skip(1).take(8).find(|(_, letter)| *letter == '\'');
+            let closes = rest[1..]
+                .char_indices()
+                .skip(1)
+                .take(8)
+                .find(|(_, letter)| *letter == '\'');
             let one = rest[1..].chars().next() != Some('\\');
             match closes {
                 Some((end, _)) if !one || rest[1..=end].chars().count() == 1 => end + 2,
@@ -707,9 +904,20 @@ fn literals(text: &str) -> Vec<(usize, String, String)> {
             while bytes[end] != b'"' {
                 end += if bytes[end] == b'\\' { 2 } else { 1 };
             }
-            let before: String = text[..at].split_whitespace().rev().take(4).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join(" ");
+            let before: String = text[..at]
+                .split_whitespace()
+                .rev()
+                .take(4)
+                .collect::<Vec<_>>()
+                .into_iter()
+                .rev()
+                .collect::<Vec<_>>()
+                .join(" ");
             let line = text[..at].matches('\n').count() + 1;
-            let lines = text[at + 1..end].split("\\\n").map(|line| line.trim_start()).collect::<String>();
+            let lines = text[at + 1..end]
+                .split("\\\n")
+                .map(|line| line.trim_start())
+                .collect::<String>();
             found.push((line, before, lines.replace("\\\"", "\"")));
             end + 1 - at
         } else {
@@ -734,8 +942,13 @@ fn filled(literal: &str, value: &str) -> String {
 }
 
 fn english_words(text: &str) -> usize {
-    let is_word = |word: &&str| word.len() > 1 && !word.contains('X') && word.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'\'');
-    text.split(|letter: char| letter.is_whitespace() || ",.:;()?\"".contains(letter)).filter(is_word).count()
+    let is_word = |word: &&str| {
+        word.len() > 1 && !word.contains('X') && word.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'\'')
+    };
+    text.split(|letter: char| letter.is_whitespace() || "():".contains(letter))
+        .map(|word| word.trim_matches([',', '.', ';', '?', '"']))
+        .filter(is_word)
+        .count()
 }
 
 #[test]
@@ -745,7 +958,11 @@ fn every_text_of_the_sources_has_its_line_in_the_table() {
     sources(&src, &mut paths);
     paths.sort();
     let mut texts: Vec<(String, String)> = Vec::new();
-    let mut unused: BTreeSet<&str> = NOT_SHOWN.iter().copied().chain(NOT_SAID.iter().map(|(text, _)| *text)).collect();
+    let mut unused: BTreeSet<&str> = NOT_SHOWN
+        .iter()
+        .copied()
+        .chain(NOT_SAID.iter().map(|(text, _)| *text))
+        .collect();
     for path in paths {
         let name = path.strip_prefix(&src).unwrap().display().to_string();
         unused.remove(name.as_str());
@@ -755,6 +972,11 @@ fn every_text_of_the_sources_has_its_line_in_the_table() {
         for (line, before, literal) in literals(&fs::read_to_string(&path).unwrap()) {
             // What is logged, or said of a defect.
             let aside = ["Log(", "log::", "line(", "expect(", "assert!(", "println!(", "Method {"];
+            // The name of whoever speaks, or of an option, stays.
+            let literal = match literal.split_once(": ") {
+                Some((name, rest)) if !name.contains([' ', '{']) => rest.to_string(),
+                _ => literal,
+            };
             if english_words(&filled(&literal, "X")) < 2 || aside.iter().any(|word| before.contains(word)) {
                 continue;
             }
@@ -767,12 +989,19 @@ fn every_text_of_the_sources_has_its_line_in_the_table() {
     assert!(unused.is_empty(), "named here and not there any more: {unused:?}");
     assert!(texts.len() > 200, "{}", texts.len());
     let values = ["X", "'X'", "X 'X'"];
-    let asked: Vec<String> = texts.iter().flat_map(|(_, literal)| values.map(|value| filled(literal, value))).collect();
-    let Some(said) = say("said: the sources' texts", &asked) else { return };
+    let asked: Vec<String> = texts
+        .iter()
+        .flat_map(|(_, literal)| values.map(|value| filled(literal, value)))
+        .collect();
+    let Some(said) = say("said: the sources' texts", &asked) else {
+        return;
+    };
     let table = table();
     let mut missing = Vec::new();
     for ((place, literal), said) in texts.iter().zip(said.chunks(values.len())) {
-        let is_known = said.iter().any(|one| one.masked != one.message && english_words(&one.masked) == 0);
+        let is_known = said
+            .iter()
+            .any(|one| one.masked != one.message && english_words(&one.masked) == 0);
         // A part of a longer one.
         let part = filled(literal, "%s");
         if !is_known && !table.contains(part.trim().trim_end_matches('.')) {

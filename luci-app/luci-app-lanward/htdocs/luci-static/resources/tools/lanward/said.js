@@ -50,7 +50,7 @@ const messages = _ => [
 	_("did you mean '%s'?"),
 	_("there is none; add config gate '%s'"),
 	_('there are %s'),
-	_('is missing: with seconds 0 only it closes the gate again (such as %s)'),
+	_('is missing: with seconds 0 only it closes the gate again (such as tcp:9000)'),
 	_('has %s steps: it must have at most %s'),
 	_('has the same step twice in a row: put another one between'),
 	_("'%s' is less than retry: it must be at least %s"),
@@ -76,7 +76,7 @@ const messages = _ => [
 	_('would be every address: switch lan_only off instead'),
 	_('has too long a prefix: it must be 1 to %s'),
 	_('has host bits set: the network is %s'),
-	_('is UDP: a gate guards TCP only, such as %s'),
+	_('is UDP: a gate guards TCP only, such as tcp:%s'),
 	_('is out of range: ports are 1 to 65535'),
 	_('has a scope: write %s without it'),
 	_('is a name, and names are not resolved: write the address'),
@@ -193,7 +193,8 @@ const messages = _ => [
 	_('Not known whether programs in the home can open ports by UPnP; not readable: %s'),
 	_("%s lines of UPnP's lease file were not understood"),
 	_('No program in the home can open ports by UPnP'),
-	_('%s to %s port %s'),
+	_('TCP %s to %s port %s'),
+	_('UDP %s to %s port %s'),
 	_('/etc/config/firewall cannot be read, so its port forwards are not known'),
 	_("No port forward leads to a host's remote desktop"),
 	_('/etc/config/firewall cannot be read, so its accepting rules are not known'),
@@ -242,6 +243,7 @@ const messages = _ => [
 	_("time zone '%s': %s; the schedule cannot be placed, LAN-only holds at all hours"),
 	_("'%s' is not a zone of /etc/config/firewall (%s)"),
 	_("zone '%s' (%s) has no device: nothing to stop there until it has one"),
+	_('all but %s'),
 	_("%s is guarded by the gate '%s' already"),
 	_("gate '%s': the firewall's '%s' lets in at tcp %s whoever is not listed; the gate refuses them while its table is there, and without the table nothing does: take it out"),
 	_("gate '%s': the firewall's 'forward of defaults' lets in at tcp %s whoever is not listed; the gate refuses them while its table is there, and without the table nothing does: take it out"),
@@ -323,25 +325,40 @@ const messages = _ => [
 	_('the ruleset changes faster than it can be read'),
 	_('the kernel refuses %s: %s'),
 	_('the transaction'),
+	_('open a netlink socket'),
+	_('bind a netlink socket'),
+	_("bound a netlink socket's buffer"),
+	_("ask for the kernel's messages"),
+	_('ask for short answers'),
+	_('set a time limit'),
+	_('send to nf_tables'),
+	_('receive from nf_tables'),
+	_('send to the kernel'),
+	_('receive from the kernel'),
 	_('another program has group %s (its netlink port is in /proc/net/netfilter/nfnetlink_log)'),
 	_('not without CAP_NET_ADMIN'),
 	_('not a file'),
 	_('larger than %s bytes')
 ];
 
-/* How messages stand side by side, in the order in which they are tried. Such a line counts where one of its parts is known. */
+/* How messages stand side by side. Such a line counts where one of its parts is known; that which leaves least as it is, counts. */
 const joints = _ => [
+	_("'%s' %s"),
 	_('%s. %s'),
-	_('%s.'),
 	_('%s; %s'),
 	_('%s: %s'),
 	_('%s, %s'),
-	_('%s (%s)'),
-	_("'%s' %s")
+	_('%s (%s)')
+];
+
+/* And how one ends; no message above has its stop. */
+const stop = _ => [
+	_('%s.')
 ];
 
 /* More than any message needs; a text from outside cannot keep the page busy. */
 const MOST_TRIES = 400;
+const MOST_PLACES = 12;
 const LONGEST = 16384;
 
 const pattern = (said, spoken) => ({ parts: said.split('%s'), spoken: spoken.split('%s') });
@@ -355,6 +372,7 @@ const weight = one => one.parts.join('').length;
 const exact = new Map();
 let known = [];
 let joining = [];
+let stopping = null;
 
 /* Read at the first message: the catalogue is there by then. The longest first: the one that says most. */
 const prepare = () => {
@@ -363,10 +381,11 @@ const prepare = () => {
 
 	known = pair(messages).sort((a, b) => weight(b) - weight(a));
 	joining = pair(joints);
+	stopping = pair(stop)[0];
 };
 
-/* What stands for each %s, or null. */
-const match = (parts, text) => {
+/* What stands for each %s, or null. The first middle part is looked for from `from` on. */
+const match = (parts, text, from) => {
 	const last = parts.length - 1;
 	const values = [];
 	let at = parts[0].length;
@@ -377,9 +396,9 @@ const match = (parts, text) => {
 		return (text.length == at) ? values : null;
 
 	for (let i = 1; i <= last; i++) {
-		const end = (i == last) ? text.length - parts[i].length : text.indexOf(parts[i], at);
+		const end = (i == last) ? text.length - parts[i].length : text.indexOf(parts[i], Math.max(at, (i == 1 && from) || 0));
 
-		if (end <= at)
+		if (end < at)
 			return null;
 
 		values.push(text.substring(at, end));
@@ -395,49 +414,74 @@ const inside = (parts, i) => parts[i].endsWith("'") && parts[i + 1].startsWith("
 class Reading {
 	constructor() {
 		this.left = MOST_TRIES;
+		this.done = new Map();
 	}
 
-	/* The text in the page's language; null where nothing of it is known. */
+	/* The text in the page's language, and how much of it stayed as it is; null where nothing of it is known. */
 	read(text) {
 		if (exact.has(text))
-			return exact.get(text);
-		if (this.left-- <= 0)
-			return null;
+			return { text: exact.get(text), stayed: 0 };
+		if (!this.done.has(text)) {
+			this.done.set(text, null);
+			this.done.set(text, (this.left-- > 0) ? this.search(text) : null);
+		}
+
+		return this.done.get(text);
+	}
+
+	search(text) {
+		let best = null;
+
+		if (text.endsWith('.')) {
+			const said = this.put(stopping, [ text.substring(0, text.length - 1) ]);
+
+			if (said.found)
+				return said;
+		}
 
 		for (let one of known) {
 			const values = match(one.parts, text);
 
 			if (values)
-				return this.put(one, values).text;
+				return this.put(one, values);
 		}
 
 		for (let one of joining) {
-			const values = match(one.parts, text);
+			let values = match(one.parts, text);
 
-			if (values) {
+			for (let place = 0; values && place < MOST_PLACES && this.left > 0; place++) {
 				const said = this.put(one, values);
 
-				if (said.found)
-					return said.text;
+				if (said.found && (!best || said.stayed < best.stayed))
+					best = said;
+
+				values = match(one.parts, text, one.parts[0].length + values[0].length + 1);
 			}
 		}
 
-		return null;
+		return best;
 	}
 
 	put(one, values) {
-		let text = one.spoken[0];
-		let found = false;
+		const all = { text: one.spoken[0], stayed: 0, found: false };
 
 		values.forEach((value, i) => {
 			const bare = value.trim();
-			const said = inside(one.parts, i) ? null : this.read(bare);
+			const own = inside(one.parts, i);
+			const said = own ? null : this.read(bare);
 
-			found = found || said != null;
-			text += (said != null ? value.split(bare).join(said) : value) + one.spoken[i + 1];
+			if (said) {
+				all.found = true;
+				all.stayed += said.stayed;
+			}
+			else if (!own && bare.indexOf(' ') > 0) {
+				all.stayed += bare.length;
+			}
+
+			all.text += (said ? value.split(bare).join(said.text) : value) + one.spoken[i + 1];
 		});
 
-		return { text: text, found: found };
+		return all;
 	}
 }
 
@@ -448,7 +492,12 @@ return baseclass.extend({
 
 		prepare();
 
-		return (said.length <= LONGEST && new Reading().read(said)) || said;
+		if (said.length > LONGEST)
+			return said;
+
+		const found = new Reading().read(said);
+
+		return found ? found.text : said;
 	},
 
 	/* Takes in the texts of the profiles, which come in all languages: the daemon's messages quote the English ones. */
