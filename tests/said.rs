@@ -746,6 +746,10 @@ fn what_somebody_wrote_is_shown_as_he_wrote_it() {
         ("'<b>%s</b>$&$1' is not a port (such as 22)", "「<b>%s</b>$&$1」"),
         ("'a port, a port' is not a profile (vnc)", "「a port, a port」"),
         (
+            "Ports that UPnP has opened to hosts that lan_only covers: TCP 22 to 192.0.2.1 port 22 'a, b: not set (any port)'.",
+            "'a, b: not set (any port)'",
+        ),
+        (
             "gate 'The clock is set.': no witness, knock or spa names it: addresses are listed by hand only",
             "「The clock is set.」",
         ),
@@ -787,7 +791,7 @@ fn what_is_not_known_stays_and_takes_no_time() {
         " (such as ",
         "is missing: it must be ",
     ] {
-        texts.push(part.repeat(16_000 / part.len()));
+        texts.push(part.repeat(4_000 / part.len()));
     }
     texts.push("x".repeat(1_000_000));
     let known = texts.len();
@@ -848,6 +852,12 @@ const NOT_SAID: &[(&str, &str)] = &[
     ("{label}{name} {verb} {protocols} from zone {source} to {host}, {ports}", "the table has both verbs"),
     ("is out of range: the number of {of} must be {min} to {max}", "the table has every unit"),
     ("{} {external} to {address} port {port}{description}", "the table has both protocols"),
+    (
+        "The daemon is not known to run: such a flow would go on until it falls silent.",
+        "the command line's own check",
+    ),
+    ("input of zone {name}", "within the message about it"),
+    ("forward of defaults", "likewise"),
     ("ubus:lanward", "a comment in the kernel"),
     ("lanward gate ", "likewise"),
     ("Does NOT stop", "the command line"),

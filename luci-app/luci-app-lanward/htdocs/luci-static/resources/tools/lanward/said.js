@@ -130,6 +130,7 @@ const messages = _ => [
 	_('lan_only.mirror is off, so nothing drops such newcomers. Switch mirror on, or full cone off'),
 	_('The profile file cannot be used: %s'),
 	_("The profile file cannot be used: 'there is no such file'"),
+	_("The profile file cannot be used, so nothing can be said of lanward.lan_only.profile: 'there is no such file'"),
 	_('The profile file cannot be used, so nothing can be said of lanward.lan_only.profile: %s'),
 	_('lanward.lan_only.level is custom: how tight these ports are was not measured'),
 	_('measured, %s of %s outsiders connected'),
@@ -174,7 +175,6 @@ const messages = _ => [
 	_('Flow offload'),
 	_('Hardware flow offload'),
 	_('%s is on (firewall.defaults.flow_offloading). A flow that lan_only drops is dropped before it can be offloaded. A flow that was offloaded while lan_only did not hold passes by all rules until its conntrack entry is deleted; the daemon does that when lan_only is switched on and when a pause or the off hours end'),
-	_('The daemon is not known to run: such a flow would go on until it falls silent'),
 	_("The router's clock shows a time before this program was made, so it has not been set yet"),
 	_('Until it is, lan_only holds at all hours, whatever weekdays, start and stop say. See to NTP (system.ntp)'),
 	_('Nothing that is configured depends on it. See to NTP (system.ntp)'),
@@ -221,8 +221,6 @@ const messages = _ => [
 	_('means every device, which lanward does not follow'),
 	_('is no device name'),
 	_('further warnings left out'),
-	_('input of zone %s'),
-	_('forward of defaults'),
 	_('its answer has no list of interfaces'),
 	_('no configuration; an interface that is down has no device'),
 	_('an interface without a name'),
@@ -247,6 +245,7 @@ const messages = _ => [
 	_("%s is guarded by the gate '%s' already"),
 	_("gate '%s': the firewall's '%s' lets in at tcp %s whoever is not listed; the gate refuses them while its table is there, and without the table nothing does: take it out"),
 	_("gate '%s': the firewall's 'forward of defaults' lets in at tcp %s whoever is not listed; the gate refuses them while its table is there, and without the table nothing does: take it out"),
+	_("gate '%s': the firewall's 'input of zone %s' lets in at tcp %s whoever is not listed; the gate refuses them while its table is there, and without the table nothing does: take it out"),
 	_("gate '%s': nothing redirects over IPv6: the service is at %s, not at the router's port %s"),
 	_("gate '%s': no witness, knock or spa names it: addresses are listed by hand only"),
 	/* profiles.rs, report.rs */
@@ -299,19 +298,19 @@ const messages = _ => [
 	_("its section lan_only has no name: config lan_only 'lan_only'"),
 	/* nft/netlink/present.rs */
 	_('table has flags %s'),
-	_('counter %s is missing'),
-	_('object %s is not ours'),
-	_('set %s is missing'),
-	_('set %s is not ours'),
-	_('chain %s is missing'),
-	_('chain %s is not ours'),
-	_('set %s is of another type'),
-	_('set %s has another size or timeout'),
-	_('set %s: %s elements are missing, %s are not ours'),
-	_('chain %s has another hook or priority'),
-	_('chain %s has another policy'),
-	_('chain %s has %s rules instead of %s'),
-	_('chain %s, rule %s is another'),
+	_('counter "%s" is missing'),
+	_('object "%s" is not ours'),
+	_('set "%s" is missing'),
+	_('set "%s" is not ours'),
+	_('chain "%s" is missing'),
+	_('chain "%s" is not ours'),
+	_('set "%s" is of another type'),
+	_('set "%s" has another size or timeout'),
+	_('set "%s": %s elements are missing, %s are not ours'),
+	_('chain "%s" has another hook or priority'),
+	_('chain "%s" has another policy'),
+	_('chain "%s" has %s rules instead of %s'),
+	_('chain "%s", rule %s is another'),
 	/* system/*.rs */
 	_('no netlink socket: %s'),
 	_('request not sent: %s'),
@@ -357,9 +356,9 @@ const stop = _ => [
 ];
 
 /* More than any message needs; a text from outside cannot keep the page busy. */
-const MOST_TRIES = 400;
+const MOST_TRIES = 200;
 const MOST_PLACES = 12;
-const LONGEST = 16384;
+const LONGEST = 4096;
 
 const pattern = (said, spoken) => ({ parts: said.split('%s'), spoken: spoken.split('%s') });
 const pair = table => {
@@ -401,7 +400,13 @@ const match = (parts, text, from) => {
 		if (end < at)
 			return null;
 
-		values.push(text.substring(at, end));
+		const value = text.substring(at, end);
+
+		/* Names of chains and sets have none. */
+		if (parts[i - 1].endsWith('"') && value.indexOf('"') >= 0)
+			return null;
+
+		values.push(value);
 		at = end + parts[i].length;
 	}
 
@@ -409,7 +414,34 @@ const match = (parts, text, from) => {
 };
 
 /* A value in quotes is somebody's own and stays; the rest may hold messages. */
-const inside = (parts, i) => parts[i].endsWith("'") && parts[i + 1].startsWith("'");
+const inside = (parts, i) => [ "'", '"' ].some(quote => parts[i].endsWith(quote) && parts[i + 1].startsWith(quote));
+
+/* Whether a text can be parted at a place: neither in quotes nor in brackets. An apostrophe is no quote. */
+const parts_at = (text, at) => {
+	let quoted = false;
+	let depth = 0;
+
+	for (let i = 0; i < at; i++) {
+		const next = text.charAt(i + 1);
+
+		switch (text.charAt(i)) {
+		case "'":
+			if (quoted)
+				quoted = next != '' && ' .,;:)?'.indexOf(next) < 0;
+			else
+				quoted = i == 0 || ' ('.indexOf(text.charAt(i - 1)) >= 0;
+			break;
+		case '(':
+			depth += quoted ? 0 : 1;
+			break;
+		case ')':
+			depth -= quoted ? 0 : 1;
+			break;
+		}
+	}
+
+	return !quoted && depth == 0;
+};
 
 class Reading {
 	constructor() {
@@ -450,12 +482,14 @@ class Reading {
 			let values = match(one.parts, text);
 
 			for (let place = 0; values && place < MOST_PLACES && this.left > 0; place++) {
-				const said = this.put(one, values);
+				const begin = one.parts[0].length;
+				const end = begin + values[0].length;
+				const said = (begin || parts_at(text, end)) ? this.put(one, values) : null;
 
-				if (said.found && (!best || said.stayed < best.stayed))
+				if (said && said.found && (!best || said.stayed < best.stayed))
 					best = said;
 
-				values = match(one.parts, text, one.parts[0].length + values[0].length + 1);
+				values = match(one.parts, text, end + 1);
 			}
 		}
 
@@ -478,10 +512,15 @@ class Reading {
 				all.stayed += bare.length;
 			}
 
-			all.text += (said ? value.split(bare).join(said.text) : value) + one.spoken[i + 1];
+			all.text += (said ? this.spaced(value, bare, said.text) : value) + one.spoken[i + 1];
 		});
 
 		return all;
+	}
+
+	/* Spaces around a part stay with words that need them. */
+	spaced(value, bare, said) {
+		return said.charCodeAt(0) > 0x2fff ? said : value.split(bare).join(said);
 	}
 }
 
