@@ -360,7 +360,12 @@ const MOST_TRIES = 200;
 const MOST_PLACES = 12;
 const LONGEST = 4096;
 
-const pattern = (said, spoken) => ({ parts: said.split('%s'), spoken: spoken.split('%s') });
+const pattern = (said, translated) => {
+	const parts = said.split('%s');
+	const spoken = translated.split('%s');
+
+	return { parts: parts, spoken: (spoken.length == parts.length) ? spoken : parts };
+};
 const pair = table => {
 	const spoken = table(_);
 
@@ -417,7 +422,7 @@ const match = (parts, text, from) => {
 const inside = (parts, i) => [ "'", '"' ].some(quote => parts[i].endsWith(quote) && parts[i + 1].startsWith(quote));
 
 /* Whether a text can be parted at a place: neither in quotes nor in brackets. An apostrophe is no quote. */
-const parts_at = (text, at) => {
+const partsAt = (text, at) => {
 	let quoted = false;
 	let depth = 0;
 
@@ -484,7 +489,7 @@ class Reading {
 			for (let place = 0; values && place < MOST_PLACES && this.left > 0; place++) {
 				const begin = one.parts[0].length;
 				const end = begin + values[0].length;
-				const said = (begin || parts_at(text, end)) ? this.put(one, values) : null;
+				const said = (begin || partsAt(text, end)) ? this.put(one, values) : null;
 
 				if (said && said.found && (!best || said.stayed < best.stayed))
 					best = said;
