@@ -539,7 +539,7 @@ fn routers() -> Vec<Facts> {
         facts.table = TableState::Differs(vec![
             "chain \"forward\", rule 3 is another".into(),
             "set \"off\" is missing".into(),
-        ])
+        ]);
     });
     with(&|facts| facts.missing = vec!["nf_conntrack_netlink".into(), "xyz".into()]);
     with(&|facts| facts.tables = None);
@@ -598,7 +598,7 @@ fn routers() -> Vec<Facts> {
         facts.config = config::read_text(Some(
             b"config gate 'ssh'\n\toption enabled '1'\n\tlist service 'tcp:22'\n",
         ))
-        .0
+        .0;
     });
     with(&|facts| facts.links.routes.retain(|route| route.dest.address.is_ipv4()));
     with(&|facts| facts.config.lan_only.hosts = host());
@@ -746,8 +746,12 @@ fn what_somebody_wrote_is_shown_as_he_wrote_it() {
         ("'<b>%s</b>$&$1' is not a port (such as 22)", "「<b>%s</b>$&$1」"),
         ("'a port, a port' is not a profile (vnc)", "「a port, a port」"),
         (
-            "Ports that UPnP has opened to hosts that lan_only covers: TCP 22 to 192.0.2.1 port 22 'a, b: not set (any port)'.",
-            "'a, b: not set (any port)'",
+            "Ports that UPnP has opened to hosts that lan_only covers: UDP 40000 to 192.168.1.20 port 3389 'game' (Microsoft Remote Desktop (RDP)'s port), TCP 22 to 192.168.1.99 port 22 'other, or: not set'.",
+            "'other, or: not set'",
+        ),
+        (
+            "UDP 1 to 192.168.1.20 port 3389 'game' (Microsoft Remote Desktop (RDP)'s port)",
+            "（Microsoft Remote Desktop (RDP)のポート）",
         ),
         (
             "gate 'The clock is set.': no witness, knock or spa names it: addresses are listed by hand only",
@@ -807,7 +811,7 @@ fn what_is_not_known_stays_and_takes_no_time() {
             one.japanese
         );
         assert!(
-            one.microseconds < 1_000_000,
+            one.microseconds < 3_000_000,
             "{} µs for {:.40}",
             one.microseconds,
             one.message
@@ -904,7 +908,7 @@ fn literals(text: &str) -> Vec<(usize, String, String)> {
                 .skip(1)
                 .take(8)
                 .find(|(_, letter)| *letter == '\'');
-            let one = rest[1..].chars().next() != Some('\\');
+            let one = !rest[1..].starts_with('\\');
             match closes {
                 Some((end, _)) if !one || rest[1..=end].chars().count() == 1 => end + 2,
                 _ => 1,
@@ -924,10 +928,7 @@ fn literals(text: &str) -> Vec<(usize, String, String)> {
                 .collect::<Vec<_>>()
                 .join(" ");
             let line = text[..at].matches('\n').count() + 1;
-            let lines = text[at + 1..end]
-                .split("\\\n")
-                .map(|line| line.trim_start())
-                .collect::<String>();
+            let lines = text[at + 1..end].split("\\\n").map(str::trim_start).collect::<String>();
             found.push((line, before, lines.replace("\\\"", "\"")));
             end + 1 - at
         } else {
