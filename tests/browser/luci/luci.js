@@ -707,19 +707,18 @@ const start = async () => {
 	const [ app, page ] = L.env.dispatchpath.slice(2);
 	const path = 'admin/services/' + app;
 	const ready = new Promise(resolve => document.addEventListener('DOMContentLoaded', resolve));
-	const [ menu, texts, ui, allowed ] = await Promise.all([
+	if (language == 'ja')
+		catalogue = readPo(await request.get(OWN + '/ja.po').then(answer => answer.text()));
+
+	const [ menu, ui, allowed ] = await Promise.all([
 		request.get(OWN + '/menu.json').then(answer => answer.json()),
-		language == 'ja' ? request.get(OWN + '/ja.po').then(answer => readPo(answer.text())) : {},
-		/* ui's own words come from the catalogue, too, but are asked for when they are shown. */
-		L.require('ui'),
+		ready.then(() => L.require('ui')),
 		L.resolveDefault(rpc.declare({ object: 'session', method: 'access', params: [ 'scope', 'object', 'function' ], expect: { access: false } })(
-			'access-group', 'luci-app-' + app, 'write'), false),
-		ready
+			'access-group', 'luci-app-' + app, 'write'), false)
 	]);
 	const pages = menuOf(menu, path);
 	const now = pages.find(key => key == path + '/' + page) || pages[0];
 
-	catalogue = texts;
 	L.mayWrite = allowed;
 	document.documentElement.lang = language;
 	document.title = 'OpenWrt - %s - LuCI'.format(_(menu[now].title));
