@@ -26,17 +26,15 @@ WATCH = """
         window.rig.pending++;
         return real(...args).finally(() => { window.rig.pending-- });
     };
-    const turn = () => new Promise(resolve => {
-        const channel = new MessageChannel();
-        channel.port1.onmessage = resolve;
-        channel.port2.postMessage(0);
-    });
-    window.rig.settle = async held => {
-        for (let quiet = 0; quiet < 8; quiet++) {
-            await turn();
-            if (window.rig.pending > held)
-                quiet = 0;
+    /* The page's own clock is in the cases' hands; this is the real one. */
+    const later = window.setTimeout.bind(window);
+    window.rig.rest = async () => {
+        for (let quiet = 0, before = -1; quiet < 5; quiet++) {
+            await new Promise(resolve => later(resolve, 2));
+            if (window.rig.pending != before)
+                [ quiet, before ] = [ 0, window.rig.pending ];
         }
+        return window.rig.pending;
     };
     window.rig.watch = () => {
         window.rig.changes = [];
@@ -148,6 +146,13 @@ class Page:
         self.settle()
 
     def serve(self, route):
+        try:
+            self.fulfill(route)
+        except Exception as error:
+            self.foreign.append(f"{route.request.url}: {error!r}")
+            route.abort()
+
+    def fulfill(self, route):
         path = route.request.url.removeprefix(ORIGIN).split("?")[0]
         if path.startswith("/ubus"):
             return self.answer(route)
@@ -171,8 +176,11 @@ class Page:
         for call in calls:
             _, thing, method, given = call["params"]
             self.asked.append([method if thing == "lanward" else f"{thing}.{method}", *given.values()])
-            value = self.uci.call(method, given) if thing == "uci" else self.answers.get(
-                method if thing == "lanward" else f"{thing}.{method}", Refused(3 if thing == "lanward" else -32000))
+            name = self.asked[-1][0]
+            if thing == "uci" and name not in self.answers:
+                value = self.uci.call(method, given)
+            else:
+                value = self.answers.get(name, Refused(3 if thing == "lanward" else -32000))
             if callable(value):
                 value = value(given)
             if isinstance(value, Held):
@@ -188,7 +196,10 @@ class Page:
         route.fulfill(json=replies if isinstance(body, list) else replies[0])
 
     def settle(self):
-        self.page.evaluate("held => window.rig.settle(held)", self.held)
+        for _ in range(200):
+            if self.page.evaluate("window.rig.rest()") <= self.held:
+                return
+        raise AssertionError("the page does not come to rest")
 
     def tick(self, seconds=5):
         """Time goes on; the page asks anew when a poll is due."""
