@@ -1,5 +1,5 @@
 //! The page beside what it stands on: the bus's methods, its own files, both languages, and the format of the catalogue.
-//! What the page does is tried in `tests/page/overview.js`, by node.
+//! What the page does is tried in a browser: `tests/browser.rs`.
 
 #![allow(clippy::unwrap_used)]
 
@@ -647,21 +647,5 @@ fn the_converter_refuses_what_it_would_have_to_guess() {
                 assert!(entries.contains(&(hash(key), 2, text.to_string())), "{entries:?}");
             }
         }
-    }
-}
-
-#[test]
-fn the_page_does_what_it_says() {
-    let script = root().join("tests/page/overview.js");
-    match Command::new("node").arg(script).arg(resources()).output() {
-        Ok(output) => {
-            let said = String::from_utf8_lossy(&output.stdout).into_owned();
-            let wrong = String::from_utf8_lossy(&output.stderr).into_owned();
-            assert!(
-                output.status.success() && said.contains("all as expected"),
-                "{said}{wrong}"
-            );
-        }
-        Err(error) => skip("page: what it does", &format!("node: {error}")),
     }
 }
