@@ -208,9 +208,7 @@ fn gate_status(state: &State, gate: &config::Gate) -> Value {
         "enabled": gate.enabled,
         "shut": resolved.is_some_and(|gate| gate.shut),
         "services": services,
-        "knocks": of_gate(state.config.knocks.iter().map(|knock| (&knock.name, &knock.gate)), gate),
-        "spas": of_gate(state.config.spas.iter().map(|spa| (&spa.name, &spa.gate)), gate),
-        "witnesses": resolved.map(|gate| gate.witnesses.iter().map(|witness| witness.name.clone()).collect::<Vec<_>>()).unwrap_or_default(),
+        "witnesses": witnesses(&state.config, gate),
         "window": gate.window,
         "forget": forget_word(gate.forget),
         "refuse": refuse_word(gate.refuse),
@@ -239,12 +237,10 @@ fn refuse_word(refuse: Refuse) -> &'static str {
     }
 }
 
-/// The names of a gate's proofs.
-fn of_gate<'a>(proofs: impl Iterator<Item = (&'a String, &'a String)>, gate: &config::Gate) -> Vec<&'a String> {
-    proofs
-        .filter(|(_, of)| **of == gate.name)
-        .map(|(name, _)| name)
-        .collect()
+/// The names of a gate's witnesses, as configured: also of a gate that is off or shut.
+fn witnesses<'a>(config: &'a Config, gate: &config::Gate) -> Vec<&'a str> {
+    let of_gate = config.witnesses.iter().filter(|witness| witness.gate == gate.name);
+    of_gate.map(|witness| witness.name.as_str()).collect()
 }
 
 /// The answer of `gate_list`: of one gate, or of all.

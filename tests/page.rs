@@ -93,7 +93,8 @@ fn nothing_but_the_daemon_and_its_file_can_be_changed() {
         acl[scope]["ubus"].as_object_mut().unwrap().remove("lanward");
     }
     let read = serde_json::json!({
-        "ubus": { "luci-rpc": ["getHostHints"] },
+        // rpcd wants both: the right to ask for a file, and the right to this one.
+        "ubus": { "luci-rpc": ["getHostHints"], "file": ["read"] },
         "file": { "/usr/share/lanward/profiles.json": ["read"] },
         "uci": ["lanward", "firewall"],
     });

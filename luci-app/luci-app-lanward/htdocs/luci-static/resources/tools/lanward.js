@@ -2,6 +2,7 @@
 'require baseclass';
 'require rpc';
 'require dom';
+'require tools.lanward.said as said';
 
 /* What the pages of lanward share: the calls, what a failed one means, and what the switch's state is. */
 
@@ -41,15 +42,32 @@ const readFile = rpc.declare({
 	reject: true
 });
 
+const language = () => String(document.documentElement.lang || '').substring(0, 2);
+
+/* An answer with the daemon's sentences in the page's language, wherever a method may give them. */
+const inWords = reply => {
+	const each = (name, change) => {
+		if (Array.isArray(reply[name]))
+			reply[name] = reply[name].filter(item => item != null).map(change);
+	};
+	const message = item => Object.assign({}, item, { message: said.translate(item.message) });
+
+	each('problems', message);
+	each('checks', message);
+	each('warnings', warning => said.translate(warning));
+
+	return reply;
+};
+
 return baseclass.extend({
 	/* Calls the daemon. Rejects with an Error whose `kind` is 'down', 'denied', 'absent' (the daemon has no such method) or
 	 * 'failed', and whose message is for people. A refusal that the daemon has words for comes with its answer in `reply`: it may have done part of what was asked. */
 	call(method, ...args) {
 		return calls[method](...args).then(reply => {
 			if (reply.error == null)
-				return reply;
+				return inWords(reply);
 
-			const error = new Error(String(reply.error));
+			const error = new Error(said.translate(reply.error));
 			error.kind = 'failed';
 			error.reply = reply;
 			throw error;
@@ -218,6 +236,9 @@ return baseclass.extend({
 		return readFile('/usr/share/lanward/profiles.json').then(text => {
 			const known = JSON.parse(text);
 
+			/* Some of the daemon's warnings quote them. */
+			said.learn(known, language());
+
 			return {
 				levels: this.list(known.levels),
 				applications: this.list(known.applications),
@@ -228,9 +249,7 @@ return baseclass.extend({
 
 	/* One of the texts of the profiles, in the page's language. */
 	local(texts) {
-		const language = String(document.documentElement.lang || '').substring(0, 2);
-
-		return String((texts && (texts[language] || texts.en)) || '');
+		return String((texts && (texts[language()] || texts.en)) || '');
 	},
 
 	/* Where this browser comes from, as the router's web server sees it: { address, from, name }. `from` is 'router' (a tunnel or a

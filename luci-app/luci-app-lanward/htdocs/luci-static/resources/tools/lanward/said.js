@@ -261,6 +261,7 @@ const messages = _ => [
 	_('nearly-complete'),
 	_('complete-default-ports'),
 	_("%s '%s': this version has none; it opens nothing at the gate '%s'"),
+	_('running flows cannot be read: %s'),
 	/* schedule.rs, system/clock.rs */
 	_('the clock says %s seconds since 1970, which is no time'),
 	_('no local time at %s: %s'),
@@ -293,6 +294,7 @@ const messages = _ => [
 	_('it was removed at once'),
 	_('LAN-only is off: there is nothing to pause'),
 	_('running flows could not be ended: %s'),
+	_('there is no policy yet that could end anything'),
 	_('the switch holds until the router restarts; it could not be saved: %s'),
 	_('pause: %s'),
 	_("its section lan_only has no name: config lan_only 'lan_only'"),
