@@ -3,7 +3,7 @@
 
 use super::lock;
 use crate::home::{fw4_rules, Home};
-use lanward::system::ubus::{Bus, Call, Incoming, Kind, Method, Object, Status};
+use lanward::system::ubus::{Bus, Call, Incoming, Kind, Method, Object};
 use serde_json::{json, Map, Value};
 use std::io;
 use std::path::Path;
