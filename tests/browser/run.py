@@ -81,6 +81,8 @@ class House:
         """The house as it is before each scenario."""
         self.ask("hosts", hints=HOSTS)
         self.config(text)
+        for gate in self.status()["gates"]:
+            self.call("gate_flush", gate=gate["name"])
         # What a scenario switched without keeping it is not in the file.
         self.call("resume")
         self.call("lan_only", enabled=False, persist=False)
@@ -118,14 +120,16 @@ class Opened:
     def button(self, name, **more):
         return self.page.get_by_role("button", name=name, **more)
 
-    def save_and_apply(self, unless_confirmed=False):
-        """LuCI's own button, to the reload at its end. Or: nobody confirms."""
-        if unless_confirmed:
+    def save_and_apply(self, confirm=True):
+        """LuCI's own button, up to the reload at its end; or up to where somebody has to confirm, and nobody does."""
+        # A choice of two, for which LuCI has no role.
+        press = self.page.locator(".cbi-page-actions").get_by_text("Save & Apply", exact=True).first
+        if not confirm:
             self.page.route("**/*", self.without_confirm)
-            self.button("Save & Apply").click()
+            press.click()
             return
         with self.page.expect_navigation(timeout=40_000):
-            self.button("Save & Apply").click()
+            press.click()
         self.page.locator(".lanward").first.wait_for()
 
     @staticmethod
