@@ -143,11 +143,22 @@ def what_nobody_confirms_is_taken_back(browser):
         before = house.config()
         opened.page.get_by_role("checkbox", name=re.compile("desk")).check()
         opened.save_and_apply(confirm=False)
-        until(lambda: house.status()["lan_only"]["hosts"] == ["02:00:00:00:77:64"], "the daemon has the host")
+        kept = ["02:00:00:00:77:64"]
+        until(lambda: house.status()["lan_only"]["hosts"] == kept, "the daemon has the host", page=opened.page)
         assert house.config() != before
+        opened.page.wait_for_timeout(2500)
         assert house.ask("expire", sid=opened.sid)["done"]
         until(lambda: house.status()["lan_only"]["hosts"] == [], "the daemon has what was before")
         assert house.config() == before
+
+
+@scenario()
+def what_the_package_knows_is_shown(browser):
+    """The levels with what was measured, and the applications' limits: from a file that the session must be allowed to read."""
+    with browser.open("overview") as opened:
+        expect(opened.page.get_by_text(re.compile(r"\d+ of \d+ attempts from outside still connected")).first).to_be_visible()
+        opened.page.get_by_text("Every application").click()
+        expect(opened.page.get_by_text("Chrome Remote Desktop", exact=True).last).to_be_visible()
 
 
 @scenario()

@@ -91,12 +91,12 @@ class House:
 house = House()
 
 
-def until(holds, what, patience=12):
-    """Waits for something that is not in the page."""
+def until(holds, what, patience=12, page=None):
+    """Waits for something that is not in the page; with a page, what it asks for meanwhile is answered."""
     end = time.monotonic() + patience
     while not holds():
         assert time.monotonic() < end, f"not within {patience} s: {what}"
-        time.sleep(0.05)
+        page.wait_for_timeout(50) if page else time.sleep(0.05)
 
 
 class Opened:

@@ -1,6 +1,6 @@
 //! `/rig/NAME`: what a test in a browser wants to know from packets, and to break. Each takes an object and answers with one.
 
-use super::{lock, Objects, Rpc};
+use super::{lock, session, Objects, Rpc};
 use crate::home::Home;
 use crate::house::Family;
 use crate::probe::{Connection, Fate, Way};
@@ -165,6 +165,9 @@ impl Rig {
                     .cloned()
                     .unwrap_or_default();
                 let done = rpc.expire(sid) || self.bus("uci", "rollback", &arguments)["status"] == 0;
+                // LuCI's own note, by which every page asks whether all is well until its time is over, too.
+                let note = json!({ "ubus_rpc_session": session::NOBODY, "values": { "rollback": {} } });
+                self.bus("session", "set", note.as_object().unwrap_or(&Map::new()));
                 Ok(json!({ "done": done }))
             }
             // { sid }: that session is over

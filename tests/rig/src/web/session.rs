@@ -24,8 +24,7 @@ const LUCI_BASE: &str = r#"{
             "ubus": { "luci-rpc": [ "getBoardJSON", "getHostHints" ], "network.interface": [ "dump" ] },
             "uci": [ "luci", "network", "wireless" ]
         }
-    },
-    "rpcd-mod-file": { "read": { "ubus": { "file": [ "read", "stat" ] } } }
+    }
 }"#;
 
 /// What one may do: scope, object (with `*` for anything) and function.
