@@ -21,4 +21,5 @@ pub mod session;
 pub mod settings;
 pub mod tap;
 pub mod tcp;
+pub mod web;
 pub mod wire;

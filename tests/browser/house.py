@@ -1,0 +1,249 @@
+#!/usr/bin/env python3
+"""The pages against the daemon in a house: what is pressed here happens there, to packets, and what happens there is seen here."""
+
+import re
+
+from playwright.sync_api import expect
+
+from run import GATED, house, main, scenario, until
+
+PORT = 50000
+
+
+def switch(opened):
+    return opened.page.get_by_role("switch", name="LAN-only Remote Desktop")
+
+
+def state(opened):
+    return opened.page.locator("#lanward-state strong")
+
+
+def on(opened):
+    switch(opened).click()
+    expect(switch(opened)).to_have_attribute("aria-checked", "true")
+    expect(state(opened)).to_have_text("On")
+
+
+@scenario()
+def the_switch_drops_packets(browser):
+    with browser.open("overview") as opened:
+        expect(state(opened)).to_have_text("Off")
+        opened.picture("overview-off")
+        assert (house.udp(PORT), house.udp(PORT, family=6)) == ("answered", "answered")
+        on(opened)
+        assert (house.udp(PORT), house.udp(PORT, family=6)) == ("lost", "lost")
+        assert house.udp(443) == "answered"
+        # The counters move by themselves.
+        dropped = opened.page.get_by_role("row", name="Dropped outbound")
+        expect(dropped).to_contain_text("2 packets")
+        opened.picture("overview-on")
+        assert "option enabled '1'" in house.config()
+        opened.button("Undo").click()
+        expect(state(opened)).to_have_text("Off")
+        assert house.udp(PORT) == "answered"
+        assert "option enabled '1'" not in house.config()
+
+
+@scenario()
+def a_live_session_is_foretold_and_ended(browser):
+    # What other packets left in conntrack is ended before.
+    house.call("lan_only", enabled=True, persist=False)
+    house.call("lan_only", enabled=False, persist=False)
+    with browser.open("overview") as opened:
+        house.ask("flow", do="start", port=PORT)
+        try:
+            opened.page.reload()
+            # A daemon that foretells nothing says nothing.
+            if house.ask("bus", method="preview")["status"] == 0:
+                expect(opened.page.get_by_text("Turning it on now would end 1 live session.")).to_be_visible()
+                opened.page.get_by_text("Which connections").click()
+                expect(opened.page.get_by_text(f"203.0.113.9:{PORT}")).to_be_visible()
+                opened.picture("overview-preview")
+            assert house.ask("flow")["goes_on"]
+            on(opened)
+            expect(opened.page.get_by_text("1 live session ended.")).to_be_visible()
+            assert not house.ask("flow")["goes_on"]
+            switch(opened).click()
+            expect(state(opened)).to_have_text("Off")
+            until(lambda: house.ask("flow")["goes_on"], "the session lives again")
+        finally:
+            house.ask("flow", do="stop")
+
+
+@scenario()
+def a_pause_counts_down_and_lets_through(browser):
+    with browser.open("overview") as opened:
+        on(opened)
+        assert house.udp(PORT) == "lost"
+        opened.button("15 minutes").click()
+        expect(state(opened)).to_have_text("Paused")
+        expect(opened.page.get_by_text("15 minutes left")).to_be_visible()
+        assert house.udp(PORT) == "answered"
+        opened.button("Resume now").click()
+        expect(state(opened)).to_have_text("On")
+        expect(opened.button("Resume now")).to_be_hidden()
+        assert house.udp(PORT) == "lost"
+
+
+@scenario()
+def a_lost_table_comes_back(browser):
+    with browser.open("overview") as opened:
+        on(opened)
+        assert not house.ask("table", do="delete")["there"] or house.udp(PORT) == "lost"
+        until(lambda: house.ask("table")["there"] and house.status()["lan_only"]["enforced"], "the table is back")
+        assert house.udp(PORT) == "lost"
+        expect(state(opened)).to_have_text("On")
+        # Without the daemon nobody puts it back, and the page does not say that all is well.
+        house.ask("daemon", do="kill")
+        try:
+            house.ask("table", do="delete")
+            expect(opened.page.get_by_role("alert").filter(has_text="The daemon is not running")).to_be_visible()
+            expect(switch(opened)).to_be_disabled()
+            assert house.udp(PORT) == "answered"
+        finally:
+            house.ask("daemon", do="start")
+        expect(switch(opened)).to_be_enabled()
+        expect(state(opened)).to_have_text("On")
+        expect(opened.page.get_by_role("alert").filter(has_text="The daemon")).to_be_hidden()
+        assert house.udp(PORT) == "lost"
+
+
+@scenario()
+def a_dead_daemon_is_named_when_the_page_opens(browser):
+    house.ask("daemon", do="kill")
+    try:
+        for page in ["overview", "gate"]:
+            with browser.open(page) as opened:
+                expect(opened.page.get_by_role("alert").filter(has_text="The daemon is not running")).to_be_visible()
+                if page == "overview":
+                    opened.picture("overview-down")
+    finally:
+        house.ask("daemon", do="start")
+
+
+@scenario()
+def a_chosen_host_is_kept_in_and_the_others_are_not(browser):
+    with browser.open("overview") as opened:
+        on(opened)
+        assert house.udp(PORT, **{"from": "lan2"}) == "lost"
+        box = opened.page.get_by_role("checkbox", name=re.compile("desk"))
+        box.check()
+        expect(opened.page.get_by_text("It holds for 1 host only.")).to_be_visible()
+        opened.save_and_apply()
+        expect(opened.page.get_by_role("checkbox", name=re.compile("desk"))).to_be_checked()
+        until(lambda: house.status()["lan_only"]["hosts"] == ["02:00:00:00:77:64"], "the daemon has the host")
+        assert (house.udp(PORT), house.udp(PORT, family=6)) == ("lost", "lost")
+        assert (house.udp(PORT, **{"from": "lan2"}), house.udp(PORT, family=6, **{"from": "lan2"})) == ("answered", "answered")
+        expect(opened.page.get_by_role("row", name=re.compile("^Hosts"))).to_contain_text("desk")
+
+
+@scenario()
+def what_nobody_confirms_is_taken_back(browser):
+    with browser.open("overview") as opened:
+        before = house.config()
+        opened.page.get_by_role("checkbox", name=re.compile("desk")).check()
+        opened.save_and_apply(confirm=False)
+        kept = ["02:00:00:00:77:64"]
+        until(lambda: house.status()["lan_only"]["hosts"] == kept, "the daemon has the host", page=opened.page)
+        assert house.config() != before
+        opened.page.wait_for_timeout(2500)
+        assert house.ask("expire", sid=opened.sid)["done"]
+        until(lambda: house.status()["lan_only"]["hosts"] == [], "the daemon has what was before")
+        assert house.config() == before
+
+
+@scenario()
+def what_the_package_knows_is_shown(browser):
+    """The levels with what was measured, and the applications' limits: from a file that the session must be allowed to read."""
+    with browser.open("overview") as opened:
+        expect(opened.page.get_by_text(re.compile(r"\d+ of \d+ attempts from outside still connected")).first).to_be_visible()
+        opened.page.get_by_text("Every application").click()
+        expect(opened.page.get_by_text("Chrome Remote Desktop", exact=True).last).to_be_visible()
+
+
+@scenario()
+def the_diagnosis_is_shown(browser):
+    with browser.open("overview") as opened:
+        opened.button("Check this router").click()
+        expect(opened.page.get_by_text(re.compile(r"\d+ things? to look at|Nothing was found"))).to_be_visible()
+        wrong = [check for check in house.call("check")["checks"] if not check["ok"]]
+        for check in wrong:
+            expect(opened.page.get_by_text(check["message"]).first).to_be_visible()
+
+
+@scenario("config lan_only 'lan_only'\n\toption enabled 'perhaps'\n")
+def a_mistake_in_the_file_is_named(browser):
+    with browser.open("overview") as opened:
+        expect(opened.page.get_by_role("heading", name="Problems")).to_be_visible()
+        expect(opened.page.get_by_text(re.compile(r"lan_only\.enabled"))).to_be_visible()
+
+
+@scenario(GATED)
+def a_gate_lets_in_whom_the_page_admits(browser):
+    with browser.open("gate") as opened:
+        assert house.gate() != "accepted"
+        opened.page.get_by_label("Admit an address").fill("203.0.113.9")
+        opened.button("Admit", exact=True).click()
+        row = opened.page.get_by_role("row").filter(has_text="203.0.113.9")
+        expect(row).to_be_visible()
+        # It goes down by itself.
+        left = row.get_by_text(re.compile(r"^\d+ s$"))
+        before = int(left.inner_text().split()[0])
+        assert 30 < before <= 60, before
+        expect(left).not_to_have_text(f"{before} s")
+        assert int(left.inner_text().split()[0]) < before
+        assert house.gate() == "accepted"
+        assert house.gate(host="internet2") != "accepted"
+        opened.picture("gate")
+        # The connection's end may have shut it already.
+        house.call("gate_admit", gate="ssh", address="203.0.113.9", seconds=600)
+        opened.button("Remove 203.0.113.9").click()
+        expect(row).to_be_hidden()
+        assert house.gate() != "accepted"
+        refused = opened.page.get_by_role("row", name=re.compile("^Refused"))
+        expect(refused).to_contain_text(re.compile(r"[1-9]\d* packets?"))
+
+
+@scenario(GATED)
+def a_witness_opens_the_gate(browser):
+    with browser.open("gate") as opened:
+        assert house.gate() != "accepted"
+        house.ask("mail", **{"from": "internet"})
+        expect(opened.page.get_by_role("row").filter(has_text="203.0.113.9")).to_be_visible()
+        assert house.gate() == "accepted"
+
+
+@scenario(GATED)
+def the_list_is_emptied_after_a_question(browser):
+    for address in ["203.0.113.9", "2001:db8:9::9"]:
+        house.call("gate_admit", gate="ssh", address=address, seconds=600)
+    with browser.open("gate") as opened:
+        rows = opened.page.get_by_role("row").filter(has_text=re.compile("203.0.113.9|2001:db8:9::9"))
+        expect(rows).to_have_count(2)
+        everything = opened.button("Remove all", exact=True)
+        everything.first.click()
+        opened.button("Cancel").click()
+        expect(rows).to_have_count(2)
+        assert house.gate() == "accepted"
+        house.call("gate_admit", gate="ssh", address="203.0.113.9", seconds=600)
+        everything.first.click()
+        everything.last.click()
+        expect(opened.page.get_by_text(re.compile("[12] address(es)? removed."))).to_be_visible()
+        expect(rows).to_have_count(0)
+        assert house.gate() != "accepted"
+
+
+@scenario(GATED)
+def my_address_is_offered(browser):
+    with browser.open("gate") as opened:
+        # From where the browser is, there is nothing to admit.
+        expect(opened.page.get_by_text("You are here through this router itself (127.0.0.1)")).to_be_visible()
+        opened.page.route("**/lanward/address", lambda route: route.fulfill(json={"address": "203.0.113.9"}))
+        opened.page.reload()
+        opened.button("Admit my address (203.0.113.9)").click()
+        expect(opened.page.get_by_role("row").filter(has_text="203.0.113.9")).to_be_visible()
+        assert house.gate() == "accepted"
+
+
+if __name__ == "__main__":
+    main()

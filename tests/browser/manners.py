@@ -1,0 +1,190 @@
+#!/usr/bin/env python3
+"""Good manners of every page: axe, 360 pixels, dark and light, two languages, sessions that only read, names that are markup, the keyboard."""
+
+import re
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
+
+from run import GATED, HOSTILE, PHONE, WIDE, house, main, post, scenario, PAGE
+
+PAGES = ["overview", "gate"]
+# Also with something in every list.
+BUSY = GATED + "\nconfig gate 'web'\n\toption enabled '1'\n\tlist service 'tcp:8080'\n"
+
+
+def violations(opened):
+    """What axe finds in the page's own part; LuCI's frame is LuCI's."""
+    found = Axe().run(opened.page, context="#view").response["violations"]
+    return [(one["id"], one["help"], [node["html"][:160] for node in one["nodes"][:3]]) for one in found]
+
+
+def opened_details(opened):
+    for summary in opened.page.locator(".lanward summary:visible").all():
+        summary.click()
+
+
+def busy():
+    house.call("gate_admit", gate="ssh", address="203.0.113.9", seconds=600)
+    house.call("gate_admit", gate="ssh", address="2001:db8:9:abcd:1234:5678:9abc:def0", seconds=600)
+    house.call("lan_only", enabled=True, persist=False)
+
+
+@scenario(BUSY)
+def axe_finds_nothing_in_either_theme(browser):
+    busy()
+    for scheme, screen in [("light", WIDE), ("dark", PHONE)]:
+        for page in PAGES:
+            with browser.open(page, color_scheme=scheme, **screen) as opened:
+                opened_details(opened)
+                found = violations(opened)
+                assert not found, (scheme, page, found)
+
+
+@scenario(BUSY)
+def nothing_is_wider_than_a_phone(browser):
+    busy()
+    for locale in ["en-US", "ja-JP"]:
+        for page in PAGES:
+            with browser.open(page, locale=locale, color_scheme="dark", **PHONE) as opened:
+                opened_details(opened)
+                wide = opened.page.evaluate("[ document.documentElement.scrollWidth, window.innerWidth ]")
+                assert wide[0] <= 360 and wide[1] <= 360, (locale, page, wide)
+                opened.picture(f"{page}-phone-dark-{locale[:2]}")
+
+
+@scenario(BUSY)
+def both_themes_are_themes(browser):
+    """The page's text is light on dark or dark on light, as the browser asks for."""
+    for page in PAGES:
+        seen = []
+        for scheme in ["light", "dark"]:
+            with browser.open(page, color_scheme=scheme) as opened:
+                colour = opened.page.locator(".lanward h2, .cbi-map h2").first.evaluate("node => getComputedStyle(node).color")
+                seen.append(sum(int(part) for part in re.findall(r"\d+", colour)[:3]))
+        assert seen[0] < 384 < seen[1], (page, seen)
+
+
+@scenario(BUSY)
+def japanese_is_whole(browser):
+    busy()
+    for page in PAGES:
+        with browser.open(page, locale="ja-JP") as opened:
+            opened_details(opened)
+            assert opened.page.locator("html").get_attribute("lang").startswith("ja")
+            # Sentences of ours without a Japanese letter. What the daemon says is not the page's own.
+            texts = opened.page.evaluate(
+                """() => [ ...document.querySelectorAll('#view *') ].filter(node => node.children.length == 0 && node.checkVisibility()
+                    && !node.closest('code') && /[a-z]{3,} [a-z]{2,} [a-z]{2,}/i.test(node.textContent)
+                    && !/[\\u3040-\\u30ff\\u4e00-\\u9fff]/.test(node.textContent)).map(node => node.textContent)"""
+            )
+            said = str(house.status())
+            assert not [text for text in texts if text not in said], (page, texts)
+
+
+@scenario(BUSY)
+def whoever_only_reads_sees_everything_and_changes_nothing(browser):
+    busy()
+    for page in PAGES:
+        with browser.open(page, user="reader") as opened:
+            expect(opened.page.get_by_text(re.compile("This session may look"))).to_be_visible()
+            for control in opened.page.locator(".lanward :is(button, input, select, textarea):visible").all():
+                name = control.inner_text() or control.get_attribute("aria-label") or control.get_attribute("id")
+                # To ask for a diagnosis, and to search, changes nothing.
+                harmless = name == "Check this router" or "filter" in (control.get_attribute("id") or "")
+                assert harmless or control.is_disabled(), (page, name)
+            expect(opened.button("Save & Apply")).to_have_count(0) if page == "gate" else None
+            for method, arguments in [("lan_only", {"enabled": False}), ("gate_flush", {"gate": "ssh"})]:
+                answer = raw(opened, "lanward", method, arguments)
+                assert answer["error"]["code"] == -32002, answer
+            answer = raw(opened, "uci", "set", {"config": "lanward", "section": "lan_only", "values": {"enabled": "0"}})
+            assert "error" in answer or answer["result"][0] == 6, answer
+    assert house.status()["lan_only"]["enabled"]
+
+
+def raw(opened, thing, method, arguments):
+    """A call past the page, with its session."""
+    params = [opened.sid, thing, method, arguments]
+    return post(f"{PAGE}/ubus", {"jsonrpc": "2.0", "id": 1, "method": "call", "params": params})
+
+
+@scenario(BUSY)
+def a_hostile_name_stays_text(browser):
+    with browser.open("overview") as opened:
+        expect(opened.page.get_by_text(HOSTILE).first).to_be_visible()
+        assert opened.page.locator("#view img").count() == 0
+        # A dialog, if one came, is a complaint at the page's end.
+
+
+@scenario(BUSY)
+def the_keyboard_is_enough(browser):
+    with browser.open("overview") as opened:
+        switch = opened.page.get_by_role("switch")
+        reach(opened, switch)
+        opened.page.keyboard.press("Space")
+        expect(switch).to_have_attribute("aria-checked", "true")
+        expect(switch).to_be_focused()
+        reach(opened, opened.button("15 minutes"))
+        opened.page.keyboard.press("Enter")
+        expect(opened.button("Resume now")).to_be_visible()
+        expect(opened.button("15 minutes")).to_be_focused()
+        reach(opened, opened.button("Resume now"))
+        opened.page.keyboard.press("Enter")
+        expect(opened.button("Resume now")).to_be_hidden()
+        expect(switch).to_be_focused()
+    with browser.open("gate") as opened:
+        opened.page.get_by_label("Admit an address").first.focus()
+        opened.page.keyboard.type("203.0.113.9")
+        opened.page.keyboard.press("Enter")
+        remove = opened.button("Remove 203.0.113.9")
+        expect(remove).to_be_visible()
+        remove.focus()
+        opened.page.keyboard.press("Enter")
+        expect(remove).to_have_count(0)
+        assert opened.page.evaluate("document.getElementById('view').contains(document.activeElement)"), "the focus fell out of the page"
+
+
+def reach(opened, control):
+    """By Tab alone, from where the keyboard is."""
+    for _ in range(80):
+        if control.evaluate("node => node === document.activeElement"):
+            return
+        opened.page.keyboard.press("Tab")
+    raise AssertionError(f"Tab does not come to {control}")
+
+
+@scenario(BUSY)
+def nothing_is_asked_of_the_internet(browser):
+    for page in PAGES:
+        asked = []
+        with browser.open(page) as opened:
+            opened.page.on("request", lambda request: asked.append(request.url))
+            opened.go(page)
+            opened.button("Check this router").click() if page == "overview" else None
+        strangers = [url for url in asked if not url.startswith((PAGE, "data:"))]
+        assert not strangers, strangers
+
+
+@scenario(BUSY)
+def nothing_that_is_read_is_rebuilt(browser):
+    """Several polls later the nodes are the same, but for texts that changed."""
+    busy()
+    for page in PAGES:
+        with browser.open(page) as opened:
+            opened.page.evaluate(
+                """() => {
+                    window.rebuilt = [];
+                    new MutationObserver(list => list.forEach(one => [ ...one.addedNodes, ...one.removedNodes ]
+                        .filter(node => node.nodeType == 1).forEach(node => window.rebuilt.push(node.outerHTML.slice(0, 120)))))
+                        .observe(document.querySelector('.lanward'), { childList: true, subtree: true });
+                }"""
+            )
+            answers = []
+            opened.page.on("response", lambda response: answers.append(response) if "/ubus" in response.url else None)
+            while len(answers) < 2:
+                opened.page.wait_for_timeout(200)
+            assert not opened.page.evaluate("window.rebuilt"), (page, opened.page.evaluate("window.rebuilt"))
+
+
+if __name__ == "__main__":
+    main()
