@@ -231,7 +231,7 @@ class Page:
 
                 def finish(late, ident=call["id"]):
                     self.held -= 1
-                    route.fulfill(json=reply(ident, late))
+                    route.fulfill(json=[reply(ident, late)] if isinstance(body, list) else reply(ident, late))
                 assert len(calls) == 1, "an answer that is held must be alone in its batch"
                 value.finish = finish
                 return
