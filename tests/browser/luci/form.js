@@ -398,7 +398,7 @@ const GridSection = TableSection.extend({
 
 	async renderMoreOptionsModal(id) {
 		const parent = this.map;
-		const map = Object.assign(new Map_(parent.config), { parent, section: id, readonly: parent.readonly });
+		const map = Object.assign(new Map_(parent.config), { parent, readonly: parent.readonly });
 		const section = Object.assign(map.section(NamedSection, id, this.sectiontype), { tabs: this.tabs });
 		const title = this.titleFn('modaltitle', id) ?? '%s - %s'.format(plain(parent.title), this.titleFn('sectiontitle', id) ?? id);
 

@@ -221,6 +221,9 @@ const keysOf = (choices, sort) => Array.isArray(sort) ? sort : sort === true ? O
 const Select = Widget.extend({
 	__init__(value, choices, options) {
 		Object.assign(this, { value: [ value ?? '' ].flat()[0] ?? '', choices: choices || {}, options: Object.assign({ widget: 'select' }, options) });
+
+		if ('' in this.choices)
+			this.options.optional = true;
 	},
 
 	render() {
@@ -241,7 +244,7 @@ const Select = Widget.extend({
 
 		const choice = (key, label) => E('option', { 'value': key, 'selected': this.value == key ? '' : null }, [ label ]);
 		const select = E('select', { 'id': id ? 'widget.' + id : null, 'class': 'cbi-input-select', 'disabled': off }, [
-			optional || '' in this.choices ? choice('', this.choices[''] ?? placeholder ?? _('-- Please choose --')) : null,
+			optional ? choice('', this.choices[''] ?? placeholder ?? _('-- Please choose --')) : null,
 			...keys.filter(key => key != '').map(key => choice(key, this.choices[key] ?? key))
 		]);
 
@@ -579,7 +582,6 @@ const DynamicList = Widget.extend({
 		if (value == null)
 			return;
 
-		instance.setValueSilently = true;
 		value.element.setAttribute('unselectable', '');
 		value.element.removeAttribute('selected');
 		instance.list.querySelector('[placeholder]')?.setAttribute('selected', '');

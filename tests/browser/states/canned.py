@@ -1,9 +1,13 @@
-"""The page in Chromium on the stand-in for LuCI, with answers of the bus that a case gives: no daemon, no root, no network."""
+"""The page in Chromium on the stand-in for LuCI, with answers of the bus that a case gives: no daemon, no root, no network.
+
+LANWARD_LUCI_SOURCE names a checkout of LuCI: its own framework and theme then take the stand-in's place, in English.
+"""
 
 import contextlib
 import copy
 import json
 import mimetypes
+import os
 import pathlib
 import traceback
 
@@ -16,6 +20,17 @@ FILES = {
     STAND_IN + "ja.po": APP / "po/ja/lanward.po",
 }
 START = 1_700_000_000
+SOURCE = os.environ.get("LANWARD_LUCI_SOURCE") and pathlib.Path(os.environ["LANWARD_LUCI_SOURCE"])
+# What LuCI's server puts around a view.
+REAL = """<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><link rel="icon" href="data:,">
+<link rel="stylesheet" href="/luci-static/bootstrap/cascade.css"><script src="/luci-static/resources/cbi.js"></script></head>
+<body data-page="admin-services-lanward-NAME"><header><div id="indicators" class="pull-right"></div></header>
+<div id="maincontent" class="container"><script src="/luci-static/resources/luci.js"></script><script>
+L = new LuCI({ resource: '/luci-static/resources', scriptname: '/cgi-bin/luci', documentroot: '/www', media: '/luci-static/bootstrap',
+    requestpath: [ 'admin', 'services', 'lanward', 'NAME' ], dispatchpath: [ 'admin', 'services', 'lanward', 'NAME' ], pollinterval: 5,
+    ubuspath: '/ubus/', sessionid: '0', token: '0', nodespec: { satisfied: true, readonly: READONLY },
+    apply_rollback: 90, apply_holdoff: 1, apply_timeout: 5, apply_display: 1.5 });
+</script><div id="view"><script>L.require('ui').then(ui => ui.instantiateView('lanward/NAME'));</script></div></div></body></html>"""
 
 # How far the page is: no request is under way, and what followed from the last one is done. Counts what changes, too.
 WATCH = """
@@ -25,6 +40,12 @@ WATCH = """
     window.fetch = (...args) => {
         window.rig.pending++;
         return real(...args).finally(() => { window.rig.pending-- });
+    };
+    const send = XMLHttpRequest.prototype.send;
+    XMLHttpRequest.prototype.send = function(...args) {
+        window.rig.pending++;
+        this.addEventListener('loadend', () => { window.rig.pending-- });
+        return send.apply(this, args);
     };
     /* The page's own clock is in the cases' hands; this is the real one. */
     const later = window.setTimeout.bind(window);
@@ -124,15 +145,17 @@ class Uci:
 class Page:
     """One page of the app in a browser of its own, and what it asked."""
 
-    def __init__(self, browser, name, answers, write=True, language="en", uci=None, address="192.168.1.5", **options):
+    def __init__(self, browser, name, answers, write=True, language="en", uci=None, address="192.168.1.5", view=None, **options):
         self.answers = {
+            "luci.getFeatures": {},
             "session.access": lambda given: {"access": write if given["function"] == "write" else True},
             "luci-rpc.getHostHints": {},
             "file.read": {"data": (ROOT / "files/usr/share/lanward/profiles.json").read_text()},
         }
         self.answers.update(answers)
         self.uci = Uci("lanward", uci or {}, write)
-        self.address, self.asked, self.foreign, self.held = address, [], [], 0
+        self.name, self.write, self.view, self.address = name, write, view, address
+        self.asked, self.batches, self.foreign, self.held = [], [], [], 0
         self.context = browser.new_context(locale="ja-JP" if language == "ja" else "en-US", reduced_motion="reduce", **options)
         self.context.set_default_timeout(5000)
         self.context.route("**/*", self.serve)
@@ -142,7 +165,10 @@ class Page:
         self.page.clock.install(time=START)
         self.page.clock.pause_at(START + 1)
         self.page.goto(f"{ORIGIN}/cgi-bin/luci/admin/services/lanward/{name}")
-        self.page.locator("#view > :not(.spinning)").first.wait_for(state="attached")
+        for _ in range(50 if SOURCE else 0):
+            self.page.clock.run_for(20)
+            self.page.evaluate("window.rig.rest()")
+        self.page.locator("#view > :not(.spinning, script)").first.wait_for(state="attached")
         self.settle()
 
     def serve(self, route):
@@ -158,11 +184,25 @@ class Page:
             return self.answer(route)
         if path.endswith("/lanward/address"):
             return route.fulfill(status=200, json={"address": self.address}) if self.address else route.fulfill(status=404)
+        if "/admin/uci/" in path:
+            # LuCI's server asks rpcd in the page's stead.
+            method = path.rsplit("/", 1)[1].split("_")[0]
+            self.asked.append([f"uci.{method}"])
+            refused = isinstance(self.answers.get(f"uci.{method}", self.uci.call(method, {})), Refused)
+            return route.fulfill(status=404 if refused else 204 if method == "confirm" else 200, json={})
         if path.startswith("/cgi-bin/luci/"):
+            if SOURCE:
+                text = REAL.replace("NAME", self.name).replace("READONLY", "false" if self.write else "true")
+                return route.fulfill(body=text, content_type="text/html")
             return route.fulfill(path=ROOT / "tests/browser/luci/index.html")
+        if self.view and path.endswith(f"/view/lanward/{self.name}.js"):
+            return route.fulfill(body=self.view, content_type="text/javascript")
         if path in FILES:
             return route.fulfill(path=FILES[path])
-        for prefix, place in ((STAND_IN, ROOT / "tests/browser/luci"), ("/luci-static/", APP / "htdocs/luci-static")):
+        places = [(STAND_IN, ROOT / "tests/browser/luci"), ("/luci-static/", APP / "htdocs/luci-static")]
+        if SOURCE:
+            places += [("/luci-static/", SOURCE / part / "htdocs/luci-static") for part in ("modules/luci-base", "themes/luci-theme-bootstrap")]
+        for prefix, place in places:
             file = place / path.removeprefix(prefix)
             if path.startswith(prefix) and file.is_file():
                 return route.fulfill(path=file, content_type=mimetypes.guess_type(file)[0])
@@ -173,7 +213,10 @@ class Page:
         body = route.request.post_data_json
         calls = body if isinstance(body, list) else [body]
         replies = []
+        self.batches.append(len(calls))
         for call in calls:
+            if call["method"] == "list":
+                return route.fulfill(json=reply(call["id"], {}))
             _, thing, method, given = call["params"]
             self.asked.append([method if thing == "lanward" else f"{thing}.{method}", *given.values()])
             name = self.asked[-1][0]
@@ -188,7 +231,7 @@ class Page:
 
                 def finish(late, ident=call["id"]):
                     self.held -= 1
-                    route.fulfill(json=reply(ident, late))
+                    route.fulfill(json=[reply(ident, late)] if isinstance(body, list) else reply(ident, late))
                 assert len(calls) == 1, "an answer that is held must be alone in its batch"
                 value.finish = finish
                 return
@@ -196,6 +239,10 @@ class Page:
         route.fulfill(json=replies if isinstance(body, list) else replies[0])
 
     def settle(self):
+        for _ in range(4 if SOURCE else 0):
+            # LuCI sends its requests with the next frame.
+            self.page.clock.run_for(16)
+            self.page.evaluate("window.rig.rest()")
         for _ in range(200):
             if self.page.evaluate("window.rig.rest()") <= self.held:
                 return
