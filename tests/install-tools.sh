@@ -26,6 +26,9 @@ need shellcheck command -v shellcheck
 need busybox-static command -v busybox
 # The page's code is run without a browser.
 need nodejs command -v node
+# And in one, with Playwright in a place of its own.
+need chromium command -v chromium
+need python3-venv python3 -c 'import ensurepip, venv'
 # The gate's tests: real servers behind it, real clients before it, and scanners.
 need openssh-client command -v ssh
 need openssh-server command -v sshd
@@ -46,7 +49,24 @@ need make command -v make
 need pkg-config command -v pkg-config
 need libjson-c-dev test -e /usr/include/json-c/json.h
 need libclang-dev any /usr/lib/llvm-*/lib/libclang.so
-[ -n "$missing" ] || exit 0
+
+# Playwright and axe for Python, in target/tools/browser; the browser is Debian's. Quick where they are.
+browser() {
+	place=$(dirname "$0")/../target/tools/browser
+	wanted='playwright==1.65.2 axe-playwright-python==0.1.8'
+	[ "$(cat "$place/wanted" 2>/dev/null)" != "$wanted" ] || return 0
+	echo "installing: $wanted"
+	rm -rf "$place"
+	mkdir -p "$(dirname "$place")"
+	python3 -m venv "$place"
+	# shellcheck disable=SC2086 # words are wanted
+	"$place/bin/pip" install --quiet --disable-pip-version-check $wanted
+	echo "$wanted" >"$place/wanted"
+}
+if [ -z "$missing" ]; then
+	browser
+	exit 0
+fi
 
 if ! command -v apt-get >/dev/null 2>&1; then
 	echo "missing, and no apt-get here to install it:$missing" >&2
@@ -83,3 +103,4 @@ fi
 for service in $services; do
 	update-rc.d "$service" disable >/dev/null 2>&1 || true
 done
+browser

@@ -245,5 +245,35 @@ def my_address_is_offered(browser):
         assert house.gate() == "accepted"
 
 
+def tab(opened, name):
+    opened.page.locator("ul.cbi-tabmenu").get_by_text(name, exact=True).click()
+
+
+@scenario()
+def a_wrong_setting_is_refused_and_a_right_one_reaches_the_daemon(browser):
+    with browser.open("settings") as opened:
+        tab(opened, "LAN only")
+        until_ = opened.page.get_by_label("Until", exact=True)
+        until_.fill("25:00")
+        until_.blur()
+        before = house.config()
+        opened.page.locator(".cbi-page-actions").get_by_text("Save & Apply", exact=True).first.click()
+        # What is wrong, and what would be right.
+        expect(opened.page.get_by_text(re.compile("HH:MM|07:00")).last).to_be_visible()
+        expect(until_).to_have_class(re.compile("cbi-input-invalid"))
+        assert house.config() == before
+        # LuCI's refusal is an error that nobody catches.
+        opened.complaints.clear()
+        opened.page.reload()
+        tab(opened, "LAN only")
+        opened.page.get_by_label("Level", exact=True).select_option("recommended")
+        opened.page.get_by_label("Until", exact=True).fill("23:59")
+        opened.picture("settings")
+        opened.save_and_apply()
+        until(lambda: house.status()["lan_only"]["ports"] == ["32768-65535"], "the daemon has the level")
+        assert "option level 'recommended'" in house.config() and "option stop '23:59'" in house.config(), house.config()
+        assert house.status()["problems"] == []
+
+
 if __name__ == "__main__":
     main()
