@@ -3,13 +3,16 @@
 
 #![allow(clippy::unwrap_used)]
 
+use lanward::config::{self, Absent, Arity, Kind, OptionSpec, System, OPTIONS};
 use lanward::report::METHODS;
+use lanward::uci;
 use lanward_rig::report_line::skip;
-use serde_json::Value;
+use serde_json::{json, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// What changes nothing. Everything else is for sessions that may write.
 const READS: [&str; 6] = ["status", "preview", "gate_list", "history", "relay_list", "check"];
@@ -647,6 +650,387 @@ fn the_converter_refuses_what_it_would_have_to_guess() {
             for (key, text) in [("%d a\u{2}0", "%d b"), ("%d a\u{2}1", "%d \"bs\"")] {
                 assert!(entries.contains(&(hash(key), 2, text.to_string())), "{entries:?}");
             }
+        }
+    }
+}
+
+/// The settings' options, and what they make of these values, sections and names. `None`: no node here, and said so.
+fn settings(test: &str, given: &Value) -> Option<Value> {
+    let script = root().join("tests/page/settings.js");
+    let node = Command::new("node")
+        .arg(script)
+        .arg(resources())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn();
+    let mut node = match node {
+        Ok(node) => node,
+        Err(error) => {
+            skip(test, &format!("node: {error}"));
+            return None;
+        }
+    };
+    node.stdin
+        .take()
+        .unwrap()
+        .write_all(given.to_string().as_bytes())
+        .unwrap();
+    let output = node.wait_with_output().unwrap();
+    assert!(output.status.success(), "tests/page/settings.js");
+    Some(serde_json::from_slice(&output.stdout).unwrap())
+}
+
+fn strings(value: &Value) -> Vec<String> {
+    let list = value.as_array().unwrap_or_else(|| panic!("{value} is no list"));
+    list.iter().map(|text| text.as_str().unwrap().to_string()).collect()
+}
+
+/// The form's class for an option, and whether it is made for lists.
+fn widget(spec: &OptionSpec) -> &'static str {
+    match (spec.kind, spec.arity) {
+        (Kind::Switch, Arity::One) => "Flag",
+        (Kind::Choice(_) | Kind::Gate, Arity::One) => "ListValue",
+        (Kind::Weekday, Arity::Many) => "MultiValue",
+        // LuCI's lists hold nothing twice, and a sequence may.
+        (Kind::Step, Arity::Many) | (_, Arity::One) => "Value",
+        (_, Arity::Many) => "DynamicList",
+    }
+}
+
+#[test]
+fn the_settings_have_every_option_of_the_table_and_nothing_more() {
+    let nothing = json!({ "values": {}, "sections": [], "names": [] });
+    let Some(page) = settings("page: every option has its setting", &nothing) else {
+        return;
+    };
+    let there = page["options"].as_array().unwrap();
+    let names = |option: &Value| format!("{}.{}", option["type"].as_str().unwrap(), option["name"].as_str().unwrap());
+    let shown: Vec<String> = there.iter().map(names).collect();
+    let table: Vec<String> = OPTIONS
+        .iter()
+        .map(|spec| format!("{}.{}", spec.system.word(), spec.name))
+        .collect();
+    assert_eq!(shown, table);
+    for (spec, option) in OPTIONS.iter().zip(there) {
+        let place = format!("{}.{}", spec.system.word(), spec.name);
+        assert_eq!(option["single"], spec.system.is_single(), "{place}");
+        assert_eq!(option["widget"], widget(spec), "{place}");
+        assert_eq!((&option["removes"], &option["retains"]), (&json!(true), &json!(true)));
+        let wanted = match spec.absent {
+            Absent::Default(text) => json!(text),
+            _ => Value::Null,
+        };
+        let [default, placeholder] = ["default", "placeholder"].map(|field| option[field].clone());
+        match widget(spec) {
+            "Value" => assert_eq!((default, placeholder), (Value::Null, wanted), "{place}"),
+            "DynamicList" | "MultiValue" if !wanted.is_null() => {
+                assert_eq!((default, placeholder), (json!([wanted]), Value::Null), "{place}");
+            }
+            _ => assert_eq!((default, placeholder), (wanted, Value::Null), "{place}"),
+        }
+        let mut choices = strings(&option["choices"]);
+        if spec.absent == Absent::Nothing {
+            choices.retain(|choice| !choice.is_empty());
+        }
+        match spec.kind {
+            Kind::Choice(words) => assert_eq!(choices, words, "{place}"),
+            Kind::Weekday => assert_eq!(choices.len(), 7, "{place}"),
+            _ => assert!(choices.is_empty(), "{place}"),
+        }
+        let texts = strings(&option["texts"]);
+        assert!(texts.iter().all(|text| !text.is_empty()), "{place}");
+        // A description is markup to LuCI.
+        assert!(texts.iter().all(|text| !text.contains(['<', '&'])), "{place}");
+    }
+}
+
+/// Right and wrong values of a kind, on the edges where there are any. All of them are also tried with one letter changed.
+fn edges(spec: &OptionSpec) -> Vec<String> {
+    let texts: &[&str] = match spec.kind {
+        Kind::Switch => &["1", "on", "true", "yes", "enabled", "0", "off", "false", "no", "disabled", "ON", "2", "maybe"],
+        Kind::Choice(words) => words,
+        Kind::Number { .. } => &["0", "1", "007", "4294967296", "99999999999999999999", "-1", "+1", "1e3", "1.0", "0x10"],
+        Kind::Duration { .. } => &["1d", "10m", "600s", "599s", "9m", "30d", "31d", "720h", "721h", "4w", "5w", "9999999999w", "1", "d", "1D", "1 d", "01d"],
+        Kind::Clock { .. } => &["0:00", "00:00", "7:05", "07:05", "23:59", "24:00", "24:01", "12:60", "1:5", "001:00", "7", "-1:00", "99:99"],
+        Kind::Weekday => &["mon", "Monday", "SUN", "tuesday", "wed", "thurs", "fri", "saturday", "caturday", "m"],
+        Kind::Mark => &["0x1", "0X80000000", "0x10000000", "0x100000000", "0x00000000000001", "268435456", "1", "3", "0", "0x0", "0x", "0x3", "4294967296", "0xg"],
+        Kind::Port => &["1", "22", "0022", "65535", "65536", "0", "ssh", "+22"],
+        Kind::Ports => &["1", "65535", "0", "1-65535", "9-9", "9-1", "50000-60000", "9-65536", "1-2-3", "1:9", "-", "1-", "-9", "010-0020"],
+        Kind::Profile => &["chrome-remote-desktop", "a", "-a", "A", "a_b", "a.b"],
+        Kind::Host | Kind::Address => &["192.168.1.20", "192.168.1.020", "192.168.1", "1.2.3.4.5", "256.1.1.1", "192.168.1.0/24", "nas", "nas.lan", "127.0.0.1",
+            "0.0.0.0", "0.0.0.1", "169.254.1.1", "169.253.1.1", "224.0.0.1", "239.255.255.255", "240.0.0.1", "255.255.255.255", "255.255.255.254", "2001:db8::1", "2001:db8:0:0:0:0:0:1",
+            "2001:DB8::1", "::", "::1", "::2", "::1.2.3.4", "1::2::3", "1:2:3:4:5:6:7:8", "1:2:3:4:5:6:7::", "::2:3:4:5:6:7:8", "1::3:4:5:6:7:8", "1:2:3:4::5:6:7:8", "1:2:3:4:5:6:1.2.3.4",
+            "1:2:3:4:5:6:7:1.2.3.4", "1.2.3.4::", "64:ff9b::1.2.3.4", "::ffff:1.2.3.4", "::ffff:102:304", "::fffe:1.2.3.4", "fe80::1", "febf::1", "fec0::1", "fe80::1%br-lan", "ff02::1", "12345::", ":::", ":1",
+            "1:", "[2001:db8::1]", "02:00:5e:10:00:20", "2:0:5e:10:0:20", "02-00-5e-10-00-20", "02-00:5e:10:00:20", "01:00:5e:10:00:20", "00:00:00:00:00:00", "00:00:5e:00:53",
+            "02:00:5e:10:00:20:30", "02:00:5e:10:00:g0", "020:00:5e:10:00:20"],
+        Kind::Subnet => &["203.0.113.0/24", "203.0.113.1/24", "203.0.113.1", "203.0.113.1/32", "0.0.0.0/0", "10.0.0.0/8", "10.0.0.0/08", "10.0.0.0/", "128.0.0.0/1", "10.0.0.0/33",
+            "10.0.0.0/255.0.0.0", "2001:db8::/32", "2001:db8::/31", "2001:db8::1/128", "2001:db8::/129", "2001:db8::8/125", "2001:db8::8/124", "::/0", "::", "fe80::/10", "::ffff:0:0/96", "224.0.0.0/4", "lan"],
+        Kind::Zone => &["lan", "wan6", "my_zone", "a.b", "a/b", "a-b", "-a", "a b", "é"],
+        Kind::Gate => &["ssh", "my_gate", "a-b", "a.b"],
+        Kind::Service => &["tcp:22", "tcp:0", "tcp:65536", "udp:22", "TCP:22", "tcp:", "tcp", "22", "tcp:22>", "tcp:2222>192.168.1.10:22", "tcp:2222>192.168.1.10", "tcp:2222>192.168.1.10:0",
+            "tcp:22>[2001:db8::10]:22", "tcp:22>2001:db8::10:22", "tcp:22>[192.168.1.10]:22", "tcp:22>127.0.0.1:22", "tcp:22>nas:22", "tcp:22>[]:22", "tcp:22>[fe80::1]:22", "tcp:22>a>b", "tcp:22>[::ffff:1.2.3.4]:22"],
+        Kind::Step => &["tcp:7000", "udp:7000", "udp:07000", "sctp:1", "tcp:7000:1", "7000", "tcp:", ":1"],
+        Kind::Path => &["/etc/lanward/laptop.key", "/", "/a", "/a/", "a/b", "/a/../b", "/a/..", "/..a", "/a b", "/é", "//a"],
+        Kind::HostName => &["relay.example.net", "a", "a.", ".a", "a..b", "-a", "a-", "a_b", "1.2.3.4", "1.2.3", "12", "1.2.3.4a", "2001:db8::1", "[2001:db8::1]", "xn--a", "é.example"],
+        Kind::Target => &["192.168.1.20:3389", "[2001:db8::20]:3389", "2001:db8::20:3389", "[192.168.1.20]:3389", "pc:1", "pc:0", "pc", ":1", "pc:", "1.2.3:1", "127.0.0.1:1", "[fe80::1]:1", "[]:1", "[:1"],
+        Kind::User => &["relay", "a.b", "a_b", "a-b", "-a", "a b", "root$"],
+        Kind::HostKey => &["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA", "ecdsa-sha2-nistp256 AAAA+/==", "sk-ssh-ed25519@openssh.com AAAA", "ssh-ed25519 AAAAC3 me@home", "ssh-ed25519", "ssh-ed25519  AAAA",
+            "rsa AAAA", "ssh-rsa BAAA", "ssh- AAAA", "ssh-rsa AAA"],
+    };
+    let mut all: Vec<String> = texts.iter().map(ToString::to_string).collect();
+    let bounds = match spec.kind {
+        Kind::Number { min, max, .. } => vec![u64::from(min), u64::from(max)],
+        _ => Vec::new(),
+    };
+    for bound in bounds {
+        all.extend([bound.saturating_sub(1), bound, bound + 1].map(|number| number.to_string()));
+    }
+    let long = match spec.kind {
+        Kind::Path => vec![format!("/{}", "a".repeat(254)), format!("/{}", "a".repeat(255)), format!("/{}", "é".repeat(127)), format!("/{}", "é".repeat(128))],
+        Kind::HostKey => [2048, 2049].map(|length| format!("ssh-rsa {:A<length$}", "")).to_vec(),
+        Kind::HostName => vec!["a".repeat(63), "a".repeat(64), ["a".repeat(49).as_str(); 5].join(".") + ".abc", ["a".repeat(49).as_str(); 5].join(".") + ".abcd"],
+        _ => [32, 33, 64, 65].map(|length| "a".repeat(length)).to_vec(),
+    };
+    all.extend(long);
+    all.push(spec.example.to_string());
+    all
+}
+
+/// The texts, and each with every letter left out or doubled, and with a few letters put in somewhere.
+fn changed(texts: Vec<String>) -> Vec<String> {
+    const LETTERS: [char; 19] = ['0', '1', '9', 'a', 'f', 'g', 'Z', '.', ':', '-', '_', '/', '>', '[', ']', '%', ' ', 'é', '\u{7f}'];
+    let mut all: BTreeSet<String> = texts.iter().cloned().collect();
+    for (turn, text) in texts.iter().enumerate().filter(|(_, text)| text.len() < 70) {
+        for (at, letter) in text.char_indices() {
+            let (before, behind) = (&text[..at], &text[at + letter.len_utf8()..]);
+            let other = LETTERS[(turn * 7 + at * 5) % LETTERS.len()];
+            all.insert(format!("{before}{behind}"));
+            all.insert(format!("{before}{letter}{letter}{behind}"));
+            all.insert(format!("{before}{other}{behind}"));
+            all.insert(format!("{before}{letter}{other}{behind}"));
+        }
+    }
+    all.into_iter().filter(|text| !text.is_empty()).collect()
+}
+
+fn package(sections: &[(&str, &str, Vec<(String, uci::Value)>)]) -> uci::Package {
+    let section = |(kind, name, options): &(&str, &str, Vec<(String, uci::Value)>)| uci::Section {
+        kind: (*kind).to_string(),
+        name: Some((*name).to_string()),
+        index: 0,
+        line: 1,
+        options: options.clone(),
+    };
+    uci::Package {
+        sections: sections.iter().map(section).collect(),
+    }
+}
+
+fn name_of(system: System) -> &'static str {
+    if system.is_single() {
+        system.word()
+    } else {
+        "one"
+    }
+}
+
+/// Whether the daemon takes this text as a value of this option: no problem of it quotes the text.
+fn daemon_takes(spec: &OptionSpec, text: &str) -> bool {
+    let value = match spec.arity {
+        Arity::One => uci::Value::One(text.to_string()),
+        Arity::Many => uci::Value::Many(vec![text.to_string()]),
+    };
+    let options = vec![(spec.name.to_string(), value)];
+    let (_, problems) = config::read(&package(&[(spec.system.word(), name_of(spec.system), options)]));
+    let place = format!("lanward.{}.{}", name_of(spec.system), spec.name);
+    // What is about other options or sections is tried with whole sections, below.
+    let about_others = ["has no effect without", "is missing", "which is always", "leaves no port", "is less than retry", "name of a gate;"];
+    !problems
+        .iter()
+        .any(|problem| problem.option == place && !about_others.iter().any(|words| problem.message.contains(words)))
+}
+
+#[test]
+fn the_settings_take_the_values_that_the_daemon_takes_and_no_others() {
+    let mut values = serde_json::Map::new();
+    for spec in OPTIONS {
+        let mut texts = changed(edges(spec));
+        // A list's words are told apart before they are looked at.
+        if spec.arity == Arity::Many {
+            texts.retain(|text| !text.contains(' '));
+        }
+        values.insert(format!("{}.{}", spec.system.word(), spec.name), json!(texts));
+    }
+    // A gate is chosen among those that there are.
+    values.retain(|name, _| !name.ends_with(".gate"));
+    let given = json!({ "values": values, "sections": [], "names": [] });
+    let Some(page) = settings("page: values as the daemon takes them", &given) else {
+        return;
+    };
+    let (mut right, mut wrong, mut apart) = (0, 0, Vec::new());
+    for spec in OPTIONS {
+        let place = format!("{}.{}", spec.system.word(), spec.name);
+        let Some(texts) = values.get(&place).map(strings) else {
+            continue;
+        };
+        let verdicts = page["verdicts"][&place].as_array().unwrap();
+        assert_eq!(texts.len(), verdicts.len());
+        for (text, verdict) in texts.iter().zip(verdicts) {
+            let takes = daemon_takes(spec, text);
+            if takes {
+                right += 1;
+            } else {
+                wrong += 1;
+            }
+            if verdict.as_bool() != Some(takes) {
+                apart.push(format!("{place} {text:?}: the daemon {takes}, the page {verdict}"));
+            }
+        }
+    }
+    assert!(apart.is_empty(), "{} apart:\n{}", apart.len(), apart.join("\n"));
+    assert!(right > 1000 && wrong > 1000, "{right} right, {wrong} wrong");
+}
+
+/// Sections as UCI writes them, `NAME=VALUE` or `NAME=VALUE VALUE`, and whether nothing is wrong with them.
+const SECTIONS: [(System, &str, bool); 44] = [
+    (System::Lanward, "", true),
+    (System::Lanward, "mark=0x3", false),
+    (System::LanOnly, "", true),
+    (System::LanOnly, "enabled=yes observe=off mirror=disabled", true),
+    (System::LanOnly, "enabled=maybe", false),
+    (System::LanOnly, "level=custom", false),
+    (System::LanOnly, "level=custom port=50000-60000", true),
+    (System::LanOnly, "level=strict port=50000-60000", true),
+    (System::LanOnly, "port=50000-60000", false),
+    (System::LanOnly, "port=60000-50000", false),
+    (System::LanOnly, "except_port=51820", true),
+    (System::LanOnly, "except_port=1-65535", false),
+    (System::LanOnly, "except_port=40001-65535", false),
+    (System::LanOnly, "except_port=40001-50000+50001-65535", false),
+    (System::LanOnly, "except_port=40001-50000+50002-65535", true),
+    (System::LanOnly, "except_port=40001-65535 host=192.168.1.20", true),
+    (System::LanOnly, "except_port=1024-65535 host=192.168.1.20", false),
+    (System::LanOnly, "except_port=1024-65535 level=strict", false),
+    (System::LanOnly, "except_port=1-10+20-30 level=custom port=5-8+25", false),
+    (System::LanOnly, "except_port=1-10+20-30 level=custom port=5-8+25+31", true),
+    (System::LanOnly, "start=22:00 stop=07:00", true),
+    (System::LanOnly, "start=22:00 stop=22:00", false),
+    (System::LanOnly, "start=22:00 stop=22:00 weekdays=mon", true),
+    (System::LanOnly, "start=0:00", false),
+    (System::LanOnly, "stop=24:00", false),
+    (System::LanOnly, "start=1:00", true),
+    (System::LanOnly, "weekdays=mon+Tuesday+mon", true),
+    (System::LanOnly, "weekdays=mon+caturday", false),
+    (System::LanOnly, "host=192.168.1.20+nas", false),
+    (System::Gate, "service=tcp:22", true),
+    (System::Gate, "enabled=1", false),
+    (System::Gate, "service=tcp:22 window=0", false),
+    (System::Gate, "service=tcp:22 forget=always", false),
+    (System::Witness, "gate=ssh", true),
+    (System::Witness, "port=993", false),
+    (System::Knock, "gate=ssh open=tcp:1+udp:1+tcp:1", true),
+    (System::Knock, "gate=ssh open=tcp:1+tcp:01", false),
+    (System::Knock, "gate=ssh open=tcp:1 seconds=0", false),
+    (System::Knock, "gate=ssh open=tcp:1 seconds=0 close=tcp:2", true),
+    (System::Knock, "gate=ssh open=1+2 close=tcp:2", false),
+    (System::Spa, "gate=ssh key_file=/etc/lanward/laptop.key", true),
+    (System::Spa, "gate=ssh", false),
+    (System::Relay, "host=a remote_port=3389 target=pc:3389 retry=300", true),
+    (System::Relay, "host=a remote_port=3389 target=pc:3389 retry=301", false),
+];
+
+fn options_of(system: System, text: &str) -> Vec<(String, uci::Value)> {
+    let one = |word: &str| {
+        let (name, value) = word.split_once('=').unwrap();
+        let values: Vec<String> = value.split('+').map(String::from).collect();
+        let many = config::spec(system, name).unwrap().arity == Arity::Many;
+        let value = if many {
+            uci::Value::Many(values)
+        } else {
+            uci::Value::One(value.to_string())
+        };
+        (name.to_string(), value)
+    };
+    text.split_whitespace().map(one).collect()
+}
+
+fn json_of(options: &[(String, uci::Value)]) -> Value {
+    let one = |(name, value): &(String, uci::Value)| match value {
+        uci::Value::One(text) => (name.clone(), json!(text)),
+        uci::Value::Many(texts) => (name.clone(), json!(texts)),
+    };
+    Value::Object(options.iter().map(one).collect())
+}
+
+#[test]
+fn the_settings_take_the_sections_that_the_daemon_takes() {
+    let steps = |count: usize| {
+        let steps: Vec<String> = (1..=count).map(|step| format!("tcp:{step}")).collect();
+        format!("gate=ssh open={}", steps.join("+"))
+    };
+    let hosts = |count: usize| {
+        let hosts: Vec<String> = (0..count).map(|host| format!("10.0.{}.{}", host / 250, host % 250 + 1)).collect();
+        format!("host={}", hosts.join("+"))
+    };
+    let mut all: Vec<(System, String, bool)> = SECTIONS.iter().map(|(system, text, good)| (*system, (*text).to_string(), *good)).collect();
+    all.extend([
+        (System::Knock, steps(16), true),
+        (System::Knock, steps(17), false),
+        (System::LanOnly, hosts(1024), true),
+        (System::LanOnly, hosts(1025), false),
+    ]);
+    let given: Vec<Value> = all
+        .iter()
+        .map(|(system, text, _)| json!({ "type": system.word(), "options": json_of(&options_of(*system, text)) }))
+        .collect();
+    let page = settings(
+        "page: sections as the daemon takes them",
+        &json!({ "values": {}, "sections": given, "names": [] }),
+    );
+    for (at, (system, text, good)) in all.iter().enumerate() {
+        let gate = ("gate", "ssh", options_of(System::Gate, "service=tcp:22"));
+        let one = (system.word(), name_of(*system), options_of(*system, text));
+        let (_, problems) = config::read(&package(&[gate, one]));
+        assert_eq!(problems.is_empty(), *good, "{system:?} {text:.80}: {problems:?}");
+        if let Some(page) = &page {
+            assert_eq!(page["sections"][at], *good, "{system:?} {text:.80}");
+        }
+    }
+}
+
+#[test]
+fn the_settings_take_the_names_that_the_daemon_takes() {
+    let long = "a".repeat(33);
+    let crowd: Vec<String> = (0..64).map(|number| format!("gate{number}")).collect();
+    let crowd: Vec<(&str, &str)> = crowd.iter().map(|name| ("gate", name.as_str())).collect();
+    let cases: [(&str, &str, &[(&str, &str)]); 10] = [
+        ("gate", "ssh", &[]),
+        ("gate", "_1", &[]),
+        ("gate", &long[1..], &[]),
+        ("gate", &long, &[]),
+        ("gate", "lanward", &[]),
+        ("witness", "lan_only", &[]),
+        ("relay", "ledger", &[]),
+        ("witness", "ssh", &[("gate", "ssh")]),
+        ("gate", "ssh", &crowd[..63]),
+        ("gate", "ssh", &crowd),
+    ];
+    let page = settings(
+        "page: names as the daemon takes them",
+        &json!({ "values": {}, "sections": [], "names": cases }),
+    );
+    for (at, (kind, name, others)) in cases.iter().enumerate() {
+        let mut sections: Vec<_> = others.iter().map(|(kind, name)| (*kind, *name, Vec::new())).collect();
+        sections.push((kind, name, Vec::new()));
+        let (_, problems) = config::read(&package(&sections));
+        let words = ["too many", "stands twice", "has the name of", "too long a name", "must be named", "a second section", "more problems"];
+        let taken = !problems
+            .iter()
+            .any(|problem| words[..6].iter().any(|words| problem.message.contains(words)));
+        if let Some(page) = &page {
+            // With very many problems not all are told.
+            let taken = taken && others.len() < 64;
+            assert_eq!(page["names"][at], taken, "{kind} {name}: {problems:?}");
         }
     }
 }
