@@ -1,5 +1,5 @@
-"""The stand-in itself: where it must behave as LuCI does, or a case that passes says nothing. Each case holds on LuCI, too
-(LANWARD_LUCI_SOURCE)."""
+"""The stand-in itself: where it must behave as LuCI does, or a case that passes says nothing. It differs on the wire in this: LuCI sends a
+flag's value also where it is as it was, and its own server confirms an apply."""
 
 import contextlib
 
