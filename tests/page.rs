@@ -584,7 +584,9 @@ fn the_converted_catalogue_answers_every_message_by_its_hash() {
         let at = entries.binary_search_by_key(&hash(key), |entry| entry.0);
         entries[at.unwrap_or_else(|_| panic!("not found: {key}"))].clone()
     };
-    let catalogue = catalogue(&japanese());
+    let mut catalogue = catalogue(&japanese());
+    // What is the same in both languages is found without a catalogue.
+    catalogue.retain(|(id, _), (_, forms)| *id != forms[&0]);
     for ((id, context), (plural, forms)) in &catalogue {
         let context = context
             .as_ref()
@@ -1288,7 +1290,6 @@ fn the_settings_take_the_names_that_the_daemon_takes() {
         let mut sections: Vec<_> = others.iter().map(|(kind, name)| (*kind, *name, Vec::new())).collect();
         sections.push((kind, name, Vec::new()));
         let (_, problems) = config::read(&package(&sections));
-<<<<<<< HEAD
         let words = [
             "too many",
             "stands twice",
@@ -1296,11 +1297,7 @@ fn the_settings_take_the_names_that_the_daemon_takes() {
             "too long a name",
             "must be named",
             "a second section",
-            "more problems",
         ];
-=======
-        let words = ["too many", "stands twice", "has the name of", "too long a name", "must be named", "a second section"];
->>>>>>> p-settings
         let taken = !problems
             .iter()
             .any(|problem| words.iter().any(|words| problem.message.contains(words)));
