@@ -14,7 +14,7 @@ from run import GATED, HOSTILE, PHONE, WIDE, PAGE, house, main, post, scenario, 
 PAGES = ["overview", "gate", "settings"]
 PROFILES = pathlib.Path(__file__).resolve().parents[2] / "files/usr/share/lanward/profiles.json"
 # What LuCI's forms bring and no page changes: the heading without a word over a table's buttons.
-LUCIS = re.compile(r'^<th class="th cbi-section-table-cell cbi-section-actions">')
+LUCIS = re.compile(r'^<th class="th cbi-section-table-cell cbi-section-actions"[^>]*></th>')
 # LuCI's own words: its own catalogue has them.
 LUCIS_WORDS = ["This section contains no values yet"]
 # Also with something in every list.
