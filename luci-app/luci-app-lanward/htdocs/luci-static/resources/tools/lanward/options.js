@@ -94,7 +94,7 @@ const options = [
 		about: _('Addresses, for IPv4 and for IPv6 each. When it is full, newcomers are turned away and counted; nobody who is listed is pushed out. Each takes some of the router\'s memory.') },
 	{ type: 'gate', name: 'prefix6', kind: 'choice', absent: '128',
 		choices: [ [ '128', _('128: the one address') ], [ '64', _('64: its whole network') ] ],
-		title: _('IPv6'),
+		title: _('Listed of IPv6'),
 		about: _('A device may use one IPv6 address for mail and another for SSH. 64 lets it in all the same, and with it everybody in its network.') },
 
 	{ type: 'witness', name: 'gate', kind: 'gate', required: true, row: true,

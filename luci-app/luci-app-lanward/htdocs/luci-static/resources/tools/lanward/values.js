@@ -364,12 +364,23 @@ return baseclass.extend({
 		return sections.filter(section => section.type == type).length >= 64 ? _('There can be at most 64.') : null;
 	},
 
-	/* What the file holds as the form takes it: a list as an array of words, a switch as '1' or '0', anything else as one text. */
+	/* What the file holds as the form has it: a list as an array of words, nothing twice if that means nothing, days in the week's order; a switch
+	 * as '1' or '0'; anything else as one text. What is wrong stays as it is. */
 	shape(spec, raw) {
 		const texts = raw == null ? [] : (Array.isArray(raw) ? raw : [ raw ]).map(String);
 
 		if (spec.many) {
-			const words = texts.reduce((all, text) => all.concat(text.split(/[ \t\n\f\r]+/).filter(word => word != '')), []);
+			let words = texts.reduce((all, text) => all.concat(text.split(/[ \t\n\f\r]+/).filter(word => word != '')), []);
+
+			if (spec.kind == 'weekday') {
+				const place = word => days.findIndex(day => day.substring(0, 3) == word);
+
+				words = words.map(word => isWeekday(word) ? word.toLowerCase().substring(0, 3) : word)
+					.sort((a, b) => (place(a) + 8) % 8 - (place(b) + 8) % 8);
+			}
+
+			if (!spec.ordered)
+				words = words.filter((word, at) => words.indexOf(word) == at);
 
 			return words.length ? words : null;
 		}

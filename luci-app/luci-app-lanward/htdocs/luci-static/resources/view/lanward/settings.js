@@ -28,17 +28,45 @@ function holds(option, id) {
 }
 
 /* What is typed into a list's field and was not added to it: else it would be lost. */
-function forgotten(element, spec) {
+function forgotten(element, check) {
 	const field = element.node && element.node.querySelector('.add-item input[type="text"]');
 	const text = field ? field.value.trim() : '';
 
 	if (text == '' || element.getValue().indexOf(text) >= 0)
 		return null;
 
-	return values.check(spec, text) || _('"%s" is typed in but not in the list: press Enter to add it, or clear the field.').format(text);
+	return check(text) || _('%s is typed in but not in the list: press Enter to add it, or clear the field.').format(text);
+}
+
+/* Says below a field what is wrong with it: LuCI shows a frame, and the words only to a mouse. */
+function tell(element, wrong) {
+	if (!element || !element.node || !element.node.parentNode)
+		return;
+
+	let node = element.node.parentNode.querySelector('.lanward-invalid');
+
+	if (!node && wrong == null)
+		return;
+
+	if (!node) {
+		node = E('div', { 'class': 'lanward-invalid', 'aria-live': 'polite' }, []);
+		element.node.parentNode.insertBefore(node, element.node.nextSibling);
+	}
+
+	lanward.text(node, wrong || '');
+	lanward.show(node, wrong != null);
 }
 
 function validate(id, value) {
+	const wrong = judge.call(this, id, value);
+
+	tell(this.getUIElement(id), wrong);
+
+	return wrong || true;
+}
+
+/* Null, or what is wrong with an option's value. */
+function judge(id, value) {
 	const spec = this.spec;
 	const element = this.getUIElement(id);
 	const text = value == null ? '' : String(value);
@@ -48,10 +76,11 @@ function validate(id, value) {
 		const old = this.cfgvalue(id);
 		const wrong = (old == null || (element && element.isChanged())) ? null : values.check(spec, old);
 
-		return wrong ? '%s: %s'.format(old, wrong) : true;
+		return wrong ? '%s: %s'.format(old, wrong) : null;
 	}
 
 	let wrong = null;
+	const check = word => values.check(spec, word) || ((this.known && this.known.length && this.known.indexOf(word) < 0) ? _('There is none of that name: choose one of the list.') : null);
 
 	if (!spec.many) {
 		wrong = text == '' ? null : values.check(spec, text);
@@ -59,19 +88,21 @@ function validate(id, value) {
 	else {
 		/* A list asks twice: for the text in its field, and without any for itself. */
 		const words = text != '' ? text.split(' ') : (element ? values.shape(spec, element.getValue()) || [] : []);
-		const bad = words.find(word => values.check(spec, word) != null);
+		const bad = words.find(word => check(word) != null);
 
 		if (bad != null)
-			wrong = words.length == 1 ? values.check(spec, bad) : '%s: %s'.format(bad, values.check(spec, bad));
+			wrong = words.length == 1 && text != '' ? check(bad) : '%s: %s'.format(bad, check(bad));
 		else if (text != '' && !spec.ordered && spec.kind != 'weekday')
-			return true;
+			return null;
 		else if (element && !spec.ordered)
-			wrong = forgotten(element, spec);
+			wrong = forgotten(element, check);
 	}
 
-	return wrong || values.whole(spec, holds(this, id)) || true;
+	return wrong || values.whole(spec, holds(this, id));
 }
 
+/* What is set now, saved or not. */
+const now = (spec, id) => values.shape(spec, uci.get(config, id, spec.name));
 const same = (one, other) => JSON.stringify(one == null ? null : one) == JSON.stringify(other == null ? null : other);
 
 /* What holds without the option, as the form has it. */
@@ -82,7 +113,7 @@ function absent(spec) {
 /* Values that the file has and the form does not know are choices too, so that they are seen. */
 function load(id) {
 	const spec = this.spec;
-	let value = values.shape(spec, uci.get(config, id, spec.name));
+	const value = now(spec, id);
 
 	if (spec.kind == 'gate' || spec.kind == 'choice' || spec.kind == 'weekday') {
 		const choices = spec.kind != 'gate' ? spec.choices : [ [ '', _('-- Please choose --') ],
@@ -94,12 +125,7 @@ function load(id) {
 		[ ...choices, ...unknown.map(word => [ word, word ]) ].forEach(choice => this.value(choice[0], choice[1]));
 	}
 
-	if (value != null && spec.many && spec.kind == 'weekday')
-		value = this.keylist.filter(key => value.indexOf(key) >= 0);
-	else if (value != null && spec.many)
-		value = spec.ordered ? value.join(' ') : value.filter((word, at) => value.indexOf(word) == at);
-
-	return value;
+	return (value != null && spec.ordered) ? value.join(' ') : value;
 }
 
 /* A section that there is one of comes into the file with its first option. */
@@ -117,7 +143,7 @@ function write(id, value) {
 
 	if (this.cfgvalue(id) == null && same(next, absent(spec)))
 		uci.unset(config, id, spec.name);
-	else if (!same(this.shown(id), spec.ordered ? next.join(' ') : next))
+	else if (!same(now(spec, id), next))
 		set(spec, id, next);
 }
 
@@ -127,7 +153,7 @@ function remove(id) {
 
 	if (spec.kind != 'switch' || this.cfgvalue(id) == null)
 		uci.unset(config, id, spec.name);
-	else if (this.shown(id) != spec.absent)
+	else if (now(spec, id) != spec.absent)
 		set(spec, id, spec.absent);
 }
 
@@ -200,6 +226,16 @@ function several(section, spec) {
 
 	section.renderMoreOptionsModal = function(...args) {
 		return first(this.map, () => kind.renderMoreOptionsModal.apply(this, args));
+	};
+
+	/* A dialog that is not saved says nothing of its own: what is wrong is brought into sight. */
+	section.handleModalSave = function(...args) {
+		return Promise.resolve(kind.handleModalSave.apply(this, args)).then(() => {
+			const wrong = [ ...document.querySelectorAll('#modal_overlay .lanward-invalid') ].find(node => node.textContent != '');
+
+			if (wrong)
+				wrong.scrollIntoView({ block: 'center' });
+		});
 	};
 
 	section.sectiontitle = id => {
@@ -299,9 +335,14 @@ return view.extend({
 		return section;
 	},
 
+	/* What has to be one of those that there are, as far as that is known. */
+	among(option, choices) {
+		choices.forEach(choice => option.value(choice[0], choice[1]));
+		option.known = choices.map(choice => choice[0]);
+	},
+
 	option(section, spec, hosts, profiles) {
 		const option = section.option(widget(spec), spec.name, spec.title, spec.about);
-		const zones = () => uci.sections('firewall', 'zone').map(zone => zone.name).filter(name => name != null);
 
 		option.spec = spec;
 		/* What is required is refused by the check, which says what would be right. */
@@ -310,11 +351,6 @@ return view.extend({
 		option.modalonly = spec.row ? null : true;
 		option.forcewrite = true;
 		option.load = load;
-		option.shown = id => {
-			const value = values.shape(spec, uci.get(config, id, spec.name));
-
-			return (value != null && spec.ordered) ? value.join(' ') : value;
-		};
 		option.validate = validate;
 		option.write = write;
 		option.remove = remove;
@@ -330,9 +366,9 @@ return view.extend({
 		if (spec.kind == 'choice' || spec.kind == 'weekday')
 			spec.choices.forEach(choice => option.value(choice[0], choice[1]));
 		else if (spec.kind == 'zone')
-			zones().forEach(name => option.value(name, name));
+			this.among(option, uci.sections('firewall', 'zone').filter(zone => zone.name != null).map(zone => [ zone.name, zone.name ]));
 		else if (spec.kind == 'profile')
-			lanward.list(profiles && profiles.applications).forEach(application => option.value(application.id, application.name));
+			this.among(option, lanward.list(profiles && profiles.applications).map(application => [ application.id, application.name ]));
 		else if (spec.kind == 'host')
 			hosts.forEach(host => {
 				[ host.mac, ...host.addresses ].filter(address => values.check(spec, address) == null)
