@@ -28,7 +28,6 @@ def on(opened):
 def the_switch_drops_packets(browser):
     with browser.open("overview") as opened:
         expect(state(opened)).to_have_text("Off")
-        opened.picture("overview-off")
         assert (house.udp(PORT), house.udp(PORT, family=6)) == ("answered", "answered")
         on(opened)
         assert (house.udp(PORT), house.udp(PORT, family=6)) == ("lost", "lost")
@@ -36,7 +35,7 @@ def the_switch_drops_packets(browser):
         # The counters move by themselves.
         dropped = opened.page.get_by_role("row", name="Dropped outbound")
         expect(dropped).to_contain_text("2 packets")
-        opened.picture("overview-on")
+        opened.picture("overview")
         assert "option enabled '1'" in house.config()
         opened.button("Undo").click()
         expect(state(opened)).to_have_text("Off")
@@ -58,7 +57,6 @@ def a_live_session_is_foretold_and_ended(browser):
                 expect(opened.page.get_by_text("Turning it on now would end 1 live session.")).to_be_visible()
                 opened.page.get_by_text("Which connections").click()
                 expect(opened.page.get_by_text(f"203.0.113.9:{PORT}")).to_be_visible()
-                opened.picture("overview-preview")
             assert house.ask("flow")["goes_on"]
             on(opened)
             expect(opened.page.get_by_text("1 live session ended.")).to_be_visible()
@@ -115,8 +113,6 @@ def a_dead_daemon_is_named_when_the_page_opens(browser):
         for page in ["overview", "gate"]:
             with browser.open(page) as opened:
                 expect(opened.page.get_by_role("alert").filter(has_text="The daemon is not running")).to_be_visible()
-                if page == "overview":
-                    opened.picture("overview-down")
     finally:
         house.ask("daemon", do="start")
 

@@ -143,9 +143,10 @@ class Opened:
 
     def picture(self, name):
         """Kept as docs/screens/NAME.webp."""
-        if not SCREENS or IS_REAL:
+        if not SCREENS:
             return
         SCREENS.mkdir(parents=True, exist_ok=True)
+        self.page.evaluate("window.scrollTo(0, 0)")
         png = self.page.screenshot(animations="disabled", scale="css")
         (SCREENS / f"{name}.webp").write_bytes(self.to_webp(png))
 
@@ -162,7 +163,7 @@ class Opened:
                     canvas.width = image.width;
                     canvas.height = image.height;
                     canvas.getContext('2d').drawImage(image, 0, 0);
-                    return canvas.toDataURL('image/webp', 0.8).split(',')[1];
+                    return canvas.toDataURL('image/webp', 0.6).split(',')[1];
                 }""",
                 base64.b64encode(png).decode(),
             )
