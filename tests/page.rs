@@ -696,7 +696,13 @@ fn the_settings_have_every_option_of_the_table_and_nothing_more() {
         return;
     };
     let there = page["options"].as_array().unwrap();
-    let names = |option: &Value| format!("{}.{}", option["type"].as_str().unwrap(), option["name"].as_str().unwrap());
+    let names = |option: &Value| {
+        format!(
+            "{}.{}",
+            option["type"].as_str().unwrap(),
+            option["name"].as_str().unwrap()
+        )
+    };
     let shown: Vec<String> = there.iter().map(names).collect();
     let table: Vec<String> = OPTIONS
         .iter()
@@ -739,35 +745,262 @@ fn the_settings_have_every_option_of_the_table_and_nothing_more() {
 /// Right and wrong values of a kind, on the edges where there are any. All of them are also tried with one letter changed.
 fn edges(spec: &OptionSpec) -> Vec<String> {
     let texts: &[&str] = match spec.kind {
-        Kind::Switch => &["1", "on", "true", "yes", "enabled", "0", "off", "false", "no", "disabled", "ON", "2", "maybe"],
+        Kind::Switch => &[
+            "1", "on", "true", "yes", "enabled", "0", "off", "false", "no", "disabled", "ON", "2", "maybe",
+        ],
         Kind::Choice(words) => words,
-        Kind::Number { .. } => &["0", "1", "007", "4294967296", "99999999999999999999", "-1", "+1", "1e3", "1.0", "0x10"],
-        Kind::Duration { .. } => &["1d", "10m", "600s", "599s", "9m", "30d", "31d", "720h", "721h", "4w", "5w", "9999999999w", "1", "d", "1D", "1 d", "01d"],
-        Kind::Clock { .. } => &["0:00", "00:00", "7:05", "07:05", "23:59", "24:00", "24:01", "12:60", "1:5", "001:00", "7", "-1:00", "99:99"],
-        Kind::Weekday => &["mon", "Monday", "SUN", "tuesday", "wed", "thurs", "fri", "saturday", "caturday", "m"],
-        Kind::Mark => &["0x1", "0X80000000", "0x10000000", "0x100000000", "0x00000000000001", "268435456", "1", "3", "0", "0x0", "0x", "0x3", "4294967296", "0xg"],
+        Kind::Number { .. } => &[
+            "0",
+            "1",
+            "007",
+            "4294967296",
+            "99999999999999999999",
+            "-1",
+            "+1",
+            "1e3",
+            "1.0",
+            "0x10",
+        ],
+        Kind::Duration { .. } => &[
+            "1d",
+            "10m",
+            "600s",
+            "599s",
+            "9m",
+            "30d",
+            "31d",
+            "720h",
+            "721h",
+            "4w",
+            "5w",
+            "9999999999w",
+            "1",
+            "d",
+            "1D",
+            "1 d",
+            "01d",
+        ],
+        Kind::Clock { .. } => &[
+            "0:00", "00:00", "7:05", "07:05", "23:59", "24:00", "24:01", "12:60", "1:5", "001:00", "7", "-1:00",
+            "99:99",
+        ],
+        Kind::Weekday => &[
+            "mon", "Monday", "SUN", "tuesday", "wed", "thurs", "fri", "saturday", "caturday", "m",
+        ],
+        Kind::Mark => &[
+            "0x1",
+            "0X80000000",
+            "0x10000000",
+            "0x100000000",
+            "0x00000000000001",
+            "268435456",
+            "1",
+            "3",
+            "0",
+            "0x0",
+            "0x",
+            "0x3",
+            "4294967296",
+            "0xg",
+        ],
         Kind::Port => &["1", "22", "0022", "65535", "65536", "0", "ssh", "+22"],
-        Kind::Ports => &["1", "65535", "0", "1-65535", "9-9", "9-1", "50000-60000", "9-65536", "1-2-3", "1:9", "-", "1-", "-9", "010-0020"],
+        Kind::Ports => &[
+            "1",
+            "65535",
+            "0",
+            "1-65535",
+            "9-9",
+            "9-1",
+            "50000-60000",
+            "9-65536",
+            "1-2-3",
+            "1:9",
+            "-",
+            "1-",
+            "-9",
+            "010-0020",
+        ],
         Kind::Profile => &["chrome-remote-desktop", "a", "-a", "A", "a_b", "a.b"],
-        Kind::Host | Kind::Address => &["192.168.1.20", "192.168.1.020", "192.168.1", "1.2.3.4.5", "256.1.1.1", "192.168.1.0/24", "nas", "nas.lan", "127.0.0.1",
-            "0.0.0.0", "0.0.0.1", "169.254.1.1", "169.253.1.1", "224.0.0.1", "239.255.255.255", "240.0.0.1", "255.255.255.255", "255.255.255.254", "2001:db8::1", "2001:db8:0:0:0:0:0:1",
-            "2001:DB8::1", "::", "::1", "::2", "::1.2.3.4", "1::2::3", "1:2:3:4:5:6:7:8", "1:2:3:4:5:6:7::", "::2:3:4:5:6:7:8", "1::3:4:5:6:7:8", "1:2:3:4::5:6:7:8", "1:2:3:4:5:6:1.2.3.4",
-            "1:2:3:4:5:6:7:1.2.3.4", "1.2.3.4::", "64:ff9b::1.2.3.4", "::ffff:1.2.3.4", "::ffff:102:304", "::fffe:1.2.3.4", "fe80::1", "febf::1", "fec0::1", "fe80::1%br-lan", "ff02::1", "12345::", ":::", ":1",
-            "1:", "[2001:db8::1]", "02:00:5e:10:00:20", "2:0:5e:10:0:20", "02-00-5e-10-00-20", "02-00:5e:10:00:20", "01:00:5e:10:00:20", "00:00:00:00:00:00", "00:00:5e:00:53",
-            "02:00:5e:10:00:20:30", "02:00:5e:10:00:g0", "020:00:5e:10:00:20"],
-        Kind::Subnet => &["203.0.113.0/24", "203.0.113.1/24", "203.0.113.1", "203.0.113.1/32", "0.0.0.0/0", "10.0.0.0/8", "10.0.0.0/08", "10.0.0.0/", "128.0.0.0/1", "10.0.0.0/33",
-            "10.0.0.0/255.0.0.0", "2001:db8::/32", "2001:db8::/31", "2001:db8::1/128", "2001:db8::/129", "2001:db8::8/125", "2001:db8::8/124", "::/0", "::", "fe80::/10", "::ffff:0:0/96", "224.0.0.0/4", "lan"],
+        Kind::Host | Kind::Address => &[
+            "192.168.1.20",
+            "192.168.1.020",
+            "192.168.1",
+            "1.2.3.4.5",
+            "256.1.1.1",
+            "192.168.1.0/24",
+            "nas",
+            "nas.lan",
+            "127.0.0.1",
+            "0.0.0.0",
+            "0.0.0.1",
+            "169.254.1.1",
+            "169.253.1.1",
+            "224.0.0.1",
+            "239.255.255.255",
+            "240.0.0.1",
+            "255.255.255.255",
+            "255.255.255.254",
+            "2001:db8::1",
+            "2001:db8:0:0:0:0:0:1",
+            "2001:DB8::1",
+            "::",
+            "::1",
+            "::2",
+            "::1.2.3.4",
+            "1::2::3",
+            "1:2:3:4:5:6:7:8",
+            "1:2:3:4:5:6:7::",
+            "::2:3:4:5:6:7:8",
+            "1::3:4:5:6:7:8",
+            "1:2:3:4::5:6:7:8",
+            "1:2:3:4:5:6:1.2.3.4",
+            "1:2:3:4:5:6:7:1.2.3.4",
+            "1.2.3.4::",
+            "64:ff9b::1.2.3.4",
+            "::ffff:1.2.3.4",
+            "::ffff:102:304",
+            "::fffe:1.2.3.4",
+            "fe80::1",
+            "febf::1",
+            "fec0::1",
+            "fe80::1%br-lan",
+            "ff02::1",
+            "12345::",
+            ":::",
+            ":1",
+            "1:",
+            "[2001:db8::1]",
+            "02:00:5e:10:00:20",
+            "2:0:5e:10:0:20",
+            "02-00-5e-10-00-20",
+            "02-00:5e:10:00:20",
+            "01:00:5e:10:00:20",
+            "00:00:00:00:00:00",
+            "00:00:5e:00:53",
+            "02:00:5e:10:00:20:30",
+            "02:00:5e:10:00:g0",
+            "020:00:5e:10:00:20",
+        ],
+        Kind::Subnet => &[
+            "203.0.113.0/24",
+            "203.0.113.1/24",
+            "203.0.113.1",
+            "203.0.113.1/32",
+            "0.0.0.0/0",
+            "10.0.0.0/8",
+            "10.0.0.0/08",
+            "10.0.0.0/",
+            "128.0.0.0/1",
+            "10.0.0.0/33",
+            "10.0.0.0/255.0.0.0",
+            "2001:db8::/32",
+            "2001:db8::/31",
+            "2001:db8::1/128",
+            "2001:db8::/129",
+            "2001:db8::8/125",
+            "2001:db8::8/124",
+            "::/0",
+            "::",
+            "fe80::/10",
+            "::ffff:0:0/96",
+            "224.0.0.0/4",
+            "lan",
+        ],
         Kind::Zone => &["lan", "wan6", "my_zone", "a.b", "a/b", "a-b", "-a", "a b", "é"],
         Kind::Gate => &["ssh", "my_gate", "a-b", "a.b"],
-        Kind::Service => &["tcp:22", "tcp:0", "tcp:65536", "udp:22", "TCP:22", "tcp:", "tcp", "22", "tcp:22>", "tcp:2222>192.168.1.10:22", "tcp:2222>192.168.1.10", "tcp:2222>192.168.1.10:0",
-            "tcp:22>[2001:db8::10]:22", "tcp:22>2001:db8::10:22", "tcp:22>[192.168.1.10]:22", "tcp:22>127.0.0.1:22", "tcp:22>nas:22", "tcp:22>[]:22", "tcp:22>[fe80::1]:22", "tcp:22>a>b", "tcp:22>[::ffff:1.2.3.4]:22"],
-        Kind::Step => &["tcp:7000", "udp:7000", "udp:07000", "sctp:1", "tcp:7000:1", "7000", "tcp:", ":1"],
-        Kind::Path => &["/etc/lanward/laptop.key", "/", "/a", "/a/", "a/b", "/a/../b", "/a/..", "/..a", "/a b", "/é", "//a"],
-        Kind::HostName => &["relay.example.net", "a", "a.", ".a", "a..b", "-a", "a-", "a_b", "1.2.3.4", "1.2.3", "12", "1.2.3.4a", "2001:db8::1", "[2001:db8::1]", "xn--a", "é.example"],
-        Kind::Target => &["192.168.1.20:3389", "[2001:db8::20]:3389", "2001:db8::20:3389", "[192.168.1.20]:3389", "pc:1", "pc:0", "pc", ":1", "pc:", "1.2.3:1", "127.0.0.1:1", "[fe80::1]:1", "[]:1", "[:1"],
+        Kind::Service => &[
+            "tcp:22",
+            "tcp:0",
+            "tcp:65536",
+            "udp:22",
+            "TCP:22",
+            "tcp:",
+            "tcp",
+            "22",
+            "tcp:22>",
+            "tcp:2222>192.168.1.10:22",
+            "tcp:2222>192.168.1.10",
+            "tcp:2222>192.168.1.10:0",
+            "tcp:22>[2001:db8::10]:22",
+            "tcp:22>2001:db8::10:22",
+            "tcp:22>[192.168.1.10]:22",
+            "tcp:22>127.0.0.1:22",
+            "tcp:22>nas:22",
+            "tcp:22>[]:22",
+            "tcp:22>[fe80::1]:22",
+            "tcp:22>a>b",
+            "tcp:22>[::ffff:1.2.3.4]:22",
+        ],
+        Kind::Step => &[
+            "tcp:7000",
+            "udp:7000",
+            "udp:07000",
+            "sctp:1",
+            "tcp:7000:1",
+            "7000",
+            "tcp:",
+            ":1",
+        ],
+        Kind::Path => &[
+            "/etc/lanward/laptop.key",
+            "/",
+            "/a",
+            "/a/",
+            "a/b",
+            "/a/../b",
+            "/a/..",
+            "/..a",
+            "/a b",
+            "/é",
+            "//a",
+        ],
+        Kind::HostName => &[
+            "relay.example.net",
+            "a",
+            "a.",
+            ".a",
+            "a..b",
+            "-a",
+            "a-",
+            "a_b",
+            "1.2.3.4",
+            "1.2.3",
+            "12",
+            "1.2.3.4a",
+            "2001:db8::1",
+            "[2001:db8::1]",
+            "xn--a",
+            "é.example",
+        ],
+        Kind::Target => &[
+            "192.168.1.20:3389",
+            "[2001:db8::20]:3389",
+            "2001:db8::20:3389",
+            "[192.168.1.20]:3389",
+            "pc:1",
+            "pc:0",
+            "pc",
+            ":1",
+            "pc:",
+            "1.2.3:1",
+            "127.0.0.1:1",
+            "[fe80::1]:1",
+            "[]:1",
+            "[:1",
+        ],
         Kind::User => &["relay", "a.b", "a_b", "a-b", "-a", "a b", "root$"],
-        Kind::HostKey => &["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA", "ecdsa-sha2-nistp256 AAAA+/==", "sk-ssh-ed25519@openssh.com AAAA", "ssh-ed25519 AAAAC3 me@home", "ssh-ed25519", "ssh-ed25519  AAAA",
-            "rsa AAAA", "ssh-rsa BAAA", "ssh- AAAA", "ssh-rsa AAA"],
+        Kind::HostKey => &[
+            "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA",
+            "ecdsa-sha2-nistp256 AAAA+/==",
+            "sk-ssh-ed25519@openssh.com AAAA",
+            "ssh-ed25519 AAAAC3 me@home",
+            "ssh-ed25519",
+            "ssh-ed25519  AAAA",
+            "rsa AAAA",
+            "ssh-rsa BAAA",
+            "ssh- AAAA",
+            "ssh-rsa AAA",
+        ],
     };
     let mut all: Vec<String> = texts.iter().map(ToString::to_string).collect();
     let bounds = match spec.kind {
@@ -778,9 +1011,19 @@ fn edges(spec: &OptionSpec) -> Vec<String> {
         all.extend([bound.saturating_sub(1), bound, bound + 1].map(|number| number.to_string()));
     }
     let long = match spec.kind {
-        Kind::Path => vec![format!("/{}", "a".repeat(254)), format!("/{}", "a".repeat(255)), format!("/{}", "é".repeat(127)), format!("/{}", "é".repeat(128))],
+        Kind::Path => vec![
+            format!("/{}", "a".repeat(254)),
+            format!("/{}", "a".repeat(255)),
+            format!("/{}", "é".repeat(127)),
+            format!("/{}", "é".repeat(128)),
+        ],
         Kind::HostKey => [2048, 2049].map(|length| format!("ssh-rsa {:A<length$}", "")).to_vec(),
-        Kind::HostName => vec!["a".repeat(63), "a".repeat(64), ["a".repeat(49).as_str(); 5].join(".") + ".abc", ["a".repeat(49).as_str(); 5].join(".") + ".abcd"],
+        Kind::HostName => vec![
+            "a".repeat(63),
+            "a".repeat(64),
+            ["a".repeat(49).as_str(); 5].join(".") + ".abc",
+            ["a".repeat(49).as_str(); 5].join(".") + ".abcd",
+        ],
         _ => [32, 33, 64, 65].map(|length| "a".repeat(length)).to_vec(),
     };
     all.extend(long);
@@ -790,7 +1033,9 @@ fn edges(spec: &OptionSpec) -> Vec<String> {
 
 /// The texts, and each with every letter left out or doubled, and with a few letters put in somewhere.
 fn changed(texts: Vec<String>) -> Vec<String> {
-    const LETTERS: [char; 19] = ['0', '1', '9', 'a', 'f', 'g', 'Z', '.', ':', '-', '_', '/', '>', '[', ']', '%', ' ', 'é', '\u{7f}'];
+    const LETTERS: [char; 19] = [
+        '0', '1', '9', 'a', 'f', 'g', 'Z', '.', ':', '-', '_', '/', '>', '[', ']', '%', ' ', 'é', '\u{7f}',
+    ];
     let mut all: BTreeSet<String> = texts.iter().cloned().collect();
     for (turn, text) in texts.iter().enumerate().filter(|(_, text)| text.len() < 70) {
         for (at, letter) in text.char_indices() {
@@ -836,7 +1081,14 @@ fn daemon_takes(spec: &OptionSpec, text: &str) -> bool {
     let (_, problems) = config::read(&package(&[(spec.system.word(), name_of(spec.system), options)]));
     let place = format!("lanward.{}.{}", name_of(spec.system), spec.name);
     // What is about other options or sections is tried with whole sections, below.
-    let about_others = ["has no effect without", "is missing", "which is always", "leaves no port", "is less than retry", "name of a gate;"];
+    let about_others = [
+        "has no effect without",
+        "is missing",
+        "which is always",
+        "leaves no port",
+        "is less than retry",
+        "name of a gate;",
+    ];
     !problems
         .iter()
         .any(|problem| problem.option == place && !about_others.iter().any(|words| problem.message.contains(words)))
@@ -903,8 +1155,16 @@ const SECTIONS: [(System, &str, bool); 44] = [
     (System::LanOnly, "except_port=40001-65535 host=192.168.1.20", true),
     (System::LanOnly, "except_port=1024-65535 host=192.168.1.20", false),
     (System::LanOnly, "except_port=1024-65535 level=strict", false),
-    (System::LanOnly, "except_port=1-10+20-30 level=custom port=5-8+25", false),
-    (System::LanOnly, "except_port=1-10+20-30 level=custom port=5-8+25+31", true),
+    (
+        System::LanOnly,
+        "except_port=1-10+20-30 level=custom port=5-8+25",
+        false,
+    ),
+    (
+        System::LanOnly,
+        "except_port=1-10+20-30 level=custom port=5-8+25+31",
+        true,
+    ),
     (System::LanOnly, "start=22:00 stop=07:00", true),
     (System::LanOnly, "start=22:00 stop=22:00", false),
     (System::LanOnly, "start=22:00 stop=22:00 weekdays=mon", true),
@@ -961,10 +1221,15 @@ fn the_settings_take_the_sections_that_the_daemon_takes() {
         format!("gate=ssh open={}", steps.join("+"))
     };
     let hosts = |count: usize| {
-        let hosts: Vec<String> = (0..count).map(|host| format!("10.0.{}.{}", host / 250, host % 250 + 1)).collect();
+        let hosts: Vec<String> = (0..count)
+            .map(|host| format!("10.0.{}.{}", host / 250, host % 250 + 1))
+            .collect();
         format!("host={}", hosts.join("+"))
     };
-    let mut all: Vec<(System, String, bool)> = SECTIONS.iter().map(|(system, text, good)| (*system, (*text).to_string(), *good)).collect();
+    let mut all: Vec<(System, String, bool)> = SECTIONS
+        .iter()
+        .map(|(system, text, good)| (*system, (*text).to_string(), *good))
+        .collect();
     all.extend([
         (System::Knock, steps(16), true),
         (System::Knock, steps(17), false),
@@ -1015,7 +1280,14 @@ fn the_settings_take_the_names_that_the_daemon_takes() {
         let mut sections: Vec<_> = others.iter().map(|(kind, name)| (*kind, *name, Vec::new())).collect();
         sections.push((kind, name, Vec::new()));
         let (_, problems) = config::read(&package(&sections));
-        let words = ["too many", "stands twice", "has the name of", "too long a name", "must be named", "a second section"];
+        let words = [
+            "too many",
+            "stands twice",
+            "has the name of",
+            "too long a name",
+            "must be named",
+            "a second section",
+        ];
         let taken = !problems
             .iter()
             .any(|problem| words.iter().any(|words| problem.message.contains(words)));
