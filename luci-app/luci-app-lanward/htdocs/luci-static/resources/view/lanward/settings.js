@@ -57,7 +57,21 @@ function tell(element, wrong) {
 	lanward.show(node, wrong != null);
 }
 
+/* What is pasted is judged as what is typed: a word that came or went only when the field is left would move the button that is being pressed. */
+function listen(element, title) {
+	if (!element || !element.node || element.lanwardListens)
+		return;
+
+	element.lanwardListens = true;
+
+	/* Of checkboxes and lists LuCI's label does not reach the field. */
+	element.node.querySelectorAll('input[data-widget-id], .cbi-input-text, .create-item-input').forEach(field => field.setAttribute('aria-label', title));
+	element.node.addEventListener('input', ev => ev.target.dispatchEvent(new CustomEvent('keyup')));
+}
+
 function validate(id, value) {
+	listen(this.getUIElement(id), this.title);
+
 	const wrong = judge.call(this, id, value);
 
 	tell(this.getUIElement(id), wrong);
@@ -128,9 +142,12 @@ function load(id) {
 	return (value != null && spec.ordered) ? value.join(' ') : value;
 }
 
+/* What is there of a type. Not by uci.get: of a whole section it takes what is not saved yet for what the router has. */
+const there = (type, id) => uci.sections(config, type).find(section => section['.name'] == id);
+
 /* A section that there is one of comes into the file with its first option. */
 function set(spec, id, value) {
-	if (uci.get(config, id) == null)
+	if (!there(spec.type, id))
 		uci.add(config, spec.type, id);
 
 	uci.set(config, id, spec.name, value);
@@ -240,7 +257,7 @@ function several(section, spec) {
 
 	section.sectiontitle = id => {
 		const at = uci.sections(config, spec.type).findIndex(other => other['.name'] == id);
-		const found = uci.get(config, id);
+		const found = there(spec.type, id);
 
 		return (found && found['.anonymous']) ? '@%s[%d]'.format(spec.type, at) : id;
 	};
