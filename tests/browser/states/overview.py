@@ -361,3 +361,16 @@ def unreadable(opened):
     page = show(opened, status(), answers={"uci.get": Refused(6)})
     assert "cannot be read" in page.page.get_by_role("alert").filter(visible=True).inner_text()
     assert page.switch.is_enabled()
+
+
+@case("what is not done any more cannot be undone twice")
+def undone_once(opened):
+    page = show(opened, status({"enabled": False, "enforced": False}), answers={"lan_only": mode()})
+    page.answers["status"] = status()
+    page.press(page.switch)
+    assert page.button("Undo").is_visible()
+    held = page.answers["lan_only"] = Held()
+    page.press(page.switch)
+    assert not page.button("Undo").is_visible(), "the switch is on its way already"
+    held.release(mode())
+    page.settle()

@@ -249,6 +249,7 @@ return view.extend({
 	/* Switches, and offers to undo it. `back`: this is the undoing. */
 	turnTo(enabled, back) {
 		this.undo = null;
+		this.showUndo();
 
 		return this.act('lan_only', enabled, true).then(done => {
 			this.undo = (done && !back) ? { enabled: enabled } : null;
