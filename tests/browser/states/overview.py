@@ -374,3 +374,20 @@ def undone_once(opened):
     assert not page.button("Undo").is_visible(), "the switch is on its way already"
     held.release(mode())
     page.settle()
+
+
+@case("the focus stays in the page, whatever goes")
+def focus(opened):
+    flow = {"source": "192.168.1.20", "source_port": 50000, "dest": "198.51.100.9", "dest_port": 50443, "direction": "out"}
+    off = status({"enabled": False, "enforced": False})
+    for before, after, control in [
+        (status(), {"status": Refused(-32000)}, lambda page: page.switch),
+        (status(), {"status": off}, lambda page: page.button("15 minutes")),
+        (status(problems=[{"option": "a", "message": "b"}]), {"status": status()}, lambda page: page.page.get_by_text("Mend them in Settings")),
+        (off, {"preview": {"count": 0, "flows": []}}, lambda page: page.page.locator("summary", has_text="Which connections")),
+    ]:
+        page = show(opened, before, answers={"preview": {"count": 1, "flows": [flow]}})
+        control(page).focus()
+        page.answers.update(after)
+        page.tick(15)
+        assert page.page.evaluate("document.getElementById('view').contains(document.activeElement)")

@@ -149,7 +149,11 @@ return baseclass.extend({
 			node.textContent = text;
 	},
 
+	/* What has the focus gives it to the page's heading before it is hidden. */
 	show(node, shown) {
+		if (!shown && node.contains(document.activeElement))
+			node.closest('.lanward').querySelector('h2').focus();
+
 		node.style.display = shown ? '' : 'none';
 	},
 

@@ -455,7 +455,7 @@ return view.extend({
 		gate.rows.delete(address);
 
 		if (focused)
-			((neighbour && neighbour.querySelector('button')) || gate.address).focus();
+			((neighbour && neighbour.querySelector('button')) || (gate.open ? gate.address : gate.heading)).focus();
 	},
 
 	renderRow(gate, address) {

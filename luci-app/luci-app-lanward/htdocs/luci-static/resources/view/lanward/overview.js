@@ -41,7 +41,7 @@ return view.extend({
 			this.parts[name] = E(tag, attributes || {}, children || []);
 
 		const page = lanward.page([
-			E('h2', {}, [ _('LAN-only Remote Desktop') ]),
+			E('h2', { 'tabindex': '-1' }, [ _('LAN-only Remote Desktop') ]),
 			part('trouble', 'div', { 'class': 'alert-message error', 'role': 'alert' }),
 			part('readonly', 'div', { 'class': 'alert-message notice' }, [
 				_('This session may look, but not change anything.')
@@ -448,10 +448,9 @@ return view.extend({
 	enable(up, on) {
 		const parts = this.parts;
 
-		parts.switch.disabled = parts.undo.disabled = this.readonly || !up;
-		parts.resume.disabled = this.readonly || !up;
-		parts.check.disabled = !up;
-		this.pauses.forEach(button => { button.disabled = this.readonly || !up || !on });
+		[ parts.switch, parts.undo, parts.resume ].forEach(button => lanward.allow(button, up && !this.readonly));
+		lanward.allow(parts.check, up);
+		this.pauses.forEach(button => lanward.allow(button, up && on && !this.readonly));
 	},
 
 	/* The chosen applications' limits at the present level; made anew only when others are chosen. */
