@@ -391,3 +391,16 @@ def focus(opened):
         page.answers.update(after)
         page.tick(15)
         assert page.page.evaluate("document.getElementById('view').contains(document.activeElement)")
+
+
+@case("outside its hours turning it on would end nothing, and nothing else is said")
+def no_hours(opened):
+    page = show(opened, status({"enabled": False, "enforced": False}), answers={"preview": {"count": 3, "flows": []}})
+    foretold = page.page.get_by_text("would end").filter(visible=True)
+    assert foretold.count() == 1
+    page.answers["status"] = status({"enabled": False, "enforced": False, "out_of_hours": True})
+    page.tick(15)
+    assert foretold.count() == 0
+    page.answers["status"] = status({"enabled": False, "enforced": False})
+    page.tick(15)
+    assert foretold.count() == 1

@@ -388,8 +388,11 @@ return view.extend({
 		const state = this.state;
 		const look = ++this.look;
 
-		if (this.unable || [ 'off', 'observing', 'paused' ].indexOf(state) < 0)
+		/* Outside the hours nothing would end, whatever runs. */
+		if (this.unable || [ 'off', 'observing', 'paused' ].indexOf(state) < 0 || (state != 'observing' && this.mode.out_of_hours == true)) {
+			lanward.show(parts.preview, false);
 			return Promise.resolve();
+		}
 
 		return lanward.call('preview').then(reply => {
 			if (look != this.look || state != this.state)
