@@ -404,3 +404,10 @@ def no_hours(opened):
     page.answers["status"] = status({"enabled": False, "enforced": False})
     page.tick(15)
     assert foretold.count() == 1
+
+
+@case("a pause that is refused has ended nothing")
+def refused_pause(opened):
+    page = show(opened, status(), answers={"pause": {**mode(flows_cut=3), "error": "there is nothing to pause"}})
+    page.press(page.button("15 minutes"))
+    assert page.page.get_by_text("there is nothing to pause", exact=True).is_visible()

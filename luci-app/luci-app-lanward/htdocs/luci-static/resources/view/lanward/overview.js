@@ -274,6 +274,7 @@ return view.extend({
 
 	/* Switches, pauses or resumes; says what came of it; shows what the kernel has. Gives whether it was done. */
 	act(method, ...args) {
+		const on = method == 'lan_only' && args[0];
 		const ended = reply => {
 			const cut = lanward.number(reply.flows_cut);
 
@@ -283,10 +284,10 @@ return view.extend({
 		};
 
 		return lanward.call(method, ...args).then(reply => {
-			lanward.say(this.parts.said, (method == 'lan_only' && args[0] && reply.enforced !== false) ? ended(reply) : '');
+			lanward.say(this.parts.said, (on && reply.enforced !== false) ? ended(reply) : '');
 			return true;
 		}, error => {
-			lanward.say(this.parts.said, error.reply && error.reply.flows_cut ? error.message + ' ' + ended(error.reply) : error.message, true);
+			lanward.say(this.parts.said, on && error.reply && error.reply.flows_cut ? error.message + ' ' + ended(error.reply) : error.message, true);
 			return false;
 		}).then(done => this.refresh().then(() => done));
 	},
