@@ -238,3 +238,13 @@ def last_row(opened):
         page.answers.update({"gate_list": {"entries": []}, "status": status(gates=[gate(**more)])})
         page.press(page.one("ssh").get_by_role("button", name="Remove 203.0.113.9"))
         assert page.page.evaluate("document.getElementById('view').contains(document.activeElement)"), more
+
+
+@case("the dialog's name goes with the dialog")
+def named(opened):
+    page = show(opened, [gate(entries=2)], ENTRIES)
+    page.press(page.one("ssh").get_by_role("button", name="Remove all", exact=True))
+    dialog = page.page.locator(".modal")
+    assert "ssh" in dialog.get_attribute("aria-label")
+    page.press(dialog.get_by_role("button", name="Cancel"))
+    assert dialog.get_attribute("aria-label") is None

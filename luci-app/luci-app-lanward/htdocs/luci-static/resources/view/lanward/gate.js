@@ -511,6 +511,8 @@ return view.extend({
 	askFlush(gate) {
 		const close = () => {
 			ui.hideModal();
+			/* LuCI has one dialog for everything. */
+			dialog.removeAttribute('aria-label');
 			(gate.node.isConnected ? gate.flush : this.parts.title).focus();
 		};
 		const cancel = E('button', { 'class': 'btn cbi-button', 'type': 'button', 'click': close }, [ _('Cancel') ]);
