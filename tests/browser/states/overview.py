@@ -272,7 +272,7 @@ def shapes(opened):
         status({"ports": "x", "dropped_packets": "9", "profiles": {"a": 1}, "hosts": 4, "level": 5}, [{"name": "bare"}]),
         status({"enabled": False}, applied="no", uptime="x"),
     ]:
-        page = show(opened, answer, answers={"preview": {"count": "x", "flows": "y"}, "luci-rpc.getHostHints": {"AA": {}}, "check": {"checks": 3}})
+        page = show(opened, answer, answers={"preview": {"count": "x", "flows": "y"}, "luci-rpc.getHostHints": {"AA": {}, "BB": None}, "check": {"checks": 3}})
         page.press(page.button("Check this router"))
         page.tick()
 

@@ -232,7 +232,7 @@ return baseclass.extend({
 			mac: mac.toLowerCase(),
 			name: String(hints[mac].name || '').replace(/\.$/, ''),
 			addresses: [ ...this.list(hints[mac].ipaddrs), ...this.list(hints[mac].ip6addrs) ].map(String)
-		})).sort((a, b) => (a.name == '') - (b.name == '') || a.name.localeCompare(b.name) || a.mac.localeCompare(b.mac)), () => []);
+		})).sort((a, b) => (a.name == '') - (b.name == '') || a.name.localeCompare(b.name) || a.mac.localeCompare(b.mac))).catch(() => []);
 	},
 
 	/* The profiles as shipped: { levels, applications, measurement }, or { error } where they cannot be read. Never rejects. */
