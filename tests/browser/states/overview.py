@@ -411,3 +411,11 @@ def refused_pause(opened):
     page = show(opened, status(), answers={"pause": {**mode(flows_cut=3), "error": "there is nothing to pause"}})
     page.press(page.button("15 minutes"))
     assert page.page.get_by_text("there is nothing to pause", exact=True).is_visible()
+
+
+@case("what is said again is news again")
+def again(opened):
+    page = show(opened, status(), answers={"pause": {"error": "the same"}})
+    page.press(page.button("15 minutes"))
+    changed = page.changes(lambda: page.press(page.button("15 minutes")))
+    assert any("childList" in change and "the same" in change for change in changed), changed

@@ -175,10 +175,10 @@ return baseclass.extend({
 		return action().finally(() => button.removeAttribute('aria-busy'));
 	},
 
-	/* Says in a live region what came of a press. */
+	/* Says in a live region what came of a press; also if it is the same again, which is news then. */
 	say(node, text, wrong) {
 		node.classList.toggle('lanward-wrong', wrong == true);
-		this.text(node, text);
+		node.textContent = text;
 	},
 
 	/* Fills a list anew only if it has changed: `children` makes an item's nodes. */

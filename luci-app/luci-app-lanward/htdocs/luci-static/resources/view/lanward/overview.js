@@ -427,7 +427,8 @@ return view.extend({
 			this.unable = error.kind == 'absent';
 			lanward.show(parts.preview, !this.unable && error.kind != 'down');
 			lanward.show(parts.previewBox, false);
-			lanward.say(parts.previewCount, error.message, true);
+			lanward.text(parts.previewCount, error.message);
+			parts.previewCount.classList.toggle('lanward-wrong', true);
 		});
 	},
 
