@@ -229,3 +229,22 @@ def hostile(opened):
     for answer in ({}, {"gates": "none"}, status(gates=[{"name": "bare"}]), status(gates=[{}, {"name": 4, "services": 3, "entries": "x"}])):
         page = show(opened, [], answers={"status": answer, "gate_list": {"entries": [{}]}})
         page.tick()
+
+
+@case("the last row of a gate that lets nobody in leaves the focus in the page")
+def last_row(opened):
+    for more in ({"shut": True}, {"enabled": False}):
+        page = show(opened, [gate(entries=1, **more)], ENTRIES[:1], answers={"gate_remove": {"ok": True}})
+        page.answers.update({"gate_list": {"entries": []}, "status": status(gates=[gate(**more)])})
+        page.press(page.one("ssh").get_by_role("button", name="Remove 203.0.113.9"))
+        assert page.page.evaluate("document.getElementById('view').contains(document.activeElement)"), more
+
+
+@case("the dialog's name goes with the dialog")
+def named(opened):
+    page = show(opened, [gate(entries=2)], ENTRIES)
+    page.press(page.one("ssh").get_by_role("button", name="Remove all", exact=True))
+    dialog = page.page.locator(".modal")
+    assert "ssh" in dialog.get_attribute("aria-label")
+    page.press(dialog.get_by_role("button", name="Cancel"))
+    assert dialog.get_attribute("aria-label") is None

@@ -272,7 +272,7 @@ def shapes(opened):
         status({"ports": "x", "dropped_packets": "9", "profiles": {"a": 1}, "hosts": 4, "level": 5}, [{"name": "bare"}]),
         status({"enabled": False}, applied="no", uptime="x"),
     ]:
-        page = show(opened, answer, answers={"preview": {"count": "x", "flows": "y"}, "luci-rpc.getHostHints": {"AA": {}}, "check": {"checks": 3}})
+        page = show(opened, answer, answers={"preview": {"count": "x", "flows": "y"}, "luci-rpc.getHostHints": {"AA": {}, "BB": None}, "check": {"checks": 3}})
         page.press(page.button("Check this router"))
         page.tick()
 
@@ -361,3 +361,72 @@ def unreadable(opened):
     page = show(opened, status(), answers={"uci.get": Refused(6)})
     assert "cannot be read" in page.page.get_by_role("alert").filter(visible=True).inner_text()
     assert page.switch.is_enabled()
+
+
+@case("what is not done any more cannot be undone twice")
+def undone_once(opened):
+    page = show(opened, status({"enabled": False, "enforced": False}), answers={"lan_only": mode()})
+    page.answers["status"] = status()
+    page.press(page.switch)
+    assert page.button("Undo").is_visible()
+    held = page.answers["lan_only"] = Held()
+    page.press(page.switch)
+    assert not page.button("Undo").is_visible(), "the switch is on its way already"
+    held.release(mode())
+    page.settle()
+
+
+@case("the focus stays in the page, whatever goes")
+def focus(opened):
+    flow = {"source": "192.168.1.20", "source_port": 50000, "dest": "198.51.100.9", "dest_port": 50443, "direction": "out"}
+    off = status({"enabled": False, "enforced": False})
+    for before, after, control in [
+        (status(), {"status": Refused(-32000)}, lambda page: page.switch),
+        (status(), {"status": off}, lambda page: page.button("15 minutes")),
+        (status(problems=[{"option": "a", "message": "b"}]), {"status": status()}, lambda page: page.page.get_by_text("Mend them in Settings")),
+        (off, {"preview": {"count": 0, "flows": []}}, lambda page: page.page.locator("summary", has_text="Which connections")),
+    ]:
+        page = show(opened, before, answers={"preview": {"count": 1, "flows": [flow]}})
+        control(page).focus()
+        page.answers.update(after)
+        page.tick(15)
+        assert page.page.evaluate("document.getElementById('view').contains(document.activeElement)")
+
+
+@case("outside its hours turning it on would end nothing, and nothing else is said")
+def no_hours(opened):
+    page = show(opened, status({"enabled": False, "enforced": False}), answers={"preview": {"count": 3, "flows": []}})
+    foretold = page.page.get_by_text("would end").filter(visible=True)
+    assert foretold.count() == 1
+    page.answers["status"] = status({"enabled": False, "enforced": False, "out_of_hours": True})
+    page.tick(15)
+    assert foretold.count() == 0
+    page.answers["status"] = status({"enabled": False, "enforced": False})
+    page.tick(15)
+    assert foretold.count() == 1
+
+
+@case("a pause that is refused has ended nothing")
+def refused_pause(opened):
+    page = show(opened, status(), answers={"pause": {**mode(flows_cut=3), "error": "there is nothing to pause"}})
+    page.press(page.button("15 minutes"))
+    assert page.page.get_by_text("there is nothing to pause", exact=True).is_visible()
+
+
+@case("what is said again is news again")
+def again(opened):
+    page = show(opened, status(), answers={"pause": {"error": "the same"}})
+    page.press(page.button("15 minutes"))
+    changed = page.changes(lambda: page.press(page.button("15 minutes")))
+    assert any("childList" in change and "the same" in change for change in changed), changed
+
+
+@case("while it observes there is nothing to pause, and a pause that runs is told and can be ended")
+def observes(opened):
+    page = show(opened, status({"observe": True, "enforced": False}), answers={"resume": mode()})
+    assert page.button("15 minutes").is_disabled() and not page.button("Resume now").is_visible()
+    page.answers["status"] = status({"observe": True, "enforced": False, "paused_seconds": 60})
+    page.tick()
+    assert "nothing is counted" in page.text("#lanward-state") and "60 seconds left" in page.text()
+    page.press(page.button("Resume now"))
+    assert ["resume"] in page.asked

@@ -149,7 +149,11 @@ return baseclass.extend({
 			node.textContent = text;
 	},
 
+	/* What has the focus gives it to the page's heading before it is hidden. */
 	show(node, shown) {
+		if (!shown && node.contains(document.activeElement))
+			node.closest('.lanward').querySelector('h2').focus();
+
 		node.style.display = shown ? '' : 'none';
 	},
 
@@ -171,10 +175,10 @@ return baseclass.extend({
 		return action().finally(() => button.removeAttribute('aria-busy'));
 	},
 
-	/* Says in a live region what came of a press. */
+	/* Says in a live region what came of a press; also if it is the same again, which is news then. */
 	say(node, text, wrong) {
 		node.classList.toggle('lanward-wrong', wrong == true);
-		this.text(node, text);
+		node.textContent = text;
 	},
 
 	/* Fills a list anew only if it has changed: `children` makes an item's nodes. */
@@ -228,7 +232,7 @@ return baseclass.extend({
 			mac: mac.toLowerCase(),
 			name: String(hints[mac].name || '').replace(/\.$/, ''),
 			addresses: [ ...this.list(hints[mac].ipaddrs), ...this.list(hints[mac].ip6addrs) ].map(String)
-		})).sort((a, b) => (a.name == '') - (b.name == '') || a.name.localeCompare(b.name) || a.mac.localeCompare(b.mac)), () => []);
+		})).sort((a, b) => (a.name == '') - (b.name == '') || a.name.localeCompare(b.name) || a.mac.localeCompare(b.mac))).catch(() => []);
 	},
 
 	/* The profiles as shipped: { levels, applications, measurement }, or { error } where they cannot be read. Never rejects. */

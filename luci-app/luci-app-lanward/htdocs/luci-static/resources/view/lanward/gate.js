@@ -455,7 +455,7 @@ return view.extend({
 		gate.rows.delete(address);
 
 		if (focused)
-			((neighbour && neighbour.querySelector('button')) || gate.address).focus();
+			((neighbour && neighbour.querySelector('button')) || (gate.open ? gate.address : gate.heading)).focus();
 	},
 
 	renderRow(gate, address) {
@@ -511,6 +511,8 @@ return view.extend({
 	askFlush(gate) {
 		const close = () => {
 			ui.hideModal();
+			/* LuCI has one dialog for everything. */
+			dialog.removeAttribute('aria-label');
 			(gate.node.isConnected ? gate.flush : this.parts.title).focus();
 		};
 		const cancel = E('button', { 'class': 'btn cbi-button', 'type': 'button', 'click': close }, [ _('Cancel') ]);

@@ -41,7 +41,7 @@ return view.extend({
 			this.parts[name] = E(tag, attributes || {}, children || []);
 
 		const page = lanward.page([
-			E('h2', {}, [ _('LAN-only Remote Desktop') ]),
+			E('h2', { 'tabindex': '-1' }, [ _('LAN-only Remote Desktop') ]),
 			part('trouble', 'div', { 'class': 'alert-message error', 'role': 'alert' }),
 			part('readonly', 'div', { 'class': 'alert-message notice' }, [
 				_('This session may look, but not change anything.')
@@ -249,6 +249,7 @@ return view.extend({
 	/* Switches, and offers to undo it. `back`: this is the undoing. */
 	turnTo(enabled, back) {
 		this.undo = null;
+		this.showUndo();
 
 		return this.act('lan_only', enabled, true).then(done => {
 			this.undo = (done && !back) ? { enabled: enabled } : null;
@@ -273,6 +274,7 @@ return view.extend({
 
 	/* Switches, pauses or resumes; says what came of it; shows what the kernel has. Gives whether it was done. */
 	act(method, ...args) {
+		const on = method == 'lan_only' && args[0];
 		const ended = reply => {
 			const cut = lanward.number(reply.flows_cut);
 
@@ -282,10 +284,10 @@ return view.extend({
 		};
 
 		return lanward.call(method, ...args).then(reply => {
-			lanward.say(this.parts.said, (method == 'lan_only' && args[0] && reply.enforced !== false) ? ended(reply) : '');
+			lanward.say(this.parts.said, (on && reply.enforced !== false) ? ended(reply) : '');
 			return true;
 		}, error => {
-			lanward.say(this.parts.said, error.reply && error.reply.flows_cut ? error.message + ' ' + ended(error.reply) : error.message, true);
+			lanward.say(this.parts.said, on && error.reply && error.reply.flows_cut ? error.message + ' ' + ended(error.reply) : error.message, true);
 			return false;
 		}).then(done => this.refresh().then(() => done));
 	},
@@ -330,7 +332,7 @@ return view.extend({
 
 		this.showState(lanward.verdict(status), mode);
 		this.showUndo();
-		this.enable(true, mode.enabled == true);
+		this.enable(true, mode.enabled == true && mode.observe != true);
 		lanward.show(parts.refused, status.applied === false);
 		lanward.fill(parts.problemList, problems, problem => [ E('code', {}, [ problem.option ]), ' ', problem.message ]);
 		lanward.show(parts.problems, problems.length > 0);
@@ -356,7 +358,9 @@ return view.extend({
 			'on': [ _('On'), _('Remote desktop from the LAN and the VPN only, within the limits below.') ],
 			'off': [ _('Off'), _('Nothing is blocked.') ],
 			'paused': [ _('Paused'), _('Nothing is blocked until the pause is over. The kernel ends it by itself.') ],
-			'observing': [ _('Observing'), _('What would be dropped is counted. Nothing is blocked.') ],
+			'observing': [ _('Observing'), mode.paused_seconds > 0
+				? _('Nothing is blocked, and nothing is counted until the pause is over.')
+				: _('What would be dropped is counted. Nothing is blocked.') ],
 			'idle': [ _('On, but not at this hour'), _('Nothing is blocked now: it is outside the hours that are set. At the next hour that is, it comes into force by itself.') ],
 			'lost': [ _('On, but not in force'), _('The rules in the kernel are missing or are not what they should be. The daemon puts them back; if it stays like this, look at the problems and the system log.') ]
 		}[state];
@@ -366,7 +370,7 @@ return view.extend({
 		lanward.text(parts.state, name);
 		lanward.text(parts.meaning, meaning);
 		lanward.show(parts.toSettings, state == 'idle' || state == 'observing');
-		this.pausedUntil = (state == 'paused') ? Date.now() + mode.paused_seconds * 1000 : null;
+		this.pausedUntil = (mode.enabled && mode.paused_seconds > 0) ? Date.now() + mode.paused_seconds * 1000 : null;
 
 		if (!this.pausedUntil && document.activeElement === parts.resume)
 			parts.switch.focus();
@@ -387,8 +391,11 @@ return view.extend({
 		const state = this.state;
 		const look = ++this.look;
 
-		if (this.unable || [ 'off', 'observing', 'paused' ].indexOf(state) < 0)
+		/* Outside the hours nothing would end, whatever runs. */
+		if (this.unable || [ 'off', 'observing', 'paused' ].indexOf(state) < 0 || (state != 'observing' && this.mode.out_of_hours == true)) {
+			lanward.show(parts.preview, false);
 			return Promise.resolve();
+		}
 
 		return lanward.call('preview').then(reply => {
 			if (look != this.look || state != this.state)
@@ -422,7 +429,8 @@ return view.extend({
 			this.unable = error.kind == 'absent';
 			lanward.show(parts.preview, !this.unable && error.kind != 'down');
 			lanward.show(parts.previewBox, false);
-			lanward.say(parts.previewCount, error.message, true);
+			lanward.text(parts.previewCount, error.message);
+			parts.previewCount.classList.toggle('lanward-wrong', true);
 		});
 	},
 
@@ -447,10 +455,9 @@ return view.extend({
 	enable(up, on) {
 		const parts = this.parts;
 
-		parts.switch.disabled = parts.undo.disabled = this.readonly || !up;
-		parts.resume.disabled = this.readonly || !up;
-		parts.check.disabled = !up;
-		this.pauses.forEach(button => { button.disabled = this.readonly || !up || !on });
+		[ parts.switch, parts.undo, parts.resume ].forEach(button => lanward.allow(button, up && !this.readonly));
+		lanward.allow(parts.check, up);
+		this.pauses.forEach(button => lanward.allow(button, up && on && !this.readonly));
 	},
 
 	/* The chosen applications' limits at the present level; made anew only when others are chosen. */
