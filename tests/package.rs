@@ -177,7 +177,8 @@ impl Package {
 }
 
 fn by_name(members: Vec<Member>) -> BTreeMap<String, Member> {
-    let names: Vec<_> = members.iter().map(|member| member.name.clone()).collect();
+    // As a tree is walked: `a/b` before `a.c`.
+    let names: Vec<_> = members.iter().map(|member| member.name.replace('/', "\0")).collect();
     assert!(names.is_sorted(), "{names:?}");
     let mut found = BTreeMap::new();
     for member in members {
