@@ -1042,7 +1042,7 @@ fn edges(spec: &OptionSpec) -> Vec<String> {
 }
 
 /// The texts, and each with every letter left out or doubled, and with a few letters put in somewhere.
-fn changed(texts: Vec<String>) -> Vec<String> {
+fn changed(texts: &[String]) -> Vec<String> {
     const LETTERS: [char; 19] = [
         '0', '1', '9', 'a', 'f', 'g', 'Z', '.', ':', '-', '_', '/', '>', '[', ']', '%', ' ', 'é', '\u{7f}',
     ];
@@ -1060,8 +1060,12 @@ fn changed(texts: Vec<String>) -> Vec<String> {
     all.into_iter().filter(|text| !text.is_empty()).collect()
 }
 
-fn package(sections: &[(&str, &str, Vec<(String, uci::Value)>)]) -> uci::Package {
-    let section = |(kind, name, options): &(&str, &str, Vec<(String, uci::Value)>)| uci::Section {
+/// A section's options.
+type Options = Vec<(String, uci::Value)>;
+
+/// A package of sections: type, name, options.
+fn package(sections: &[(&str, &str, Options)]) -> uci::Package {
+    let section = |(kind, name, options): &(&str, &str, Options)| uci::Section {
         kind: (*kind).to_string(),
         name: Some((*name).to_string()),
         index: 0,
@@ -1108,7 +1112,7 @@ fn daemon_takes(spec: &OptionSpec, text: &str) -> bool {
 fn the_settings_take_the_values_that_the_daemon_takes_and_no_others() {
     let mut values = serde_json::Map::new();
     for spec in OPTIONS {
-        let mut texts = changed(edges(spec));
+        let mut texts = changed(&edges(spec));
         // A list's words are told apart before they are looked at.
         if spec.arity == Arity::Many {
             texts.retain(|text| !text.contains(' '));
@@ -1201,7 +1205,7 @@ const SECTIONS: [(System, &str, bool); 44] = [
     (System::Relay, "host=a remote_port=3389 target=pc:3389 retry=301", false),
 ];
 
-fn options_of(system: System, text: &str) -> Vec<(String, uci::Value)> {
+fn options_of(system: System, text: &str) -> Options {
     let one = |word: &str| {
         let (name, value) = word.split_once('=').unwrap();
         let values: Vec<String> = value.split('+').map(String::from).collect();
@@ -1270,7 +1274,8 @@ fn the_settings_take_the_names_that_the_daemon_takes() {
     let long = "a".repeat(33);
     let crowd: Vec<String> = (0..64).map(|number| format!("gate{number}")).collect();
     let crowd: Vec<(&str, &str)> = crowd.iter().map(|name| ("gate", name.as_str())).collect();
-    let cases: [(&str, &str, &[(&str, &str)]); 10] = [
+    type Others<'a> = &'a [(&'a str, &'a str)];
+    let cases: [(&str, &str, Others); 10] = [
         ("gate", "ssh", &[]),
         ("gate", "_1", &[]),
         ("gate", &long[1..], &[]),
