@@ -419,3 +419,14 @@ def again(opened):
     page.press(page.button("15 minutes"))
     changed = page.changes(lambda: page.press(page.button("15 minutes")))
     assert any("childList" in change and "the same" in change for change in changed), changed
+
+
+@case("while it observes there is nothing to pause, and a pause that runs is told and can be ended")
+def observes(opened):
+    page = show(opened, status({"observe": True, "enforced": False}), answers={"resume": mode()})
+    assert page.button("15 minutes").is_disabled() and not page.button("Resume now").is_visible()
+    page.answers["status"] = status({"observe": True, "enforced": False, "paused_seconds": 60})
+    page.tick()
+    assert "nothing is counted" in page.text("#lanward-state") and "60 seconds left" in page.text()
+    page.press(page.button("Resume now"))
+    assert ["resume"] in page.asked

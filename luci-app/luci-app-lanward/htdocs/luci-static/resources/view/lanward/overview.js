@@ -332,7 +332,7 @@ return view.extend({
 
 		this.showState(lanward.verdict(status), mode);
 		this.showUndo();
-		this.enable(true, mode.enabled == true);
+		this.enable(true, mode.enabled == true && mode.observe != true);
 		lanward.show(parts.refused, status.applied === false);
 		lanward.fill(parts.problemList, problems, problem => [ E('code', {}, [ problem.option ]), ' ', problem.message ]);
 		lanward.show(parts.problems, problems.length > 0);
@@ -358,7 +358,9 @@ return view.extend({
 			'on': [ _('On'), _('Remote desktop from the LAN and the VPN only, within the limits below.') ],
 			'off': [ _('Off'), _('Nothing is blocked.') ],
 			'paused': [ _('Paused'), _('Nothing is blocked until the pause is over. The kernel ends it by itself.') ],
-			'observing': [ _('Observing'), _('What would be dropped is counted. Nothing is blocked.') ],
+			'observing': [ _('Observing'), mode.paused_seconds > 0
+				? _('Nothing is blocked, and nothing is counted until the pause is over.')
+				: _('What would be dropped is counted. Nothing is blocked.') ],
 			'idle': [ _('On, but not at this hour'), _('Nothing is blocked now: it is outside the hours that are set. At the next hour that is, it comes into force by itself.') ],
 			'lost': [ _('On, but not in force'), _('The rules in the kernel are missing or are not what they should be. The daemon puts them back; if it stays like this, look at the problems and the system log.') ]
 		}[state];
@@ -368,7 +370,7 @@ return view.extend({
 		lanward.text(parts.state, name);
 		lanward.text(parts.meaning, meaning);
 		lanward.show(parts.toSettings, state == 'idle' || state == 'observing');
-		this.pausedUntil = (state == 'paused') ? Date.now() + mode.paused_seconds * 1000 : null;
+		this.pausedUntil = (mode.enabled && mode.paused_seconds > 0) ? Date.now() + mode.paused_seconds * 1000 : null;
 
 		if (!this.pausedUntil && document.activeElement === parts.resume)
 			parts.switch.focus();
