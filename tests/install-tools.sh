@@ -1,7 +1,12 @@
 #!/bin/sh
+# tests/install-tools.sh [--no-browser]
 # Installs what the tests, the demo and the bench need and this machine lacks (Debian and Ubuntu, as root). Says what it does; quick
 # where there is nothing to do.
 set -eu
+
+# The browser is by far the largest part.
+browser=yes
+[ "${1:-}" != --no-browser ] || browser=no
 
 missing=
 need() { # PACKAGE COMMAND...: the package is there where the command succeeds
@@ -27,8 +32,10 @@ need busybox-static command -v busybox
 # The page's code is run without a browser.
 need nodejs command -v node
 # And in one, with Playwright in a place of its own.
-need chromium command -v chromium
-need python3-venv python3 -c 'import ensurepip, venv'
+if [ "$browser" = yes ]; then
+	need chromium command -v chromium
+	need python3-venv /usr/bin/python3 -c 'import ensurepip, venv'
+fi
 # The gate's tests: real servers behind it, real clients before it, and scanners.
 need openssh-client command -v ssh
 need openssh-server command -v sshd
@@ -51,20 +58,21 @@ need libjson-c-dev test -e /usr/include/json-c/json.h
 need libclang-dev any /usr/lib/llvm-*/lib/libclang.so
 
 # Playwright and axe for Python, in target/tools/browser; the browser is Debian's. Quick where they are.
-browser() {
+install_browser() {
+	[ "$browser" = yes ] || return 0
 	place=$(dirname "$0")/../target/tools/browser
 	wanted='playwright==1.65.2 axe-playwright-python==0.1.8'
 	[ "$(cat "$place/wanted" 2>/dev/null)" != "$wanted" ] || return 0
 	echo "installing: $wanted"
 	rm -rf "$place"
 	mkdir -p "$(dirname "$place")"
-	python3 -m venv "$place"
+	/usr/bin/python3 -m venv "$place"
 	# shellcheck disable=SC2086 # words are wanted
 	"$place/bin/pip" install --quiet --disable-pip-version-check $wanted
 	echo "$wanted" >"$place/wanted"
 }
 if [ -z "$missing" ]; then
-	browser
+	install_browser
 	exit 0
 fi
 
@@ -103,4 +111,4 @@ fi
 for service in $services; do
 	update-rc.d "$service" disable >/dev/null 2>&1 || true
 done
-browser
+install_browser
