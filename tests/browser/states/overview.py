@@ -430,3 +430,19 @@ def observes(opened):
     assert "nothing is counted" in page.text("#lanward-state") and "60 seconds left" in page.text()
     page.press(page.button("Resume now"))
     assert ["resume"] in page.asked
+
+
+@case("the form is the section's that the daemon takes, and what is not touched is not written")
+def sections(opened):
+    for sections in [
+        {"lan_only": {".type": "lan_only", "level": "seed"}, "other": {".type": "lan_only", "level": "strict"}},
+        {"lan_only": {".type": "lan_only", "level": "seed", "host": "192.168.1.20"}},
+        {"globals": {".type": "lanward"}},
+    ]:
+        page = show(opened, status(), uci=sections)
+        page.asked.clear()
+        page.press(page.page.locator(".cbi-button-save"))
+        assert page.calls("uci.set", "uci.delete", "uci.add") == [], sections
+    page.press(page.page.get_by_role("radio", name="Recommended"))
+    page.press(page.page.locator(".cbi-button-save"))
+    assert page.calls("uci.add") == [["uci.add", "lanward", "lan_only", "lan_only", {"level": "recommended"}]]

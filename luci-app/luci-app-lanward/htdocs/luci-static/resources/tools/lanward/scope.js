@@ -1,6 +1,7 @@
 'use strict';
 'require baseclass';
 'require form';
+'require uci';
 'require tools.lanward as lanward';
 
 /* The form for level and hosts. Its choices are plain radio buttons and checkboxes with labels: each says what it means beside
@@ -242,11 +243,18 @@ return baseclass.extend({
 	form(profiles, hosts) {
 		const map = new form.Map('lanward');
 		const section = map.section(form.TypedSection, 'lan_only');
-		const option = (name, make) => {
+		const option = (name, load, make) => {
 			const widgets = {};
 			const one = section.option(form.Value, name, '');
 
 			one.rmempty = true;
+			one.load = id => load(uci.get('lanward', id, name));
+			one.write = (id, value) => {
+				if (uci.get('lanward', id) == null)
+					uci.add('lanward', 'lan_only', id);
+
+				uci.set('lanward', id, name, value);
+			};
 			one.renderWidget = (id, index, value) => (widgets[id] = make(value, map.readonly == true)).node;
 			one.formvalue = id => widgets[id].value();
 			one.isValid = id => !(widgets[id].wrong && widgets[id].wrong());
@@ -255,8 +263,14 @@ return baseclass.extend({
 
 		section.anonymous = true;
 		section.addremove = false;
-		option('level', (value, disabled) => this.levelCards(profiles, String(value || ''), disabled));
-		option('host', (value, disabled) => this.hostBoxes(hosts, L.toArray(value), disabled));
+		/* The one that the daemon takes, also where there is none yet: of two, the choices of one would be the other's. */
+		section.cfgsections = () => {
+			const names = uci.sections('lanward', 'lan_only').map(one => one['.name']);
+
+			return [ (names.length && names.indexOf('lan_only') < 0) ? names[0] : 'lan_only' ];
+		};
+		option('level', value => value, (value, disabled) => this.levelCards(profiles, String(value || ''), disabled));
+		option('host', value => value == null ? null : L.toArray(value), (value, disabled) => this.hostBoxes(hosts, value || [], disabled));
 
 		return map;
 	}

@@ -279,8 +279,10 @@ return view.extend({
 		const map = this.map(hosts, profiles);
 
 		return map.render().then(node => {
-			const page = lanward.page([ this.renderProblems(), node ]);
+			const readonly = E('div', { 'class': 'alert-message notice' }, [ _('This session may look, but not change anything.') ]);
+			const page = lanward.page([ readonly, this.renderProblems(), node ]);
 
+			lanward.show(readonly, map.readonly == true);
 			this.update(first);
 			poll.add(() => this.fetch().then(answer => this.update(answer)));
 
