@@ -39,6 +39,14 @@ struct OfGate {
     entries: Vec<Entry>,
 }
 
+/// Who put a source on a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Origin {
+    Witness,
+    Hand,
+}
+
 /// A source on a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry {
@@ -48,8 +56,8 @@ pub struct Entry {
     pub list: List,
     /// Monotonic milliseconds at which it ends, as far as was seen; `None`: never.
     pub ends: Option<u64>,
-    /// Somebody put it there, as far as this daemon has seen: not what a proof has renewed since.
-    pub by_hand: bool,
+    /// Who put it there, as far as this daemon has seen. (That packets renew it since, nobody is told.)
+    pub origin: Option<Origin>,
 }
 
 impl Entry {
@@ -63,7 +71,7 @@ impl Entry {
         let entries = known.map(|known| known.entries.as_slice()).unwrap_or_default();
         let place = entries.binary_search_by_key(&self.place(), Self::place);
         Self {
-            by_hand: self.by_hand || place.is_ok_and(|index| entries[index].by_hand),
+            origin: self.origin.or_else(|| entries[place.ok()?].origin),
             ..self
         }
     }
@@ -111,7 +119,7 @@ impl Lists {
                             address: listed.address,
                             list,
                             ends: listed.left.map(|left| now.saturating_add(left)),
-                            by_hand: list == List::Grant,
+                            origin: (list == List::Grant).then_some(Origin::Hand),
                         };
                         known.put(entry.with_origin(&before, &gate.name));
                     }
@@ -164,14 +172,18 @@ impl Lists {
         sources
     }
 
-    /// Why a source is listed: by `witness`, by `hand`, or both.
+    /// Why a source is listed, as far as is known: by `witness`, by `hand`, or both.
     #[must_use]
     pub fn why(&self, gate: &str, address: IpAddr) -> Vec<&'static str> {
         let entries = self.of(gate);
         let first = entries.partition_point(|entry| entry.address < address);
         let of_address = entries[first..].iter().take_while(|entry| entry.address == address);
         let mut why: Vec<_> = of_address
-            .map(|entry| if entry.by_hand { "hand" } else { "witness" })
+            .filter_map(|entry| entry.origin)
+            .map(|origin| match origin {
+                Origin::Witness => "witness",
+                Origin::Hand => "hand",
+            })
             .collect();
         why.dedup();
         why

@@ -195,6 +195,7 @@ pub fn unenforced(config: &Config) -> Vec<String> {
 
 /// One of `status.gates`.
 fn gate_status(state: &State, gate: &config::Gate) -> Value {
+    let config = &state.config;
     let services: Vec<String> = gate.services.iter().map(ToString::to_string).collect();
     let resolved = state
         .gates()
@@ -208,7 +209,9 @@ fn gate_status(state: &State, gate: &config::Gate) -> Value {
         "enabled": gate.enabled,
         "shut": resolved.is_some_and(|gate| gate.shut),
         "services": services,
-        "witnesses": witnesses(&state.config, gate),
+        "witnesses": of_gate(gate, config.witnesses.iter().map(|witness| (&witness.name, &witness.gate))),
+        "knocks": of_gate(gate, config.knocks.iter().map(|knock| (&knock.name, &knock.gate))),
+        "spas": of_gate(gate, config.spas.iter().map(|spa| (&spa.name, &spa.gate))),
         "window": gate.window,
         "forget": forget_word(gate.forget),
         "refuse": refuse_word(gate.refuse),
@@ -237,10 +240,10 @@ fn refuse_word(refuse: Refuse) -> &'static str {
     }
 }
 
-/// The names of a gate's witnesses, as configured: also of a gate that is off or shut.
-fn witnesses<'a>(config: &'a Config, gate: &config::Gate) -> Vec<&'a str> {
-    let of_gate = config.witnesses.iter().filter(|witness| witness.gate == gate.name);
-    of_gate.map(|witness| witness.name.as_str()).collect()
+/// The names of the proofs (with the gates they are of) that are this gate's, as configured: also while it is off or shut.
+fn of_gate<'a>(gate: &config::Gate, proofs: impl Iterator<Item = (&'a String, &'a String)>) -> Vec<&'a str> {
+    let own = proofs.filter(|(_, of)| **of == gate.name);
+    own.map(|(name, _)| name.as_str()).collect()
 }
 
 /// The answer of `gate_list`: of one gate, or of all.

@@ -162,7 +162,7 @@ fn a_guarded_session_keeps_its_source_listed_and_lists_nobody() {
             address: ip("203.0.113.9"),
             list: List::Grant,
             ends: None,
-            by_hand: true,
+            origin: None,
         },
     );
     assert_eq!(look(&lists, 3), 0, "a grant has a time of its own");
@@ -172,7 +172,7 @@ fn a_guarded_session_keeps_its_source_listed_and_lists_nobody() {
             address: ip("203.0.113.9"),
             list: List::Seen,
             ends: Some(1),
-            by_hand: false,
+            origin: None,
         },
     );
     assert_eq!(look(&lists, 4), 1);
@@ -198,11 +198,12 @@ proptest! {
         for (what, index, grant, address, ends) in steps {
             let gate = &gates.list[index];
             let address = masked(gate, address);
+            let origin = None;
             let list = if grant { List::Grant } else { List::Seen };
             let ends = ends.map(|ends| ends * 1000);
             match what {
                 0..=2 => {
-                    lists.put(&gate.name, Entry { address, list, ends, by_hand: grant });
+                    lists.put(&gate.name, Entry { address, list, ends, origin });
                     model.insert((index, address, grant), ends);
                 }
                 3 => {

@@ -135,6 +135,9 @@ impl State {
                 }
             }
             Err(error) => {
+                if then.turned.is_some() {
+                    self.flows_cut = 0;
+                }
                 let error = format!("running flows could not be ended: {error}");
                 actions.push(Action::Log(Level::Error, error.clone()));
                 then.error = Some(error);

@@ -2,7 +2,7 @@
 
 use super::State;
 use crate::event::{Action, Ask, CallId, Listing, Now, Reading, Reply};
-use crate::gate::{self, Alive, Entry, Gone, Heard, Interest, Told};
+use crate::gate::{self, Alive, Entry, Gone, Heard, Interest, Origin, Told};
 use crate::nft::netlink::Edit;
 use crate::policy::{Gate, Gates};
 use crate::report;
@@ -231,7 +231,7 @@ impl State {
                 call,
             } => {
                 let entry = Entry {
-                    by_hand: true,
+                    origin: Some(Origin::Hand),
                     ..ending(source, list, seconds, now)
                 };
                 self.lists.put(&gate, entry);
@@ -572,7 +572,7 @@ fn ending(address: IpAddr, list: List, seconds: u32, now: Now) -> Entry {
         address,
         list,
         ends: Some(now.monotonic.saturating_add(u64::from(seconds) * 1000)),
-        by_hand: false,
+        origin: Some(Origin::Witness),
     }
 }
 

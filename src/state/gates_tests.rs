@@ -107,6 +107,16 @@ fn a_list_says_who_put_a_source_there_also_after_another_look_and_a_lost_table()
     assert_eq!(why(&mut play), expected(json!(["hand"])), "a table lost and put back");
     proves(&mut play, "203.0.113.3");
     assert_eq!(why(&mut play)[2].1, json!(["witness", "hand"]));
+    let (table, lists) = (play.table.clone(), play.lists.clone());
+    let mut anew = Play::new(GATE);
+    (anew.table, anew.lists) = (table, lists);
+    anew.event(Event::Started);
+    let after: Vec<Value> = why(&mut anew).into_iter().map(|(_, why)| why).collect();
+    assert_eq!(
+        after,
+        [json!([]), json!([]), json!(["hand"])],
+        "another daemon cannot know"
+    );
 }
 
 #[test]

@@ -128,10 +128,7 @@ return baseclass.extend({
 		if (mode.enforced)
 			return 'on';
 
-		if (typeof(mode.out_of_hours) == 'boolean')
-			return mode.out_of_hours ? 'idle' : 'lost';
-
-		return status.applied ? 'idle' : 'lost';
+		return mode.out_of_hours ? 'idle' : 'lost';
 	},
 
 	/* What comes from the daemon is shown as text; what is missing as nothing. */
@@ -170,9 +167,17 @@ return baseclass.extend({
 		if (button.disabled || button.getAttribute('aria-busy') == 'true')
 			return;
 
+		const done = () => button.removeAttribute('aria-busy');
+
 		button.setAttribute('aria-busy', 'true');
 
-		return action().finally(() => button.removeAttribute('aria-busy'));
+		try {
+			return action().finally(done);
+		}
+		catch (error) {
+			done();
+			throw error;
+		}
 	},
 
 	/* Says in a live region what came of a press; also if it is the same again, which is news then. */

@@ -210,6 +210,11 @@ const sections = [
 return baseclass.extend({
 	options: options,
 
+	/* Whether this version does something with sections of a type. */
+	does(type) {
+		return kept.indexOf(type) < 0;
+	},
+
 	sections: sections.map(section => Object.assign({}, section, {
 		about: kept.indexOf(section.type) < 0 ? section.about : section.about + ' ' + idle
 	}))

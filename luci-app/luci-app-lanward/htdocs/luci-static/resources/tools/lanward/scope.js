@@ -3,29 +3,13 @@
 'require form';
 'require uci';
 'require tools.lanward as lanward';
+'require tools.lanward.values as values';
 
 /* The form for level and hosts. Its choices are plain radio buttons and checkboxes with labels: each says what it means beside
  * it, and a screen reader reads it so. */
 
 const ports = level => '%d-%d'.format(lanward.number(level.from), lanward.number(level.to));
 const tally = measured => _('%d of %d attempts from outside still connected').format(lanward.number(measured.connected), lanward.number(measured.attempts));
-
-/* One IPv4 or IPv6 address or MAC, roughly: the daemon checks it in full, and names what it does not take. */
-const isHost = text => {
-	const four = text.split('.');
-
-	if (four.length == 4 && four.every(part => part != '' && part.length < 4 && +part >= 0 && +part < 256))
-		return true;
-
-	const groups = text.split(':');
-	const hex = (part, most) => part.length > 0 && part.length <= most && [ ...part.toLowerCase() ].every(digit => '0123456789abcdef'.indexOf(digit) >= 0);
-
-	if (groups.length == 6 && groups.every(part => part.length == 2 && hex(part, 2)))
-		return true;
-
-	return groups.length > 2 && groups.length < 9 && groups.every(part => part == '' || hex(part, 4))
-		&& (groups.length == 8 || text.indexOf('::') >= 0) && text.indexOf(':::') < 0;
-};
 
 return baseclass.extend({
 	/* The level's names, as pages say them. */
@@ -176,10 +160,12 @@ return baseclass.extend({
 		const wrong = () => {
 			const text = field.value.trim();
 
-			if (text == '' || isHost(text))
+			const no = (text == '') ? null : values.check({ kind: 'host' }, text);
+
+			if (no == null)
 				return false;
 
-			lanward.say(said, _('"%s" is no IPv4 address, IPv6 address or MAC.').format(text), true);
+			lanward.say(said, no, true);
 			field.focus();
 
 			return true;

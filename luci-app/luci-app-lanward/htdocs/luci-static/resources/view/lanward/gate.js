@@ -3,6 +3,7 @@
 'require poll';
 'require ui';
 'require tools.lanward as lanward';
+'require tools.lanward.options as options';
 
 /* Rows of a list beyond these are counted, not shown. */
 const MOST_ROWS = 200;
@@ -91,7 +92,11 @@ return view.extend({
 					]),
 					E('p', {}, [ this.settings(_('Add a gate in the settings')) ])
 				]),
-				part('gates', 'div', {})
+				part('gates', 'div', {}),
+				part('warnings', 'div', { 'class': 'cbi-section' }, [
+					E('h3', {}, [ _('Warnings') ]),
+					part('warningList', 'ul', { 'class': 'lanward-list' })
+				])
 			])
 		]);
 
@@ -161,6 +166,11 @@ return view.extend({
 		this.known = true;
 		lanward.text(parts.trouble, '');
 		lanward.show(parts.refused, found.status.applied === false);
+
+		const warnings = lanward.list(found.status.warnings);
+
+		lanward.fill(parts.warningList, warnings, warning => [ warning ]);
+		lanward.show(parts.warnings, warnings.length > 0);
 		this.showGates(lanward.list(found.status.gates), found);
 	},
 
@@ -220,8 +230,8 @@ return view.extend({
 				_('A knock sequence is the only proof here. It can be overheard on its way and repeated by a stranger: it is one layer, not the only one. What keeps strangers out is behind it: have SSH take keys only, and no passwords.')
 			]),
 			gate.nothing = E('div', { 'class': 'alert-message notice' }, [
-				_('Nothing opens this gate but your own hand: there is no witness, no knock and no key for it.'), ' ',
-				this.settings(_('Add one in the settings'))
+				_('Nothing opens this gate but your own hand.'), ' ',
+				this.settings(_('Add a witness in the settings'))
 			]),
 			E('table', { 'class': 'table lanward-facts' }, [
 				fact('services', _('Guards')),
@@ -322,8 +332,13 @@ return view.extend({
 	/* What a gate is, in words; what the daemon does not say is not shown. */
 	showGate(known, gate, found) {
 		const names = key => lanward.list(gate[key]).map(String);
-		const named = (label, key) => names(key).length ? label.format(names(key).join(', ')) : '';
-		const proofs = [ named(_('witness %s'), 'witnesses'), named(_('knock %s'), 'knocks'), named(_('key (SPA) %s'), 'spas') ].filter(text => text != '');
+		const kinds = [ [ 'witness', 'witnesses', _('witness %s') ], [ 'knock', 'knocks', _('knock %s') ], [ 'spa', 'spas', _('key (SPA) %s') ] ]
+			.filter(([ , key ]) => names(key).length > 0);
+		const proofs = kinds.map(([ type, key, label ]) => {
+			const text = label.format(names(key).join(', '));
+
+			return options.does(type) ? text : _('%s (not in this version yet)').format(text);
+		});
 		const off = !gate.enabled;
 		const number = key => lanward.number(gate[key]);
 		const fact = (key, text) => {
@@ -350,7 +365,7 @@ return view.extend({
 		lanward.show(known.problems, said.length > 0);
 
 		lanward.show(known.knockOnly, known.open && names('knocks').length > 0 && names('witnesses').length + names('spas').length == 0);
-		lanward.show(known.nothing, known.open && proofs.length == 0);
+		lanward.show(known.nothing, known.open && !kinds.some(([ type ]) => options.does(type)));
 
 		fact('services', names('services').map(this.service).join('; '));
 		fact('proofs', proofs.length ? proofs.join('; ') : known.open ? _('only by hand') : '');

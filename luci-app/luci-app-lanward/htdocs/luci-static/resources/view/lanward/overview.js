@@ -248,11 +248,14 @@ return view.extend({
 
 	/* Switches, and offers to undo it. `back`: this is the undoing. */
 	turnTo(enabled, back) {
+		/* A pause that switching off ended cannot be had back: switching on would be in force at once. */
+		const paused = this.mode != null && this.mode.paused_seconds > 0;
+
 		this.undo = null;
 		this.showUndo();
 
 		return this.act('lan_only', enabled, true).then(done => {
-			this.undo = (done && !back) ? { enabled: enabled } : null;
+			this.undo = (done && !back && !paused) ? { enabled: enabled } : null;
 			this.showUndo();
 
 			/* Switching on again says what it ended; off, what it does not bring back. */
@@ -287,7 +290,7 @@ return view.extend({
 			lanward.say(this.parts.said, (on && reply.enforced !== false) ? ended(reply) : '');
 			return true;
 		}, error => {
-			lanward.say(this.parts.said, on && error.reply && error.reply.flows_cut ? error.message + ' ' + ended(error.reply) : error.message, true);
+			lanward.say(this.parts.said, on && error.reply && error.reply.flows_cut ? '%s. %s'.format(error.message, ended(error.reply)) : error.message, true);
 			return false;
 		}).then(done => this.refresh().then(() => done));
 	},
@@ -357,7 +360,9 @@ return view.extend({
 		const [ name, meaning ] = {
 			'on': [ _('On'), _('Remote desktop from the LAN and the VPN only, within the limits below.') ],
 			'off': [ _('Off'), _('Nothing is blocked.') ],
-			'paused': [ _('Paused'), _('Nothing is blocked until the pause is over. The kernel ends it by itself.') ],
+			'paused': [ _('Paused'), mode.out_of_hours
+				? _('Nothing is blocked, nor when the pause is over: it is outside the hours that are set.')
+				: _('Nothing is blocked until the pause is over. The kernel ends it by itself.') ],
 			'observing': [ _('Observing'), mode.paused_seconds > 0
 				? _('Nothing is blocked, and nothing is counted until the pause is over.')
 				: _('What would be dropped is counted. Nothing is blocked.') ],
