@@ -32,9 +32,18 @@ def words(opened):
     assert "TCP port 2222, forwarded to 192.168.1.10, port 22" in texts["knock"]
     warning = "A knock sequence is the only proof here"
     assert [name for name in texts if warning in texts[name]] == ["knock"]
-    assert [name for name in texts if "but your own hand" in texts[name]] == ["none"]
+    assert [name for name in texts if "but your own hand" in texts[name]] == ["knock", "none"]
+    assert "knock k (not in this version yet)" in texts["knock"]
     assert page.one("shut").get_by_role("button", name="Admit", exact=True).is_disabled()
     assert not page.one("off").get_by_role("button", name="Admit", exact=True).is_visible()
+
+
+@case("what the daemon warns of is said here, too")
+def warned(opened):
+    page = opened("gate", {"status": status(gates=[gate()], warnings=["the firewall lets in <img src=x onerror=alert(1)>"])})
+    assert page.page.get_by_role("listitem").filter(has_text="lets in <img src=x").count() == 1
+    page = opened("gate", {"status": status(gates=[gate()])})
+    assert not page.page.get_by_role("heading", name="Warnings").is_visible()
 
 
 @case("it lists with reason and remaining time, which counts down")

@@ -114,6 +114,15 @@ return baseclass.extend({
 		return explained;
 	},
 
+	/* What to say of a failed call at the head of a page. `known`: the page shows something older. */
+	trouble(error, known) {
+		return [
+			error.message,
+			error.kind == 'down' ? _('Rules that it has put into the kernel stay in force without it.') : '',
+			known ? _('What is shown below is what was known last.') : ''
+		].join(' ').trim();
+	},
+
 	/* One word for what the kernel does now, from the answer of `status`:
 	 * observing | off | paused | on | idle (out of its hours) | lost. */
 	verdict(status) {

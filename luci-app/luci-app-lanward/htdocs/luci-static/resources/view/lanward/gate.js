@@ -154,11 +154,7 @@ return view.extend({
 		parts.main.classList.toggle('lanward-stale', !this.up);
 
 		if (!this.up) {
-			lanward.text(parts.trouble, [
-				found.error.message,
-				found.error.kind == 'down' ? _('Rules that it has put into the kernel stay in force without it.') : '',
-				this.known ? _('What is shown below is what was known last.') : ''
-			].join(' ').trim());
+			lanward.text(parts.trouble, lanward.trouble(found.error, this.known));
 			this.gates.forEach(gate => this.enableGate(gate));
 			return;
 		}

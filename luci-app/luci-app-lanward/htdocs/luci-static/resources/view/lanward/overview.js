@@ -312,11 +312,7 @@ return view.extend({
 		lanward.show(parts.trouble, down);
 
 		if (down) {
-			lanward.text(parts.trouble, [
-				found.error.message,
-				found.error.kind == 'down' ? _('Rules that it has put into the kernel stay in force without it.') : '',
-				this.known ? _('What is shown below is what was known last.') : ''
-			].join(' ').trim());
+			lanward.text(parts.trouble, lanward.trouble(found.error, this.known));
 			this.stale(true);
 			parts.switchBox.setAttribute('data-state', 'unknown');
 			this.enable(false, false);
