@@ -34,6 +34,7 @@ need nodejs command -v node
 # And in one, with Playwright in a place of its own.
 if [ "$browser" = yes ]; then
 	need chromium command -v chromium
+	need ca-certificates test -e /etc/ssl/certs/ca-certificates.crt
 	need python3-venv /usr/bin/python3 -c 'import ensurepip, venv'
 fi
 # The gate's tests: real servers behind it, real clients before it, and scanners.
