@@ -225,7 +225,7 @@ def main():
     words = os.environ.get("LANWARD_SCENARIO", "").split()
     failed = 0
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=os.environ["LANWARD_CHROMIUM"], args=["--no-sandbox", "--disable-gpu", "--no-proxy-server"])
+        chromium = playwright.chromium.launch(executable_path=os.environ["LANWARD_CHROMIUM"], args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--no-proxy-server"])
         for function, config in SCENARIOS:
             name = function.__name__
             if words and not any(word in name for word in words):

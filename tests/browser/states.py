@@ -22,7 +22,7 @@ import overview  # noqa: E402,F401
 
 def main():
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-dev-shm-usage"])
         try:
             return 1 if canned.run(browser, sys.argv[1:]) else 0
         finally:
