@@ -65,13 +65,11 @@ impl Entry {
         (self.address, self.list == List::Grant)
     }
 
-    /// The kernel does not say who put an entry on a list.
-    fn with_origin(self, before: &[OfGate], gate: &str) -> Self {
-        let known = before.iter().find(|known| known.gate == gate);
-        let entries = known.map(|known| known.entries.as_slice()).unwrap_or_default();
-        let place = entries.binary_search_by_key(&self.place(), Self::place);
+    /// The kernel does not say who put an entry on a list: what was known of it `before` stays.
+    fn with_origin(self, before: &[Self]) -> Self {
+        let known = || before.binary_search_by_key(&self.place(), Self::place);
         Self {
-            origin: self.origin.or_else(|| entries[place.ok()?].origin),
+            origin: self.origin.or_else(|| before[known().ok()?].origin),
             ..self
         }
     }
@@ -108,6 +106,7 @@ impl Lists {
     pub fn take(&mut self, gates: &Gates, readings: &Readings, now: u64) -> Vec<Gone> {
         let before = std::mem::take(&mut self.0);
         for gate in &gates.list {
+            let before = before.iter().find(|known| known.gate == gate.name);
             let mut known = OfGate {
                 gate: gate.name.clone(),
                 entries: Vec::new(),
@@ -121,7 +120,7 @@ impl Lists {
                             ends: listed.left.map(|left| now.saturating_add(left)),
                             origin: (list == List::Grant).then_some(Origin::Hand),
                         };
-                        known.put(entry.with_origin(&before, &gate.name));
+                        known.put(before.map_or(entry, |before| entry.with_origin(&before.entries)));
                     }
                 }
             }

@@ -6,13 +6,13 @@
 use lanward::config::{self, Absent, Arity, Kind, OptionSpec, System, OPTIONS};
 use lanward::report::METHODS;
 use lanward::uci;
+use lanward_rig::node;
 use lanward_rig::report_line::skip;
 use serde_json::{json, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 /// What changes nothing. Everything else is for sessions that may write.
 const READS: [&str; 6] = ["status", "preview", "gate_list", "history", "relay_list", "check"];
@@ -658,28 +658,7 @@ fn the_converter_refuses_what_it_would_have_to_guess() {
 
 /// The settings' options, and what they make of these values, sections and names. `None`: no node here, and said so.
 fn settings(test: &str, given: &Value) -> Option<Value> {
-    let script = root().join("tests/page/settings.js");
-    let node = Command::new("node")
-        .arg(script)
-        .arg(resources())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn();
-    let mut node = match node {
-        Ok(node) => node,
-        Err(error) => {
-            skip(test, &format!("node: {error}"));
-            return None;
-        }
-    };
-    node.stdin
-        .take()
-        .unwrap()
-        .write_all(given.to_string().as_bytes())
-        .unwrap();
-    let output = node.wait_with_output().unwrap();
-    assert!(output.status.success(), "tests/page/settings.js");
-    Some(serde_json::from_slice(&output.stdout).unwrap())
+    node::ask(test, &root().join("tests/page/settings.js"), &resources(), given)
 }
 
 fn strings(value: &Value) -> Vec<String> {

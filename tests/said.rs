@@ -10,13 +10,11 @@ use lanward::network::{self, Device, Links, Network, Route, Sources, Zone};
 use lanward::state::State;
 use lanward::system::{conntrack, nflog, nftables};
 use lanward::{gate, lan_only, nft, policy, profiles, report, uci};
-use lanward_rig::report_line::skip;
+use lanward_rig::node;
 use serde_json::{json, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 const PROFILES: &[u8] = include_bytes!("../files/usr/share/lanward/profiles.json");
 const BUILD: u64 = 1_795_608_000;
@@ -72,26 +70,9 @@ struct Said {
 fn say(test: &str, messages: &[String]) -> Option<Vec<Said>> {
     let profiles: Value = serde_json::from_slice(PROFILES).unwrap();
     let given = json!({ "messages": messages, "profiles": profiles, "catalogue": catalogue() });
-    let script = root().join("tests/page/said.js");
-    let mut child = match Command::new("node")
-        .arg(script)
-        .arg(app().join("htdocs/luci-static/resources"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-    {
-        Ok(child) => child,
-        Err(error) => {
-            skip(test, &format!("node: {error}"));
-            return None;
-        }
-    };
-    let mut stdin = child.stdin.take().unwrap();
-    stdin.write_all(given.to_string().as_bytes()).unwrap();
-    drop(stdin);
-    let output = child.wait_with_output().unwrap();
-    assert!(output.status.success(), "{:?}", output.status);
-    let answers: Vec<[Value; 3]> = serde_json::from_slice(&output.stdout).unwrap();
+    let resources = app().join("htdocs/luci-static/resources");
+    let answers = node::ask(test, &root().join("tests/page/said.js"), &resources, &given)?;
+    let answers: Vec<[Value; 3]> = serde_json::from_value(answers).unwrap();
     assert_eq!(answers.len(), messages.len());
     let text = |answer: &Value| answer["text"].as_str().unwrap().to_string();
     let one = |(message, [english, masked, japanese]): (&String, [Value; 3])| Said {

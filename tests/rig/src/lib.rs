@@ -10,6 +10,7 @@ pub mod house;
 pub mod libubox_json;
 pub mod namespace;
 pub mod netifd;
+pub mod node;
 pub mod plain;
 pub mod probe;
 pub mod recent;
