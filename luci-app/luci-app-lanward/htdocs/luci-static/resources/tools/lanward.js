@@ -234,6 +234,31 @@ return baseclass.extend({
 		return known;
 	},
 
+	/* Attributes of a field for addresses: no browser completes or corrects them. */
+	typed: {
+		'class': 'cbi-input-text',
+		'type': 'text',
+		'autocomplete': 'off',
+		'autocapitalize': 'none',
+		'spellcheck': 'false'
+	},
+
+	/* What the daemon warns of. { node, change(status) } */
+	warnings() {
+		const list = E('ul', { 'class': 'lanward-list' });
+		const node = E('div', { 'class': 'cbi-section' }, [ E('h3', {}, [ _('Warnings') ]), list ]);
+
+		return {
+			node: node,
+			change: status => {
+				const warnings = this.list(status.warnings);
+
+				this.fill(list, warnings, warning => [ warning ]);
+				this.show(node, warnings.length > 0);
+			}
+		};
+	},
+
 	/* A link to another page of this app. */
 	link(page, text) {
 		return E('a', { 'href': L.url('admin/services/lanward', page) }, [ text ]);

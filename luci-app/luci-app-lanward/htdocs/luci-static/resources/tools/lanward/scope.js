@@ -140,12 +140,8 @@ return baseclass.extend({
 
 		const said = E('div', { 'id': 'lanward-host-said', 'class': 'lanward-said', 'role': 'status' });
 		const field = E('input', {
+			...lanward.typed,
 			'id': 'lanward-host-more',
-			'class': 'cbi-input-text',
-			'type': 'text',
-			'autocomplete': 'off',
-			'autocapitalize': 'none',
-			'spellcheck': 'false',
 			'placeholder': '192.168.1.20',
 			'disabled': disabled ? '' : null,
 			'aria-describedby': 'lanward-host-said',
@@ -159,7 +155,6 @@ return baseclass.extend({
 		/* Says so beside the field when what was typed is no host. */
 		const wrong = () => {
 			const text = field.value.trim();
-
 			const no = (text == '') ? null : values.check({ kind: 'host' }, text);
 
 			if (no == null)

@@ -64,6 +64,7 @@ return view.extend({
 		this.known = false;
 		this.up = false;
 		this.me = null;
+		this.warnings = lanward.warnings();
 
 		const part = (name, tag, attributes, children) =>
 			this.parts[name] = E(tag, attributes || {}, children || []);
@@ -80,7 +81,7 @@ return view.extend({
 			part('main', 'div', { 'class': 'lanward-gates' }, [
 				part('refused', 'div', { 'class': 'alert-message warning' }, [
 					_('The configuration is not applied as it is written. What was applied before stays in force; after a start, whatever is in doubt is shut.'), ' ',
-					E('a', { 'href': L.url('admin/services/lanward/overview') }, [ _('See what is wrong') ])
+					lanward.link('overview', _('See what is wrong'))
 				]),
 				part('mine', 'p', { 'class': 'lanward-mine' }),
 				part('none', 'div', { 'class': 'cbi-section' }, [
@@ -90,13 +91,10 @@ return view.extend({
 						E('li', {}, [ _('Add what opens it: a witness, for example, is a connection to your mail server on port 993.') ]),
 						E('li', {}, [ _('Enable it, save and apply. Then try it from outside, before you rely on it.') ])
 					]),
-					E('p', {}, [ this.settings(_('Add a gate in the settings')) ])
+					E('p', {}, [ lanward.link('settings', _('Add a gate in the settings')) ])
 				]),
 				part('gates', 'div', {}),
-				part('warnings', 'div', { 'class': 'cbi-section' }, [
-					E('h3', {}, [ _('Warnings') ]),
-					part('warningList', 'ul', { 'class': 'lanward-list' })
-				])
+				this.warnings.node
 			])
 		]);
 
@@ -108,10 +106,6 @@ return view.extend({
 		poll.add(L.bind(this.countDown, this), 1);
 
 		return page;
-	},
-
-	settings(label) {
-		return E('a', { 'href': L.url('admin/services/lanward/settings') }, [ label ]);
 	},
 
 	/* Says where this browser comes from, and offers that address at each gate where admitting it changes anything. */
@@ -162,11 +156,7 @@ return view.extend({
 		this.known = true;
 		lanward.text(parts.trouble, '');
 		lanward.show(parts.refused, found.status.applied === false);
-
-		const warnings = lanward.list(found.status.warnings);
-
-		lanward.fill(parts.warningList, warnings, warning => [ warning ]);
-		lanward.show(parts.warnings, warnings.length > 0);
+		this.warnings.change(found.status);
 		this.showGates(lanward.list(found.status.gates), found);
 	},
 
@@ -227,7 +217,7 @@ return view.extend({
 			]),
 			gate.nothing = E('div', { 'class': 'alert-message notice' }, [
 				_('Nothing opens this gate but your own hand.'), ' ',
-				this.settings(_('Add a witness in the settings'))
+				lanward.link('settings', _('Add a witness in the settings'))
 			]),
 			E('table', { 'class': 'table lanward-facts' }, [
 				fact('services', _('Guards')),
@@ -244,12 +234,8 @@ return view.extend({
 				gate.filterRow = E('div', { 'class': 'lanward-buttons' }, [
 					E('label', { 'for': id + '-filter' }, [ _('Show addresses with') ]),
 					gate.filter = E('input', {
+						...lanward.typed,
 						'id': id + '-filter',
-						'class': 'cbi-input-text',
-						'type': 'text',
-						'autocomplete': 'off',
-						'autocapitalize': 'none',
-						'spellcheck': 'false',
 						'placeholder': '203.0.113',
 						'input': () => this.search(gate)
 					}),
@@ -279,12 +265,8 @@ return view.extend({
 					}),
 					E('label', { 'for': id + '-address' }, [ _('Admit an address') ]),
 					gate.address = E('input', {
+						...lanward.typed,
 						'id': id + '-address',
-						'class': 'cbi-input-text',
-						'type': 'text',
-						'autocomplete': 'off',
-						'autocapitalize': 'none',
-						'spellcheck': 'false',
 						'placeholder': '203.0.113.9'
 					}),
 					gate.seconds = E('select', { 'class': 'cbi-input-select', 'aria-label': _('For how long') }, [
@@ -406,7 +388,7 @@ return view.extend({
 		lanward.show(node, shown);
 	},
 
-	/* The first rows of those that the filter lets through. */
+	/* The first rows of those that the filter lets through. Gives how many it lets through. */
 	showEntries(gate) {
 		const wanted = gate.filter.value.trim().toLowerCase();
 		const matching = gate.entries.filter(entry => entry.address.indexOf(wanted) >= 0);
@@ -446,15 +428,15 @@ return view.extend({
 		lanward.show(gate.more, gate.more.textContent != '');
 		gate.more.classList.toggle('lanward-wrong', gate.unlisted != '');
 		this.countDown();
+
+		return matching.length;
 	},
 
 	search(gate) {
-		const wanted = gate.filter.value.trim().toLowerCase();
-		const count = gate.entries.filter(entry => entry.address.indexOf(wanted) >= 0).length;
+		const count = this.showEntries(gate);
 
-		this.showEntries(gate);
 		this.enableGate(gate);
-		lanward.text(gate.matches, wanted == '' ? '' : N_(count, '%d address', '%d addresses').format(count));
+		lanward.text(gate.matches, gate.filter.value.trim() == '' ? '' : N_(count, '%d address', '%d addresses').format(count));
 	},
 
 	/* The keyboard's user goes on with the neighbour, and stays in the page. */

@@ -28,13 +28,13 @@ return view.extend({
 		this.readonly = !L.hasViewPermission();
 		this.profiles = profiles;
 		this.names = new Map();
-		this.blocks = new Map();
 		this.parts = {};
 		this.turn = 0;
 		this.look = 0;
 		this.known = false;
 		this.unable = false;
 		this.undo = null;
+		this.warnings = lanward.warnings();
 		hosts.forEach(host => [ host.mac, ...host.addresses ].forEach(address => this.names.set(address, host.name)));
 
 		const part = (name, tag, attributes, children) =>
@@ -56,10 +56,7 @@ return view.extend({
 					part('problemList', 'ul', { 'class': 'lanward-list' }),
 					E('p', {}, [ lanward.link('settings', _('Mend them in Settings')) ])
 				]),
-				part('warnings', 'div', { 'class': 'cbi-section' }, [
-					E('h3', {}, [ _('Warnings') ]),
-					part('warningList', 'ul', { 'class': 'lanward-list' })
-				]),
+				this.warnings.node,
 				this.renderApplications(part)
 			]),
 			part('form', 'div', { 'class': 'lanward-scope' }),
@@ -322,7 +319,6 @@ return view.extend({
 		const status = found.status;
 		const mode = status.lan_only || {};
 		const problems = lanward.list(status.problems);
-		const warnings = lanward.list(status.warnings);
 
 		this.mode = mode;
 		this.known = true;
@@ -335,8 +331,7 @@ return view.extend({
 		lanward.show(parts.refused, status.applied === false);
 		lanward.fill(parts.problemList, problems, problem => [ E('code', {}, [ problem.option ]), ' ', problem.message ]);
 		lanward.show(parts.problems, problems.length > 0);
-		lanward.fill(parts.warningList, warnings, warning => [ warning ]);
-		lanward.show(parts.warnings, warnings.length > 0);
+		this.warnings.change(status);
 		this.showApplications(mode);
 		this.showFacts(mode);
 		this.showGates(lanward.list(status.gates));
