@@ -197,6 +197,8 @@ pub struct Gate {
     pub size: u32,
     /// 64 or 128.
     pub prefix6: u8,
+    /// That nothing but a knock proves an address here is wanted.
+    pub knock_alone: bool,
 }
 
 /// A TCP service behind a gate.
@@ -296,6 +298,11 @@ pub struct Spa {
     pub max_age: u32,
     /// Seconds.
     pub seconds: u32,
+    /// The most that a packet may ask for.
+    pub max_seconds: u32,
+    pub hmac: String,
+    /// A packet may name another address than its source.
+    pub any_address: bool,
 }
 
 /// `config ledger 'ledger'`

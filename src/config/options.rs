@@ -258,6 +258,8 @@ pub static OPTIONS: &[OptionSpec] = &[
         .means("4096", "addresses in the list, per family; full means newcomers are refused"),
     one(Gate, "prefix6", Kind::Choice(&["128", "64"]), Default("128"), "128")
         .means("128", "whether one IPv6 address is listed, or its /64"),
+    one(Gate, "knock_alone", SWITCH, Default("0"), "0").harmless()
+        .means("0", "1: that a knock alone opens it is known and wanted; nobody warns of it any more"),
 
     one(Witness, "gate", Kind::Gate, Required, "")
         .means("ssh", "the gate it opens"),
@@ -289,6 +291,12 @@ pub static OPTIONS: &[OptionSpec] = &[
         .means("120", "the greatest age of a packet, in seconds"),
     one(Spa, "seconds", number(1, 604_800, SECONDS), Default("30"), "30")
         .means("30", "how long it opens"),
+    one(Spa, "max_seconds", number(1, 604_800, SECONDS), Default("3600"), "3600")
+        .means("3600", "the longest time that a packet may ask for"),
+    one(Spa, "hmac", Kind::Choice(&["sha256", "sha1", "sha384", "sha512"]), Default("sha256"), "sha256")
+        .means("sha256", "the digest of its HMAC, as the client is told"),
+    one(Spa, "any_address", SWITCH, Default("0"), "0")
+        .means("0", "1: a packet may list another address than the one it comes from"),
 
     one(Ledger, "enabled", SWITCH, Default("1"), "1")
         .means("1", "count attempts from the WAN"),

@@ -313,6 +313,7 @@ fn gate(place: &Place, problems: &mut Problems) -> Gate {
         refuse: options.value("refuse"),
         size: options.value("size"),
         prefix6: if prefix6 == "64" { 64 } else { 128 },
+        knock_alone: options.value("knock_alone"),
     };
     Gate {
         shut: place.misplaced || !options.are_right(),
@@ -402,6 +403,13 @@ fn spa(mut options: Options, gates: &[String]) -> Option<Spa> {
     let port = options.value::<Port>("port").0;
     let max_age = options.value("max_age");
     let seconds = options.value("seconds");
+    let max_seconds = options.value("max_seconds");
+    let hmac = options.value("hmac");
+    let any_address = options.value("any_address");
+    if options.are_right() && seconds > max_seconds {
+        let message = format!("'{max_seconds}' is less than seconds: it must be at least {seconds}");
+        options.problem("max_seconds", message);
+    }
     options.are_right().then_some(())?;
     Some(Spa {
         name: options.label(),
@@ -410,6 +418,9 @@ fn spa(mut options: Options, gates: &[String]) -> Option<Spa> {
         port,
         max_age,
         seconds,
+        max_seconds,
+        hmac,
+        any_address,
     })
 }
 
