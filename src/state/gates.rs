@@ -333,9 +333,21 @@ impl State {
     pub(super) fn heard(&mut self, heard: Vec<Heard>, now: Now) -> Vec<Action> {
         let mut actions = Vec::new();
         for one in heard {
-            let (Heard::Admitted { gate, source, .. }
-            | Heard::Removed { gate, source }
-            | Heard::Closed { gate, source }) = &one;
+            let (gate, source) = match &one {
+                Heard::Admitted { gate, source, .. }
+                | Heard::Removed { gate, source }
+                | Heard::Closed { gate, source } => (gate, source),
+                Heard::Knocked {
+                    knock,
+                    sequence,
+                    progress,
+                    source,
+                } => {
+                    actions.extend(self.knocked(knock, *sequence, *progress, *source, now));
+                    continue;
+                }
+                Heard::Packet { .. } => continue,
+            };
             // A rule of a configuration that is no more.
             let Some(policy) = self.gate(gate) else { continue };
             let (window, source) = (policy.window, gate::masked(policy, *source));
@@ -359,6 +371,7 @@ impl State {
                     }
                     self.deadlines.sessions_within(now.monotonic, CLOSING_QUIET);
                 }
+                Heard::Knocked { .. } | Heard::Packet { .. } => {}
             }
         }
         self.place_looks(now);
@@ -514,15 +527,26 @@ impl State {
             .map_or_else(|| source.to_string(), |gate| gate::shown(gate, source))
     }
 
-    fn tell_admitted(&mut self, gate: &str, source: IpAddr, why: &str, seconds: u32, now: Now) -> Vec<Action> {
+    pub(super) fn tell_admitted(
+        &mut self,
+        gate: &str,
+        source: IpAddr,
+        why: &str,
+        seconds: u32,
+        now: Now,
+    ) -> Vec<Action> {
         let shown = self.shown(gate, source);
-        let line = format!("gate {gate}: {shown} admitted for {seconds} s ({why})");
+        let time = match seconds {
+            0 => "until it is closed".to_string(),
+            seconds => format!("for {seconds} s"),
+        };
+        let line = format!("gate {gate}: {shown} admitted {time} ({why})");
         let data = json!({ "gate": gate, "address": shown, "why": why, "seconds": seconds });
         let told = self.is_told(source, why, now);
         tell(told, line, "gate.admit", data)
     }
 
-    fn tell_removed(&mut self, gate: &str, source: IpAddr, why: &str, now: Now) -> Vec<Action> {
+    pub(super) fn tell_removed(&mut self, gate: &str, source: IpAddr, why: &str, now: Now) -> Vec<Action> {
         let shown = self.shown(gate, source);
         let line = format!("gate {gate}: {shown} removed ({why})");
         let data = json!({ "gate": gate, "address": shown, "why": why });
@@ -552,7 +576,7 @@ impl State {
     }
 }
 
-fn tell(told: Told, line: String, name: &'static str, data: Value) -> Vec<Action> {
+pub(super) fn tell(told: Told, line: String, name: &'static str, data: Value) -> Vec<Action> {
     let Told::Yes { untold } = told else {
         return Vec::new();
     };
