@@ -9,6 +9,7 @@ mod kernel;
 mod knocks;
 #[cfg(test)]
 mod properties;
+mod sessions;
 #[cfg(test)]
 mod tests;
 
