@@ -8,7 +8,7 @@ use crate::event::{Action, Event, Netifd, Now, Survey, Texts, Wake};
 use crate::gate::Heard;
 use crate::nft::text;
 use crate::report;
-use crate::ruleset::gate;
+use crate::ruleset::{gate, spa};
 use crate::state::State;
 use crate::system::clock::{self, Clock};
 use crate::system::keeper::{self, Contents, File, Files, Keeper, Lost};
@@ -188,7 +188,7 @@ impl Daemon {
         let mut interrupt = starting("signals", signal(SignalKind::interrupt()))?;
         let mut hang_up = starting("signals", signal(SignalKind::hangup()))?;
         starting("signals", SigSet::from(Signal::SIGHUP).thread_unblock())?;
-        match Nflog::open(gate::GROUP, gate::SNAPLEN) {
+        match Nflog::open(gate::GROUP, spa::SNAPLEN) {
             Ok(nflog) => self.nflog = Some(nflog),
             Err(error) => self.step(Event::NoCopies(error.to_string())).await,
         }
@@ -446,12 +446,7 @@ async fn next_copies(nflog: Option<&mut Nflog>) -> nflog::Heard {
 
 fn copied(heard: nflog::Heard) -> Option<Event> {
     match heard {
-        nflog::Heard::Packets(packets) => Some(Event::Heard(
-            packets
-                .iter()
-                .filter_map(|packet| Heard::read(&packet.prefix, packet.source))
-                .collect(),
-        )),
+        nflog::Heard::Packets(packets) => Some(Event::Heard(packets.iter().filter_map(Heard::of).collect())),
         // What they would have told, the next look at the lists shows.
         nflog::Heard::Lost => {
             log::debug!("nflog: copies were lost");

@@ -68,6 +68,10 @@ pub const METHODS: &[Method] = &[
         arguments: &[("gate", Kind::String)],
     },
     Method {
+        name: "knock_list",
+        arguments: &[],
+    },
+    Method {
         name: "check",
         arguments: &[],
     },
@@ -172,25 +176,10 @@ fn problems(problems: &[Problem]) -> Vec<Value> {
 
 fn warnings(state: &State) -> Vec<String> {
     let mut warnings = state.router_warnings();
-    warnings.extend(unenforced(&state.config));
     if let Some(Ok(profiles)) = &state.profiles {
         warnings.extend(profiles.warnings(state.config.lan_only.level, &state.config.lan_only.profiles));
     }
     warnings
-}
-
-/// What the configuration asks for and this version does not do. Said rather than skipped.
-#[must_use]
-pub fn unenforced(config: &Config) -> Vec<String> {
-    let is_on = |name: &str| config.gates.iter().any(|gate| gate.enabled && gate.name == name);
-    let knocks = config.knocks.iter().map(|knock| ("knock", &knock.name, &knock.gate));
-    let spas = config.spas.iter().map(|spa| ("spa", &spa.name, &spa.gate));
-    let of_gates = knocks.chain(spas).filter(|(.., gate)| is_on(gate));
-    of_gates
-        .map(|(kind, name, gate)| {
-            format!("{kind} '{name}': this version has none; it opens nothing at the gate '{gate}'")
-        })
-        .collect()
 }
 
 /// One of `status.gates`.

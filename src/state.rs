@@ -6,8 +6,10 @@ mod gates;
 #[cfg(test)]
 mod gates_tests;
 mod kernel;
+mod knocks;
 #[cfg(test)]
 mod properties;
+mod sessions;
 #[cfg(test)]
 mod tests;
 
@@ -26,6 +28,7 @@ use crate::uci;
 use deadlines::Deadlines;
 pub(crate) use kernel::Kernel;
 use kernel::{Carried, Losses};
+use knocks::Knocks;
 use log::Level;
 use serde_json::{json, Value};
 use std::collections::BTreeSet;
@@ -79,6 +82,7 @@ pub struct State {
     /// Of which table; `None`: none was seen yet.
     table_handle: Option<u64>,
     teller: Teller,
+    knocks: Knocks,
     /// Why the kernel's copies do not reach us.
     no_copies: Option<String>,
     known_sessions: Sessions,
@@ -145,7 +149,7 @@ impl State {
                     Ok(report::checks(&crate::check::diagnose(&facts))),
                 )]
             }
-            Event::Call { id, method, arguments } => self.call(id, &method, &arguments),
+            Event::Call { id, method, arguments } => self.call(id, &method, &arguments, now),
             Event::NoCopies(why) => {
                 let line = format!("nobody tells who comes and goes at the gates: {why}");
                 self.no_copies = Some(line.clone());
