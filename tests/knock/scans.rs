@@ -151,8 +151,9 @@ fn a_scan_from_elsewhere_is_in_nobodys_way() {
         let frames: Vec<Vec<u8>> = (1..=u16::MAX)
             .map(|port| scene.knocker.frame(SocketAddr::new(scanner, 50_000), tcp(port)))
             .collect();
+        let knocker = &scene.knocker;
         std::thread::scope(|scope| {
-            let scan = scope.spawn(|| scene.knocker.send(&frames));
+            let scan = scope.spawn(|| knocker.send(&frames));
             for step in ["7000", "8000", "9000"] {
                 scene.knock(owner, step);
                 std::thread::sleep(Duration::from_millis(20));

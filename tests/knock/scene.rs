@@ -196,7 +196,7 @@ impl Scene {
 }
 
 fn configuration(sections: &str) -> String {
-    let control = gate("control", 2299, "") + &knock("control", "control", &CONTROL.to_string(), "", "");
+    let control = gate("control", 2299, "") + &knock("control_knock", "control", &CONTROL.to_string(), "", "");
     format!("config lanward 'lanward'\n\nconfig lan_only 'lan_only'\n\toption enabled '0'\n{control}{sections}")
 }
 
