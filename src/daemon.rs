@@ -1,6 +1,7 @@
 //! The loop: wait, handle, perform. The only place that waits.
 
 mod flows;
+mod keys;
 mod table;
 
 use crate::check;
@@ -8,7 +9,7 @@ use crate::event::{Action, Event, Netifd, Now, Survey, Texts, Wake};
 use crate::gate::Heard;
 use crate::nft::text;
 use crate::report;
-use crate::ruleset::gate;
+use crate::ruleset::{gate, spa};
 use crate::state::State;
 use crate::system::clock::{self, Clock};
 use crate::system::keeper::{self, Contents, File, Files, Keeper, Lost};
@@ -188,7 +189,7 @@ impl Daemon {
         let mut interrupt = starting("signals", signal(SignalKind::interrupt()))?;
         let mut hang_up = starting("signals", signal(SignalKind::hangup()))?;
         starting("signals", SigSet::from(Signal::SIGHUP).thread_unblock())?;
-        match Nflog::open(gate::GROUP, gate::SNAPLEN) {
+        match Nflog::open(gate::GROUP, spa::SNAPLEN) {
             Ok(nflog) => self.nflog = Some(nflog),
             Err(error) => self.step(Event::NoCopies(error.to_string())).await,
         }
@@ -337,6 +338,16 @@ impl Daemon {
                 result: self.nftables.edit(&table, &edits).map_err(|error| error.to_string()),
                 then,
             }),
+            Action::ReadKeys(files) => match self.read_keys(files) {
+                Ok(event) => Some(event),
+                Err(lost) => self.lose(lost),
+            },
+            Action::KeepSeen(bytes) => {
+                self.keep_seen(&bytes);
+                None
+            }
+            Action::MakeKey(new) => Some(self.make_key(new)),
+            Action::RemoveKey { name, call } => Some(self.remove_key(name, call)),
             Action::Sessions(interest) => Some(Event::Sessions(flows::sessions(&interest))),
             Action::FindEndpoint {
                 devices,
@@ -446,12 +457,7 @@ async fn next_copies(nflog: Option<&mut Nflog>) -> nflog::Heard {
 
 fn copied(heard: nflog::Heard) -> Option<Event> {
     match heard {
-        nflog::Heard::Packets(packets) => Some(Event::Heard(
-            packets
-                .iter()
-                .filter_map(|packet| Heard::read(&packet.prefix, packet.source))
-                .collect(),
-        )),
+        nflog::Heard::Packets(packets) => Some(Event::Heard(packets.iter().filter_map(Heard::of).collect())),
         // What they would have told, the next look at the lists shows.
         nflog::Heard::Lost => {
             log::debug!("nflog: copies were lost");

@@ -5,7 +5,7 @@ mod events;
 mod fw4;
 mod sessions;
 
-pub use events::{Heard, Teller, Told};
+pub use events::{Heard, Progress, Teller, Told};
 pub use fw4::{rules as fw4_rules, NAME as FW4_RULE_NAME};
 pub use sessions::{Alive, Interest, Sessions};
 
@@ -45,6 +45,29 @@ struct OfGate {
 pub enum Origin {
     Witness,
     Hand,
+    Knock,
+    Spa,
+}
+
+impl Origin {
+    /// Those that a list says by itself: whoever is on the first one was put there by a packet, or by hand without a time.
+    fn of(list: List) -> Option<Self> {
+        match list {
+            List::Seen => None,
+            List::Grant => Some(Self::Hand),
+            List::Knock => Some(Self::Knock),
+            List::Spa => Some(Self::Spa),
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Witness => "witness",
+            Self::Hand => "hand",
+            Self::Knock => "knock",
+            Self::Spa => "spa",
+        }
+    }
 }
 
 /// A source on a list.
@@ -61,8 +84,8 @@ pub struct Entry {
 }
 
 impl Entry {
-    fn place(&self) -> (IpAddr, bool) {
-        (self.address, self.list == List::Grant)
+    fn place(&self) -> (IpAddr, List) {
+        (self.address, self.list)
     }
 
     /// The kernel does not say who put an entry on a list: what was known of it `before` stays.
@@ -118,7 +141,7 @@ impl Lists {
                             address: listed.address,
                             list,
                             ends: listed.left.map(|left| now.saturating_add(left)),
-                            origin: (list == List::Grant).then_some(Origin::Hand),
+                            origin: Origin::of(list),
                         };
                         known.put(before.map_or(entry, |before| entry.with_origin(&before.entries)));
                     }
@@ -171,19 +194,13 @@ impl Lists {
         sources
     }
 
-    /// Why a source is listed, as far as is known: by `witness`, by `hand`, or both.
+    /// Why a source is listed, as far as is known: by `witness`, by `hand`, by `knock`, by `spa`; by several perhaps.
     #[must_use]
     pub fn why(&self, gate: &str, address: IpAddr) -> Vec<&'static str> {
         let entries = self.of(gate);
         let first = entries.partition_point(|entry| entry.address < address);
         let of_address = entries[first..].iter().take_while(|entry| entry.address == address);
-        let mut why: Vec<_> = of_address
-            .filter_map(|entry| entry.origin)
-            .map(|origin| match origin {
-                Origin::Witness => "witness",
-                Origin::Hand => "hand",
-            })
-            .collect();
+        let mut why: Vec<_> = of_address.filter_map(|entry| entry.origin).map(Origin::word).collect();
         why.dedup();
         why
     }
@@ -268,7 +285,7 @@ impl Lists {
     #[must_use]
     pub fn are_overfull(&self, gates: &Gates) -> bool {
         let families = |gate: &Gate| (0..2).filter(|family| gate.has_family(*family)).count();
-        let most = |gate: &Gate| (families(gate) * List::ALL.len()).saturating_mul(gate.size as usize);
+        let most = |gate: &Gate| (families(gate) * List::of(gate).count()).saturating_mul(gate.size as usize);
         gates.list.iter().any(|gate| self.of(&gate.name).len() > most(gate))
     }
 }
@@ -294,11 +311,11 @@ pub fn renewing(gate: &Gate, address: IpAddr, seconds: u32) -> Edit {
 /// What takes a source off all of a gate's lists.
 #[must_use]
 pub fn deleting(gate: &Gate, address: IpAddr) -> Vec<Edit> {
-    let edits = List::ALL.map(|list| Edit::Delete {
+    let edits = List::of(gate).map(|list| Edit::Delete {
         set: list.set(gate, family_of(address)),
         element: rules::listed(address, None),
     });
-    edits.into()
+    edits.collect()
 }
 
 /// What empties a gate's lists.

@@ -2,7 +2,7 @@
 
 mod gates;
 
-pub use gates::{doors as gate_doors, surprises as gate_surprises, Gate, Gates, Refusal, Witness};
+pub use gates::{doors as gate_doors, surprises as gate_surprises, Gate, Gates, Knock, Refusal, Witness};
 
 use crate::config::{ports, Config, Host, Problem, Subnet, System};
 use crate::network::{Device, Network, Redirect};

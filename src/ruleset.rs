@@ -5,6 +5,8 @@
 //!   prerouting (mangle, -150)   after conntrack (-200), whose state and direction every rule here asks for; before destination NAT (-100), so
 //!                               that ports and addresses are as seen from the WAN
 //!     lan_only: learn the addresses of hosts that are named by MAC         only if there are such hosts
+//!     spa, knock: what begins on the WAN                                    only if a gate has such a proof
+//!       before the gate: what proves an address must count before the address is judged; the packets go on as any others
 //!     gate: TCP from the WAN to a port that is guarded or a witness's       only if a gate is enabled
 //!       witnesses first: a port may be both, and what proves an address must count before the address is judged
 //!       then the guarded services: whoever is listed gets the mark; `reset` and `drop` refuse the others here, so that a flood never gets as
@@ -17,12 +19,14 @@
 //! Everything that happens while running is a set element; so the rules are constant.
 
 pub mod gate;
+pub mod knock;
 mod lan_only;
 mod parts;
+pub mod spa;
 
 pub use lan_only::{learned_sets, pause_set, switch_set, switches, udp_element, DROPPED, LEARNED, OBSERVED, ON, PAUSE};
 
-use crate::nft::{Base, Chain, Hook, Range, Rule, Table, Value};
+use crate::nft::{Base, Chain, Contents, Hook, Kind, Range, Rule, Set, Table, Value};
 use crate::policy::Policy;
 use std::net::IpAddr;
 
@@ -35,6 +39,14 @@ const PREROUTING_PRIORITY: i32 = -150;
 pub const FORWARD_PRIORITY: i32 = -5;
 /// `filter + 5`: after fw4's chains.
 const BELT_PRIORITY: i32 = 5;
+
+/// Whether a set is a list of sources that is read while running. The stages of knocks are not: nobody is listed there.
+#[must_use]
+pub fn is_list(set: &Set) -> bool {
+    set.contents == Contents::List
+        && matches!(set.key[..], [Kind::Ipv4Addr | Kind::Ipv6Addr])
+        && !set.name.starts_with(knock::STAGES)
+}
 
 /// The address that an element of a set of addresses holds.
 #[must_use]

@@ -6,8 +6,13 @@ mod gates;
 #[cfg(test)]
 mod gates_tests;
 mod kernel;
+mod knocks;
+#[cfg(test)]
+mod proofs_tests;
 #[cfg(test)]
 mod properties;
+mod sessions;
+mod spas;
 #[cfg(test)]
 mod tests;
 
@@ -26,8 +31,10 @@ use crate::uci;
 use deadlines::Deadlines;
 pub(crate) use kernel::Kernel;
 use kernel::{Carried, Losses};
+use knocks::Knocks;
 use log::Level;
 use serde_json::{json, Value};
+use spas::Spas;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -79,6 +86,10 @@ pub struct State {
     /// Of which table; `None`: none was seen yet.
     table_handle: Option<u64>,
     teller: Teller,
+    knocks: Knocks,
+    spas: Spas,
+    /// Of the keys' files.
+    key_problems: Vec<Problem>,
     /// Why the kernel's copies do not reach us.
     no_copies: Option<String>,
     known_sessions: Sessions,
@@ -86,8 +97,8 @@ pub struct State {
     unjudged: Option<Vec<Session>>,
     /// Sources with a session that has closed, which may not have been their last.
     closing: Vec<(String, IpAddr, u8)>,
-    /// Admissions by hand, by gate.
-    by_hand: Vec<(String, u64)>,
+    /// Admissions by hand and by authenticated packets, by gate.
+    by_daemon: Vec<(String, u64)>,
     reloads: Vec<CallId>,
     deadlines: Deadlines,
     failures: u32,
@@ -145,7 +156,7 @@ impl State {
                     Ok(report::checks(&crate::check::diagnose(&facts))),
                 )]
             }
-            Event::Call { id, method, arguments } => self.call(id, &method, &arguments),
+            Event::Call { id, method, arguments } => self.call(id, &method, &arguments, now),
             Event::NoCopies(why) => {
                 let line = format!("nobody tells who comes and goes at the gates: {why}");
                 self.no_copies = Some(line.clone());
@@ -155,6 +166,9 @@ impl State {
             Event::Looked(result) => self.looked(result, now),
             Event::Edited { result, then } => self.edited(result, then, now),
             Event::Sessions(result) => self.sessions(result, now),
+            Event::KeysRead(read) => self.keys_read(read, now),
+            Event::KeyMade { new, result } => self.key_made(&new, result),
+            Event::KeyRemoved { name, result, call } => self.key_removed(&name, result, call),
             Event::Endpoint {
                 inner,
                 endpoint,
@@ -231,7 +245,8 @@ impl State {
     fn accept(&mut self, config: Config) -> Vec<Action> {
         self.config = config;
         let level = Action::LogLevel(self.config.log_level);
-        [level].into_iter().chain(self.drop_outlived_note()).collect()
+        let after = self.drop_outlived_note().into_iter().chain(self.read_keys());
+        [level].into_iter().chain(after).collect()
     }
 
     /// The configuration has spoken since the switch was turned without being saved; for the next daemon, too.
@@ -471,6 +486,7 @@ impl State {
         self.file_problems
             .iter()
             .chain(&self.policy_problems)
+            .chain(&self.key_problems)
             .cloned()
             .collect()
     }
@@ -496,18 +512,7 @@ impl State {
         self.file_problems = file;
         self.policy_problems = policy;
         let fresh = self.problems().into_iter().filter(|problem| !known.contains(problem));
-        fresh
-            .flat_map(|problem| {
-                let level = if problem.restricts { Level::Error } else { Level::Warn };
-                [
-                    Action::Log(level, format!("{}: {}", problem.option, problem.message)),
-                    Action::Notify(
-                        "problem",
-                        json!({ "option": problem.option, "message": problem.message }),
-                    ),
-                ]
-            })
-            .collect()
+        fresh.flat_map(|problem| tell_problem(&problem)).collect()
     }
 
     fn report_warnings(&self, compiled: &Compiled) -> Vec<Action> {
@@ -545,6 +550,15 @@ impl Override {
             configured: value.get("configured")?.as_bool()?,
         })
     }
+}
+
+fn tell_problem(problem: &Problem) -> [Action; 2] {
+    let level = if problem.restricts { Level::Error } else { Level::Warn };
+    let data = json!({ "option": problem.option, "message": problem.message });
+    [
+        Action::Log(level, format!("{}: {}", problem.option, problem.message)),
+        Action::Notify("problem", data),
+    ]
 }
 
 fn is_restricting(problems: &[Problem]) -> bool {

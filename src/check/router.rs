@@ -347,20 +347,13 @@ pub(super) fn clock(facts: &Facts) -> Vec<Check> {
 
 /// Systems that the configuration switches on and this version does not have. (The ledger is on by default and keeps nobody out.)
 pub(super) fn planned(facts: &Facts) -> Vec<Check> {
-    let config = &facts.config;
-    let is_on = |name: &String| config.gates.iter().any(|gate| gate.enabled && gate.name == *name);
-    let knocks = config.knocks.iter().filter(|knock| is_on(&knock.gate));
-    let spas = config.spas.iter().filter(|spa| is_on(&spa.gate));
-    let proofs = knocks
-        .map(|knock| format!("knock {}", quoted(&knock.name)))
-        .chain(spas.map(|spa| format!("spa {}", quoted(&spa.name))));
     let relays = facts
         .config
         .relays
         .iter()
         .filter(|relay| relay.enabled)
         .map(|relay| format!("relay {}", quoted(&relay.name)));
-    let enabled: Vec<String> = proofs.chain(relays).collect();
+    let enabled: Vec<String> = relays.collect();
     if enabled.is_empty() {
         return vec![Check::fine(
             "planned",

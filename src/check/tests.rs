@@ -472,16 +472,29 @@ fn systems_that_nothing_enforces_are_said() {
         };
         facts.clone()
     };
-    let gate = |enabled| {
-        let gate = format!("config gate 'ssh'\n\tlist service 'tcp:22'\n\toption enabled '{enabled}'\n");
+    let gate = |more: &str| {
+        let gate = format!("config gate 'ssh'\n\tlist service 'tcp:22'\n\toption enabled '1'\n\t{more}\n");
         format!("{gate}config knock 'door'\n\toption gate 'ssh'\n\tlist open 'tcp:7000'\n")
     };
-    assert_fine(&configured(&gate(0)), "planned");
+    assert_fine(&configured(&gate("")), "planned");
     assert_finding(
-        &configured(&gate(1)),
-        "planned",
+        &configured(&gate("")),
+        "gate",
         Severity::Warning,
-        &["knock 'door'", "does nothing"],
+        &["gate 'ssh'", "only a knock", "no proof", "knock_alone '1'"],
+    );
+    assert_fine(&configured(&gate("option knock_alone '1'")), "gate");
+    let proved = "\n\nconfig spa 'laptop'\n\toption gate 'ssh'\n\toption key_file '/etc/lanward/laptop.key'\n\n";
+    assert_fine(&configured(&format!("{}{proved}", gate(""))), "gate");
+    let lasting = format!(
+        "{}\toption seconds '0'\n\tlist close 'tcp:9000'\n",
+        gate("option knock_alone '1'")
+    );
+    assert_finding(
+        &configured(&lasting),
+        "gate",
+        Severity::Warning,
+        &["knock 'door'", "forget 'never'"],
     );
 }
 

@@ -35,8 +35,7 @@ impl Daemon {
             .map_err(text)?;
         let mut lists = Readings::new();
         for set in table.into_iter().flat_map(|table| &table.sets) {
-            if set.contents == nft::Contents::List && matches!(set.key[..], [nft::Kind::Ipv4Addr | nft::Kind::Ipv6Addr])
-            {
+            if ruleset::is_list(set) {
                 lists.insert(set.name.clone(), self.list(set)?);
             }
         }

@@ -1,6 +1,9 @@
 //! What the kernel's copies say, and how much of it is told.
 
 use crate::ruleset::gate::{ADMIT, CLOSED, REMOVE};
+use crate::ruleset::knock::{Sequence, CLOSE, OPEN, STAGE, WRONG};
+use crate::ruleset::spa::PACKET;
+use crate::system::nflog::Copied;
 use std::net::IpAddr;
 
 /// What a copied packet has done.
@@ -29,9 +32,54 @@ pub enum Heard {
         /// Where the packet came from.
         source: IpAddr,
     },
+    /// A source has come forward in a knock, or has fallen out of it.
+    Knocked {
+        /// The knock's name.
+        knock: String,
+        /// Which of its sequences.
+        sequence: Sequence,
+        /// How far.
+        progress: Progress,
+        /// Where the packet came from.
+        source: IpAddr,
+    },
+    /// What came to an SPA's port.
+    Packet {
+        /// The port.
+        port: u16,
+        /// What is behind the UDP header.
+        packet: Vec<u8>,
+        /// Where the packet came from.
+        source: IpAddr,
+    },
+}
+
+/// How far a source has come in a sequence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// So many steps, and not all.
+    Stage(usize),
+    /// All steps.
+    Done,
+    /// A wrong port: it has to begin anew.
+    Wrong,
 }
 
 impl Heard {
+    /// Reads a copy. `None` for what no rule of ours says.
+    #[must_use]
+    pub fn of(copied: &Copied) -> Option<Self> {
+        if copied.prefix != PACKET {
+            return Self::read(&copied.prefix, copied.source);
+        }
+        let (port, packet) = datagram(&copied.payload)?;
+        Some(Self::Packet {
+            port,
+            packet: packet.to_vec(),
+            source: copied.source,
+        })
+    }
+
     /// Reads a copy's prefix. `None` for what no rule of ours says.
     #[must_use]
     pub fn read(prefix: &str, source: IpAddr) -> Option<Self> {
@@ -43,15 +91,55 @@ impl Heard {
                 source,
             });
         }
+        if let Some((knock, sequence, progress)) = knocked(prefix) {
+            return Some(Self::Knocked {
+                knock: knock.to_string(),
+                sequence,
+                progress,
+                source,
+            });
+        }
         let gate = |gate: &str| gate.to_string();
         let removed = rest(REMOVE).map(gate).map(|gate| Self::Removed { gate, source });
         removed.or_else(|| rest(CLOSED).map(gate).map(|gate| Self::Closed { gate, source }))
     }
 }
 
+fn knocked(prefix: &str) -> Option<(&str, Sequence, Progress)> {
+    let rest = |start: &str| prefix.strip_prefix(start)?.strip_prefix(' ');
+    let sequence = |word: &str| Sequence::ALL.into_iter().find(|sequence| sequence.word() == word);
+    if let Some(rest) = rest(STAGE) {
+        let (knock, rest) = rest.split_once(' ')?;
+        let (word, stage) = rest.split_once(' ')?;
+        return Some((knock, sequence(word)?, Progress::Stage(stage.parse().ok()?)));
+    }
+    if let Some(rest) = rest(WRONG) {
+        let (knock, word) = rest.split_once(' ')?;
+        return Some((knock, sequence(word)?, Progress::Wrong));
+    }
+    let open = rest(OPEN).map(|knock| (knock, Sequence::Open, Progress::Done));
+    open.or_else(|| rest(CLOSE).map(|knock| (knock, Sequence::Close, Progress::Done)))
+}
+
+/// The destination port of a UDP packet and what is in it; `None` where it was cut off, and for one with IPv6 extension headers.
+fn datagram(packet: &[u8]) -> Option<(u16, &[u8])> {
+    const UDP: u8 = 17;
+    let (protocol, header) = match packet.first()? >> 4 {
+        4 => (packet.get(9)?, usize::from(packet.first()? & 0x0f) * 4),
+        6 => (packet.get(6)?, 40),
+        _ => return None,
+    };
+    let udp = packet.get(header..)?;
+    let field = |at: usize| Some(u16::from_be_bytes([*udp.get(at)?, *udp.get(at + 1)?]));
+    let length = usize::from(field(4)?);
+    (*protocol == UDP).then_some((field(2)?, udp.get(8..length)?))
+}
+
 /// Keeps whoever comes and goes all the time from filling the log: so many lines a minute for one source, and so many for all.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Teller {
+    /// Lines a minute for one source.
+    of_source: u32,
     /// Monotonic milliseconds at which the minute began.
     minute: u64,
     all: u32,
@@ -75,7 +163,25 @@ impl Teller {
     const MINUTE: u64 = 60_000;
     /// A session has two lines; somebody who works has a few sessions in a minute.
     const OF_SOURCE: u32 = 6;
+    /// A sequence has up to 16 stages, and is tried again.
+    const OF_KNOCKER: u32 = 36;
     const OF_ALL: u32 = 120;
+
+    fn new(of_source: u32) -> Self {
+        Self {
+            of_source,
+            minute: 0,
+            all: 0,
+            sources: Vec::new(),
+            untold: 0,
+        }
+    }
+
+    /// For stages and refused packets, which anybody can make, so that they take nothing from those who come and go.
+    #[must_use]
+    pub fn of_attempts() -> Self {
+        Self::new(Self::OF_KNOCKER)
+    }
 
     /// Asks whether an event of this source is told.
     pub fn ask(&mut self, source: IpAddr, now: u64) -> Told {
@@ -98,13 +204,19 @@ impl Teller {
                 &mut self.sources[last].1
             }
         };
-        if *count >= Self::OF_SOURCE || self.all >= Self::OF_ALL {
+        if *count >= self.of_source || self.all >= Self::OF_ALL {
             self.untold = self.untold.saturating_add(1);
             return Told::No;
         }
         *count += 1;
         self.all += 1;
         Told::Yes { untold }
+    }
+}
+
+impl Default for Teller {
+    fn default() -> Self {
+        Self::new(Self::OF_SOURCE)
     }
 }
 
@@ -148,6 +260,59 @@ mod tests {
             "drop ssh x",
         ] {
             assert_eq!(Heard::read(other, source), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn knocks_are_read_with_how_far_they_came() {
+        let source = address(9);
+        let read = |prefix: &str| match Heard::read(prefix, source) {
+            Some(Heard::Knocked {
+                knock,
+                sequence,
+                progress,
+                ..
+            }) => Some((knock, sequence, progress)),
+            _ => None,
+        };
+        let door = |sequence, progress| Some(("door".to_string(), sequence, progress));
+        assert_eq!(
+            read("lanward stage door open 2"),
+            door(Sequence::Open, Progress::Stage(2))
+        );
+        assert_eq!(read("lanward wrong door close"), door(Sequence::Close, Progress::Wrong));
+        assert_eq!(read("lanward open door"), door(Sequence::Open, Progress::Done));
+        assert_eq!(read("lanward close door"), door(Sequence::Close, Progress::Done));
+        for other in [
+            "lanward stage door open",
+            "lanward stage door shut 1",
+            "lanward stage door open x",
+            "lanward wrong door",
+        ] {
+            assert_eq!(read(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_datagram_is_found_behind_either_header_and_never_beyond_its_end() {
+        let udp = [&[0x30, 0x39, 0xf2, 0xf9, 0, 11, 0, 0][..], b"abc"].concat();
+        let mut ipv4 = vec![0; 24];
+        (ipv4[0], ipv4[9]) = (0x46, 17);
+        let mut ipv6 = vec![0; 40];
+        (ipv6[0], ipv6[6]) = (0x60, 17);
+        for header in [ipv4, ipv6] {
+            let packet = [header.clone(), udp.clone()].concat();
+            assert_eq!(datagram(&packet), Some((62201, &b"abc"[..])));
+            for length in 0..packet.len() {
+                assert_eq!(datagram(&packet[..length]), None, "{length}");
+            }
+            let mut tcp = packet.clone();
+            tcp[if header.len() == 24 { 9 } else { 6 }] = 6;
+            assert_eq!(datagram(&tcp), None);
+            // A length that is less than the header's own.
+            let mut short = packet;
+            short[header.len() + 5] = 7;
+            assert_eq!(datagram(&short), None);
         }
     }
 

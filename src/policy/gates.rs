@@ -53,6 +53,10 @@ pub struct Gate {
     pub prefix6: u8,
     /// What proves an address.
     pub witnesses: Vec<Witness>,
+    /// Sequences that open it.
+    pub knocks: Vec<Knock>,
+    /// Keys that open it.
+    pub spas: Vec<config::Spa>,
 }
 
 /// How a packet is refused.
@@ -76,6 +80,15 @@ pub struct Witness {
     pub dests: Vec<IpAddr>,
     /// Bytes each way before it counts.
     pub min_bytes: u32,
+}
+
+/// A knock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Knock {
+    /// As configured.
+    pub config: config::Knock,
+    /// Its name as a part of names in the table.
+    pub key: String,
 }
 
 impl Gate {
@@ -122,6 +135,9 @@ pub(super) fn compile(
         let mut resolved = resolve(gate, zones, network, &mut keys);
         if !resolved.shut {
             resolved.witnesses = witnesses(config, gate, &mut keys);
+            resolved.knocks = knocks(config, gate, &mut keys);
+            let spas = config.spas.iter().filter(|spa| spa.gate == gate.name);
+            resolved.spas = spas.cloned().collect();
         }
         if let Some((service, other)) = overlap(&list, &resolved) {
             problems.push(Problem {
@@ -175,6 +191,8 @@ fn resolve(gate: &config::Gate, zones: &[String], network: &Network, keys: &mut 
         size: gate.size,
         prefix6: gate.prefix6,
         witnesses: Vec::new(),
+        knocks: Vec::new(),
+        spas: Vec::new(),
     }
 }
 
@@ -186,6 +204,15 @@ fn witnesses(config: &Config, gate: &config::Gate, keys: &mut Vec<String>) -> Ve
         port: witness.port,
         dests: witness.dests.clone(),
         min_bytes: witness.min_bytes,
+    });
+    resolved.collect()
+}
+
+fn knocks(config: &Config, gate: &config::Gate, keys: &mut Vec<String>) -> Vec<Knock> {
+    let of_gate = config.knocks.iter().filter(|knock| knock.gate == gate.name);
+    let resolved = of_gate.map(|knock| Knock {
+        config: knock.clone(),
+        key: unique(&knock.name, keys),
     });
     resolved.collect()
 }
@@ -251,11 +278,27 @@ pub fn surprises(config: &Config) -> Vec<String> {
             }
         }
         let witnesses = config.witnesses.iter().map(|witness| &witness.gate);
-        let knocks = config.knocks.iter().map(|knock| &knock.gate);
-        let mut proofs = witnesses.chain(knocks).chain(config.spas.iter().map(|spa| &spa.gate));
-        if !gate.shut && !proofs.any(|gate| gate == name) {
+        let mut proofs = witnesses.chain(config.spas.iter().map(|spa| &spa.gate));
+        let is_proved = proofs.any(|gate| gate == name);
+        let knocks: Vec<&config::Knock> = config.knocks.iter().filter(|knock| knock.gate == *name).collect();
+        if !gate.shut && !is_proved && knocks.is_empty() {
             warnings.push(format!(
                 "gate '{name}': no witness, knock or spa names it: addresses are listed by hand only"
+            ));
+        }
+        if !gate.shut && !is_proved && !knocks.is_empty() && !gate.knock_alone {
+            warnings.push(format!(
+                "gate '{name}': only a knock opens it, which is obscurity and no proof: whoever sees it once, or guesses it, gets as far as the \
+                 service's own login. Add an SPA key or a witness, or say with knock_alone '1' that this is meant"
+            ));
+        }
+        for knock in knocks
+            .iter()
+            .filter(|knock| knock.seconds == 0 && gate.forget != Forget::Never)
+        {
+            warnings.push(format!(
+                "knock '{}': the end of a session closes the gate '{name}' before the sequence does: with forget 'never' it stays open until then",
+                knock.name
             ));
         }
     }

@@ -1,13 +1,19 @@
 //! The gates in the table: who is listed, who proves what, who gets the mark.
 
+mod lists;
+
+pub use lists::{counter_names, listed, lists, List};
+pub(super) use lists::{families, gate_lists, sources};
+
 use super::parts::{address, answers, configured, device_elements, device_matches, element, rule};
+use super::{knock, spa};
 use crate::config::Forget;
 use crate::nft::{
-    tcp_flag, Bits, Chain, Contents, Direction, Element, Family, Field, Kind, Mark, Match, Operation, Reject, Rule,
-    Set, State, Statement, Timeout, Value,
+    tcp_flag, Bits, Chain, Direction, Element, Family, Field, Kind, Mark, Match, Operation, Reject, Rule, Set, State,
+    Statement, Value,
 };
 use crate::policy::{Gate, Gates, Refusal, Witness};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::Ipv6Addr;
 
 /// The NFLOG group that copies of what admits and removes go to.
 pub const GROUP: u16 = 7477;
@@ -16,6 +22,9 @@ pub const SNAPLEN: u32 = 64;
 /// Copies in a second, and at once. The daemon tells still less; a set that is full, and a source that comes back, make none.
 const COPIES: (u32, u32) = (20, 50);
 
+/// What a rule is made of.
+pub(super) type Statements = Vec<Statement>;
+
 /// What a copy's prefix says.
 pub const ADMIT: &str = "lanward admit";
 /// A closed session has taken its source off the list.
@@ -23,73 +32,12 @@ pub const REMOVE: &str = "lanward remove";
 /// A session was closed, and the daemon has to see whether it was the source's last.
 pub const CLOSED: &str = "lanward closed";
 
+/// Where what begins on the WAN may prove its source.
+const ARRIVAL: &str = "gate_arrival";
 const DEVICES: &str = "gate_devices";
 const PORTS: &str = "gate_ports";
 const TCP: u8 = 6;
 const FAMILIES: [Family; 2] = [Family::Ipv4, Family::Ipv6];
-
-/// The two lists that a gate has for each family.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum List {
-    /// Filled from the packet path: each packet that proves or keeps up a session begins the window anew.
-    Seen,
-    /// Grants with a time of their own, that no packet shortens.
-    Grant,
-}
-
-impl List {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Seen, Self::Grant];
-
-    /// The set's name for a family (0: IPv4, 1: IPv6).
-    #[must_use]
-    pub fn set(self, gate: &Gate, family: usize) -> String {
-        let word = match self {
-            Self::Seen => "gate",
-            Self::Grant => "grant",
-        };
-        format!("{word}{}_{}", [4, 6][family.min(1)], gate.key)
-    }
-}
-
-/// Admissions, refusals, and what a full list turned away.
-#[must_use]
-pub fn counter_names(gate: &Gate) -> [String; 3] {
-    ["admitted", "refused", "overflow"].map(|word| format!("gate_{word}_{}", gate.key))
-}
-
-/// The lists of a gate, as they are declared, with their families.
-#[must_use]
-pub fn lists(gate: &Gate) -> Vec<(List, usize, Set)> {
-    let mut lists = Vec::new();
-    for family in (0..2).filter(|family| !gate.shut && gate.has_family(*family)) {
-        for list in List::ALL {
-            let timeout = match list {
-                List::Seen => Timeout::Seconds(gate.window),
-                List::Grant => Timeout::PerElement,
-            };
-            let kind = [Kind::Ipv4Addr, Kind::Ipv6Addr][family];
-            let set = Set {
-                dynamic: true,
-                timeout: Some(timeout),
-                size: Some(gate.size),
-                contents: Contents::List,
-                ..configured(&list.set(gate, family), &[kind], Vec::new())
-            };
-            lists.push((list, family, set));
-        }
-    }
-    lists
-}
-
-/// An element of such a list.
-#[must_use]
-pub fn listed(source: IpAddr, timeout: Option<u32>) -> Element {
-    Element {
-        key: address(source),
-        timeout,
-    }
-}
 
 pub(super) fn counters(gates: &Gates) -> Vec<String> {
     gates.list.iter().flat_map(counter_names).collect()
@@ -139,6 +87,8 @@ pub(super) fn sets(gates: &Gates) -> Vec<Set> {
             }
         }
     }
+    sets.extend(spa::sets(gates));
+    sets.extend(knock::sets(gates));
     sets
 }
 
@@ -176,7 +126,17 @@ pub(super) fn entrance(gates: &Gates) -> Vec<Rule> {
             "TCP from the WAN to a port of a gate",
         )
     });
-    [answers()].into_iter().chain(rules).collect()
+    let proofs = device_matches(&gates.wan, DEVICES, Field::IifName).into_iter();
+    let proofs = proofs.filter(|_| !arrival(gates).is_empty()).map(|device| {
+        let matches = [knock::begins()].into_iter().chain(device);
+        ending(matches, Statement::Jump(ARRIVAL.into()), "what begins on the WAN")
+    });
+    [answers()].into_iter().chain(proofs).chain(rules).collect()
+}
+
+/// What proves an address by itself, whatever its port.
+fn arrival(gates: &Gates) -> Vec<Rule> {
+    [spa::arrival(gates), knock::arrival(gates)].concat()
 }
 
 /// The chains that are jumped to.
@@ -185,6 +145,11 @@ pub(super) fn chains(gates: &Gates) -> Vec<Chain> {
         return Vec::new();
     }
     let mut chains = vec![dispatch(gates)];
+    let arrival = arrival(gates);
+    if !arrival.is_empty() {
+        chains.push(chain(ARRIVAL, arrival));
+        chains.extend(knock::chains(gates));
+    }
     for gate in &gates.list {
         for witness in &gate.witnesses {
             chains.push(proof(gate, witness));
@@ -277,12 +242,7 @@ fn proof(gate: &Gate, witness: &Witness) -> Chain {
     let mut rules = Vec::new();
     for (family, source) in families(gate) {
         let set = List::Seen.set(gate, family);
-        if family == 1 && gate.prefix6 < 128 {
-            // All neighbours on the WAN's wire have addresses of the one network fe80::/64: one would prove all.
-            let link_local = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0);
-            let is_link_local = Match::Is(Field::Ip6SaddrNet(10), Value::Ipv6Addr(link_local));
-            rules.push(ending([is_link_local], Statement::Return, "not a network to list"));
-        }
+        rules.extend(not_a_network(gate, family));
         let window = |operation| Statement::Element {
             operation,
             set: set.clone(),
@@ -511,31 +471,21 @@ fn refusing(mut matches: Vec<Match>, before: Vec<Statement>, refusal: Refusal) -
     rule(statements.collect(), "not listed")
 }
 
-/// The families that a gate has lists for, with the source as they hold it.
-fn families(gate: &Gate) -> Vec<(usize, Field)> {
-    let source6 = match gate.prefix6 {
-        128.. => Field::Ip6Saddr,
-        bits => Field::Ip6SaddrNet(bits),
-    };
-    let both = [(0, Field::Ip4Saddr), (1, source6)];
-    both.into_iter()
-        .filter(|(family, _)| !gate.shut && gate.has_family(*family))
-        .collect()
+/// Where networks are listed: all neighbours on the WAN's wire have addresses of the one network fe80::/64, and one would prove all.
+pub(super) fn not_a_network(gate: &Gate, family: usize) -> Option<Rule> {
+    let is_link_local = Match::Is(
+        Field::Ip6SaddrNet(10),
+        Value::Ipv6Addr(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0)),
+    );
+    (family == 1 && gate.prefix6 < 128).then(|| ending([is_link_local], Statement::Return, "not a network to list"))
 }
 
-fn gate_lists(gate: &Gate) -> Vec<(List, Field, String)> {
-    let all = families(gate)
-        .into_iter()
-        .flat_map(|(family, source)| List::ALL.map(|list| (list, source, list.set(gate, family))));
-    all.collect()
-}
-
-fn is_in(field: Field, set: &str) -> Statement {
+pub(super) fn is_in(field: Field, set: &str) -> Statement {
     Statement::Match(Match::In(vec![field], set.into()))
 }
 
 /// A copy for the daemon, which the packet does not wait for.
-fn copies(gates: &Gates, prefix: &str) -> Vec<Rule> {
+pub(super) fn copies(gates: &Gates, prefix: &str) -> Vec<Rule> {
     if !gates.copies {
         return Vec::new();
     }
@@ -553,12 +503,12 @@ fn copies(gates: &Gates, prefix: &str) -> Vec<Rule> {
     )]
 }
 
-fn ending(matches: impl IntoIterator<Item = Match>, last: Statement, comment: &str) -> Rule {
+pub(super) fn ending(matches: impl IntoIterator<Item = Match>, last: Statement, comment: &str) -> Rule {
     let statements = matches.into_iter().map(Statement::Match).chain([last]);
     rule(statements.collect(), comment)
 }
 
-fn chain(name: &str, rules: Vec<Rule>) -> Chain {
+pub(super) fn chain(name: &str, rules: Vec<Rule>) -> Chain {
     Chain {
         name: name.into(),
         base: None,

@@ -14,13 +14,13 @@ const LONGEST_PAUSE_MINUTES: i64 = 7 * 24 * 60;
 pub(super) const LONGEST_PAUSE: u64 = 7 * 24 * 60 * 60_000;
 
 impl State {
-    pub(super) fn call(&mut self, id: CallId, method: &str, arguments: &Map<String, Value>) -> Vec<Action> {
+    pub(super) fn call(&mut self, id: CallId, method: &str, arguments: &Map<String, Value>, now: Now) -> Vec<Action> {
         let mut actions = Vec::from_iter(self.look_now());
-        actions.extend(self.begin(id, method, arguments));
+        actions.extend(self.begin(id, method, arguments, now));
         actions
     }
 
-    fn begin(&mut self, id: CallId, method: &str, arguments: &Map<String, Value>) -> Vec<Action> {
+    fn begin(&mut self, id: CallId, method: &str, arguments: &Map<String, Value>, now: Now) -> Vec<Action> {
         match method {
             "status" => vec![self.read_action(id, Reply::Status)],
             "lan_only" => self.call_lan_only(id, arguments),
@@ -30,6 +30,9 @@ impl State {
                 call: Some(id),
             }],
             "gate_list" | "gate_admit" | "gate_remove" | "gate_flush" => self.call_gate(id, method, arguments),
+            "spa_keygen" | "spa_revoke" => self.call_spa(id, method, arguments),
+            "spa_list" => vec![Action::Answer(id, Ok(self.spa_list()))],
+            "knock_list" => vec![Action::Answer(id, Ok(self.knock_list(now)))],
             "preview" => self.call_preview(id),
             "check" => vec![Action::Diagnose { call: id }],
             "reload" => vec![Action::ReadConfig(Some(id))],

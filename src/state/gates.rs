@@ -2,12 +2,11 @@
 
 use super::State;
 use crate::event::{Action, Ask, CallId, Listing, Now, Reading, Reply};
-use crate::gate::{self, Alive, Entry, Gone, Heard, Interest, Origin, Told};
+use crate::gate::{self, Entry, Gone, Heard, Origin, Told};
 use crate::nft::netlink::Edit;
 use crate::policy::{Gate, Gates};
 use crate::report;
 use crate::ruleset::gate::List;
-use crate::system::conntrack::Session;
 use crate::system::ubus::Status;
 use log::Level;
 use serde_json::{json, Map, Value};
@@ -21,10 +20,6 @@ const LOOK_SPACING: u64 = 5_000;
 const LOOK_SLACK: u64 = 200;
 /// After a session has closed, conntrack is asked whether it was the last; others close with it.
 const CLOSING_QUIET: u64 = 200;
-/// What was offloaded and then reset is still established to conntrack for 10 s (`nf_conntrack_tcp_timeout_close`; measured with Linux 6.1): so often
-/// conntrack is asked again, and so many milliseconds lie between.
-const OFFLOADED_LOOKS: u8 = 3;
-const OFFLOADED_CLOSING: u64 = 5_000;
 /// Conntrack is looked at three times in a window, but not more often and not more rarely than this.
 const SESSIONS: (u64, u64) = (1_000, 20_000);
 /// Why somebody was admitted or removed.
@@ -37,7 +32,7 @@ impl State {
         self.compiled.as_ref().map(|compiled| &compiled.policy.gates)
     }
 
-    fn gate(&self, name: &str) -> Option<&Gate> {
+    pub(super) fn gate(&self, name: &str) -> Option<&Gate> {
         self.gates()?.list.iter().find(|gate| gate.name == name)
     }
 
@@ -211,7 +206,7 @@ impl State {
         self.edit(vec![gate::adding(gate, source, list, Some(seconds))], then)
     }
 
-    fn edit(&self, edits: Vec<Edit>, then: Listing) -> Vec<Action> {
+    pub(super) fn edit(&self, edits: Vec<Edit>, then: Listing) -> Vec<Action> {
         let edit = self.wanted.clone().map(|table| Action::Edit { table, edits, then });
         edit.into_iter().collect()
     }
@@ -235,7 +230,7 @@ impl State {
                     ..ending(source, list, seconds, now)
                 };
                 self.lists.put(&gate, entry);
-                self.count_by_hand(&gate);
+                self.count_by_daemon(&gate);
                 actions.extend(self.tell_admitted(&gate, source, BY_HAND, seconds, now));
                 let shown = self.shown(&gate, source);
                 actions.push(Action::Answer(
@@ -263,6 +258,20 @@ impl State {
                 let data = json!({ "gate": gate, "address": "", "why": "flushed", "removed": removed });
                 actions.push(Action::Notify("gate.remove", data));
                 actions.push(Action::Answer(call, Ok(json!({ "removed": removed }))));
+            }
+            Listing::Proved {
+                gate,
+                spa,
+                source,
+                seconds,
+            } => {
+                let entry = Entry {
+                    origin: Some(Origin::Spa),
+                    ..ending(source, List::Spa, seconds, now)
+                };
+                self.lists.put(&gate, entry);
+                self.count_by_daemon(&gate);
+                actions.extend(self.tell_admitted(&gate, source, &format!("spa {spa}"), seconds, now));
             }
             Listing::Restored(count) => {
                 actions.push(Action::Log(
@@ -299,7 +308,9 @@ impl State {
                 self.deadlines.verify_soon(now.monotonic);
                 vec![Action::Log(Level::Warn, line)]
             }
-            Listing::Removed { call: None, .. } | Listing::Refreshed(_) => vec![Action::Log(Level::Warn, line)],
+            Listing::Removed { call: None, .. } | Listing::Refreshed(_) | Listing::Proved { .. } => {
+                vec![Action::Log(Level::Warn, line)]
+            }
         }
     }
 
@@ -333,9 +344,24 @@ impl State {
     pub(super) fn heard(&mut self, heard: Vec<Heard>, now: Now) -> Vec<Action> {
         let mut actions = Vec::new();
         for one in heard {
-            let (Heard::Admitted { gate, source, .. }
-            | Heard::Removed { gate, source }
-            | Heard::Closed { gate, source }) = &one;
+            let (gate, source) = match &one {
+                Heard::Admitted { gate, source, .. }
+                | Heard::Removed { gate, source }
+                | Heard::Closed { gate, source } => (gate, source),
+                Heard::Knocked {
+                    knock,
+                    sequence,
+                    progress,
+                    source,
+                } => {
+                    actions.extend(self.knocked(knock, *sequence, *progress, *source, now));
+                    continue;
+                }
+                Heard::Packet { port, packet, source } => {
+                    actions.extend(self.packet(*port, packet, *source, now));
+                    continue;
+                }
+            };
             // A rule of a configuration that is no more.
             let Some(policy) = self.gate(gate) else { continue };
             let (window, source) = (policy.window, gate::masked(policy, *source));
@@ -359,6 +385,7 @@ impl State {
                     }
                     self.deadlines.sessions_within(now.monotonic, CLOSING_QUIET);
                 }
+                Heard::Knocked { .. } | Heard::Packet { .. } => {}
             }
         }
         self.place_looks(now);
@@ -389,105 +416,6 @@ impl State {
         actions
     }
 
-    pub(super) fn look_at_sessions(&mut self, now: Now) -> Option<Action> {
-        let interest = self.interest()?;
-        self.deadlines.sessions_asked(now.monotonic);
-        Some(Action::Sessions(Box::new(interest)))
-    }
-
-    fn interest(&self) -> Option<Interest> {
-        let own = self.links.addresses.iter().map(|(_, _, address)| *address).collect();
-        Some(Interest::new(self.gates()?, own))
-    }
-
-    /// Conntrack was read, which may have taken a while: whom a FIN has taken off the lists since must not come back.
-    pub(super) fn sessions(&mut self, result: Result<Vec<Session>, String>, now: Now) -> Vec<Action> {
-        self.deadlines.sessions_read(now.monotonic);
-        match result {
-            Ok(sessions) => {
-                self.unjudged = Some(sessions);
-                self.look_at_lists().into_iter().collect()
-            }
-            Err(error) => {
-                self.closing.clear();
-                self.place_looks(now);
-                vec![Action::Log(Level::Warn, format!("gate: {error}"))]
-            }
-        }
-    }
-
-    /// Who is alive stays listed, whose last session has closed does not.
-    fn judge_sessions(&mut self, sessions: &[Session], now: Now) -> Vec<Action> {
-        let closing = std::mem::take(&mut self.closing);
-        let Some(interest) = self.interest() else {
-            return Vec::new();
-        };
-        let mut actions = Vec::new();
-        let is_hidden = self.gates().is_some_and(|gates| gates.flow_offloading);
-        let mut again = Vec::new();
-        for (name, source, looks) in closing {
-            let Some(gate) = self.gate(&name) else { continue };
-            if interest.has_session(gate, source, sessions) {
-                if is_hidden && looks < OFFLOADED_LOOKS {
-                    again.push((name, source, looks + 1));
-                }
-                continue;
-            }
-            let then = Listing::Removed {
-                gate: name,
-                source,
-                why: "last session closed",
-                call: None,
-            };
-            actions.extend(self.edit(gate::deleting(gate, source), then));
-        }
-        if !again.is_empty() {
-            self.closing = again;
-            self.deadlines.sessions_within(now.monotonic, OFFLOADED_CLOSING);
-        }
-        let mut known = std::mem::take(&mut self.known_sessions);
-        let alive = interest.alive(&mut known, &self.lists, sessions);
-        self.known_sessions = known;
-        actions.extend(self.refresh(alive));
-        self.place_looks(now);
-        actions
-    }
-
-    /// Those who are listed apart from newcomers, since the kernel refuses all of a transaction if there is no room for one.
-    fn refresh(&self, alive: Vec<Alive>) -> Vec<Action> {
-        let (mut known, mut new) = (Vec::new(), Vec::new());
-        for alive in alive {
-            let Some(gate) = self.gate(&alive.gate) else { continue };
-            let is_alike = |other: IpAddr| other.is_ipv6() == alive.source.is_ipv6();
-            let seen = |entry: &&Entry| entry.list == List::Seen && is_alike(entry.address);
-            let mut listed = self.lists.of(&gate.name).iter().filter(seen);
-            if listed.any(|entry| entry.address == alive.source) {
-                known.push((alive, gate.window));
-                continue;
-            }
-            let coming = |(other, _): &&(Alive, u32)| other.gate == gate.name && is_alike(other.source);
-            let count = self.lists.of(&gate.name).iter().filter(seen).count() + new.iter().filter(coming).count();
-            if count < gate.size as usize {
-                new.push((alive, gate.window));
-            }
-        }
-        let mut actions = Vec::new();
-        for (sources, is_new) in [(known, false), (new, true)] {
-            let listing = |(alive, window): &(Alive, u32)| {
-                let gate = self.gate(&alive.gate)?;
-                Some(match is_new {
-                    true => gate::adding(gate, alive.source, List::Seen, Some(*window)),
-                    false => gate::renewing(gate, alive.source, *window),
-                })
-            };
-            let edits: Vec<Edit> = sources.iter().filter_map(listing).collect();
-            if !edits.is_empty() {
-                actions.extend(self.edit(edits, Listing::Refreshed(sources)));
-            }
-        }
-        actions
-    }
-
     /// When the lists and conntrack are to be looked at next. With nobody listed: not at all.
     pub(super) fn place_looks(&mut self, now: Now) {
         let Some(gates) = self.compiled.as_ref().map(|compiled| &compiled.policy.gates) else {
@@ -514,15 +442,26 @@ impl State {
             .map_or_else(|| source.to_string(), |gate| gate::shown(gate, source))
     }
 
-    fn tell_admitted(&mut self, gate: &str, source: IpAddr, why: &str, seconds: u32, now: Now) -> Vec<Action> {
+    pub(super) fn tell_admitted(
+        &mut self,
+        gate: &str,
+        source: IpAddr,
+        why: &str,
+        seconds: u32,
+        now: Now,
+    ) -> Vec<Action> {
         let shown = self.shown(gate, source);
-        let line = format!("gate {gate}: {shown} admitted for {seconds} s ({why})");
+        let time = match seconds {
+            0 => "until it is closed".to_string(),
+            seconds => format!("for {seconds} s"),
+        };
+        let line = format!("gate {gate}: {shown} admitted {time} ({why})");
         let data = json!({ "gate": gate, "address": shown, "why": why, "seconds": seconds });
         let told = self.is_told(source, why, now);
         tell(told, line, "gate.admit", data)
     }
 
-    fn tell_removed(&mut self, gate: &str, source: IpAddr, why: &str, now: Now) -> Vec<Action> {
+    pub(super) fn tell_removed(&mut self, gate: &str, source: IpAddr, why: &str, now: Now) -> Vec<Action> {
         let shown = self.shown(gate, source);
         let line = format!("gate {gate}: {shown} removed ({why})");
         let data = json!({ "gate": gate, "address": shown, "why": why });
@@ -538,21 +477,21 @@ impl State {
         }
     }
 
-    fn count_by_hand(&mut self, gate: &str) {
-        match self.by_hand.iter_mut().find(|(name, _)| name == gate) {
+    fn count_by_daemon(&mut self, gate: &str) {
+        match self.by_daemon.iter_mut().find(|(name, _)| name == gate) {
             Some((_, count)) => *count = count.saturating_add(1),
-            None => self.by_hand.push((gate.to_string(), 1)),
+            None => self.by_daemon.push((gate.to_string(), 1)),
         }
     }
 
-    /// How many were admitted by hand, which no counter of the kernel sees.
-    pub(crate) fn admitted_by_hand(&self, gate: &str) -> u64 {
-        let known = self.by_hand.iter().find(|(name, _)| name == gate);
+    /// How many were admitted by hand or by an authenticated packet, which no counter of the kernel sees.
+    pub(crate) fn admitted_by_daemon(&self, gate: &str) -> u64 {
+        let known = self.by_daemon.iter().find(|(name, _)| name == gate);
         known.map_or(0, |(_, count)| *count)
     }
 }
 
-fn tell(told: Told, line: String, name: &'static str, data: Value) -> Vec<Action> {
+pub(super) fn tell(told: Told, line: String, name: &'static str, data: Value) -> Vec<Action> {
     let Told::Yes { untold } = told else {
         return Vec::new();
     };
@@ -576,7 +515,7 @@ fn ending(address: IpAddr, list: List, seconds: u32, now: Now) -> Entry {
     }
 }
 
-fn error(call: CallId, error: &str) -> Vec<Action> {
+pub(super) fn error(call: CallId, error: &str) -> Vec<Action> {
     vec![Action::Answer(call, Ok(json!({ "ok": false, "error": error })))]
 }
 

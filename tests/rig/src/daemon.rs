@@ -260,14 +260,7 @@ impl Daemon {
     /// If it does not run.
     #[must_use]
     pub fn processor_time(&self) -> Duration {
-        let pid = self.process.as_ref().expect("it runs").pid;
-        let threads = fs::read_dir(format!("/proc/{pid}/task")).expect("it runs");
-        // Nanoseconds come first; a thread that has ended meanwhile counts for nothing.
-        let times = threads.flatten().filter_map(|thread| {
-            let text = fs::read_to_string(thread.path().join("schedstat")).ok()?;
-            text.split_whitespace().next()?.parse().ok().map(Duration::from_nanos)
-        });
-        times.sum()
+        processor_time(self.process.as_ref().expect("it runs").pid)
     }
 
     fn proc_status(&self, field: &str) -> u64 {
@@ -275,17 +268,32 @@ impl Daemon {
     }
 
     fn proc_field(&self, file: &str, field: &str) -> u64 {
-        let pid = self.process.as_ref().expect("it runs").pid;
-        let text = fs::read_to_string(format!("/proc/{pid}/{file}")).expect("it runs");
-        let line = text
-            .lines()
-            .find(|line| line.starts_with(field))
-            .expect("every kernel has the field");
-        line.split_whitespace()
-            .nth(1)
-            .and_then(|number| number.parse().ok())
-            .expect("a number")
+        proc_field(self.process.as_ref().expect("it runs").pid, file, field)
     }
+}
+
+/// Time that processors have spent on a process, its children left out.
+pub(crate) fn processor_time(pid: Pid) -> Duration {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).expect("it runs");
+    // Nanoseconds come first; a thread that has ended meanwhile counts for nothing.
+    let times = threads.flatten().filter_map(|thread| {
+        let text = fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        text.split_whitespace().next()?.parse().ok().map(Duration::from_nanos)
+    });
+    times.sum()
+}
+
+/// A number from one of the files that the kernel has about a process.
+pub(crate) fn proc_field(pid: Pid, file: &str, field: &str) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/{file}")).expect("it runs");
+    let line = text
+        .lines()
+        .find(|line| line.starts_with(field))
+        .expect("every kernel has the field");
+    line.split_whitespace()
+        .nth(1)
+        .and_then(|number| number.parse().ok())
+        .expect("a number")
 }
 
 impl Drop for Daemon {

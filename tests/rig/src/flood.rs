@@ -184,8 +184,14 @@ impl Cable {
     /// The frame that carries a segment.
     #[must_use]
     pub fn frame(&self, segment: &Segment) -> Vec<u8> {
-        let kind: u16 = if segment.from.is_ipv4() { 0x0800 } else { 0x86dd };
-        [&self.header[..], &kind.to_be_bytes(), &segment.packet()].concat()
+        self.enclose(segment.from.is_ipv6(), &segment.packet())
+    }
+
+    /// The frame that carries an IP packet.
+    #[must_use]
+    pub fn enclose(&self, is_v6: bool, packet: &[u8]) -> Vec<u8> {
+        let kind: u16 = if is_v6 { 0x86dd } else { 0x0800 };
+        [&self.header[..], &kind.to_be_bytes(), packet].concat()
     }
 
     /// Sends frames as fast as it goes.

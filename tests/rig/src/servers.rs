@@ -541,15 +541,15 @@ impl Dialogue {
 
 /// Whether a process gets a process namespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Inside {
+pub(crate) enum Inside {
     OwnProcesses,
     OurProcesses,
 }
 
 /// A process that dies with the thread that started it and waits for it: whatever becomes of the test, nothing is left.
 #[derive(Debug)]
-struct Process {
-    pid: Pid,
+pub(crate) struct Process {
+    pub(crate) pid: Pid,
     ended: Receiver<ExitStatus>,
     log: Arc<Mutex<String>>,
     input: Option<ChildStdin>,
@@ -559,7 +559,8 @@ struct Process {
 type Pipes = (i32, Option<ChildStdin>, Option<std::process::ChildStdout>);
 
 impl Process {
-    fn start(namespace: &Namespace, mut command: Command, inside: Inside) -> Self {
+    /// The command must begin a process group (`process_group(0)`).
+    pub(crate) fn start(namespace: &Namespace, mut command: Command, inside: Inside) -> Self {
         command.stderr(Stdio::piped());
         die_with_us(&mut command);
         let (namespace, log) = (namespace.clone(), Arc::<Mutex<String>>::default());
@@ -612,11 +613,11 @@ impl Process {
         }
     }
 
-    fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn ended(&self) -> bool {
+    pub(crate) fn ended(&self) -> bool {
         !matches!(self.ended.try_recv(), Err(std::sync::mpsc::TryRecvError::Empty))
     }
 

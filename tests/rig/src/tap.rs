@@ -51,6 +51,15 @@ impl Tap {
     /// If the device is gone.
     #[must_use]
     pub fn next(&self, patience: Duration) -> Option<Packet> {
+        self.next_bytes(patience).map(|(packet, _)| packet)
+    }
+
+    /// As [`next`](Self::next), with the packet's bytes.
+    ///
+    /// # Panics
+    /// As [`next`](Self::next).
+    #[must_use]
+    pub fn next_bytes(&self, patience: Duration) -> Option<(Packet, Vec<u8>)> {
         let end = Instant::now() + patience;
         loop {
             if let Some(packet) = self.read() {
@@ -65,7 +74,7 @@ impl Tap {
         }
     }
 
-    fn read(&self) -> Option<Packet> {
+    fn read(&self) -> Option<(Packet, Vec<u8>)> {
         let mut packet = [0_u8; 2048];
         loop {
             // SAFETY: all fields of sockaddr_ll are integers, for which zero is a value.
@@ -92,8 +101,9 @@ impl Tap {
             if from.sll_pkttype == libc::PACKET_OUTGOING {
                 continue;
             }
-            if let Some(packet) = Packet::parse(&packet[..read.min(2048)]) {
-                return Some(packet);
+            let bytes = &packet[..read.min(2048)];
+            if let Some(packet) = Packet::parse(bytes) {
+                return Some((packet, bytes.to_vec()));
             }
         }
     }
