@@ -1,6 +1,7 @@
 //! The loop: wait, handle, perform. The only place that waits.
 
 mod flows;
+mod keys;
 mod table;
 
 use crate::check;
@@ -337,6 +338,16 @@ impl Daemon {
                 result: self.nftables.edit(&table, &edits).map_err(|error| error.to_string()),
                 then,
             }),
+            Action::ReadKeys(files) => match self.read_keys(files) {
+                Ok(event) => Some(event),
+                Err(lost) => self.lose(lost),
+            },
+            Action::KeepSeen(bytes) => {
+                self.keep_seen(&bytes);
+                None
+            }
+            Action::MakeKey(new) => Some(self.make_key(new)),
+            Action::RemoveKey { name, call } => Some(self.remove_key(name, call)),
             Action::Sessions(interest) => Some(Event::Sessions(flows::sessions(&interest))),
             Action::FindEndpoint {
                 devices,

@@ -9,12 +9,14 @@ use crate::network::Links;
 use crate::nft::netlink::Edit;
 use crate::nft::Table;
 use crate::ruleset::gate::List;
+use crate::spa::Keys;
 use crate::system::conntrack::Session;
 use crate::system::nftables::{Counters, Verdict};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::rc::Rc;
+use zeroize::Zeroizing;
 
 /// The time, as an event's handler is told it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -117,6 +119,24 @@ pub enum Event {
         result: Result<(), String>,
         /// What to do next.
         then: Listing,
+    },
+    /// [`Action::ReadKeys`] has ended.
+    KeysRead(ReadKeys),
+    /// [`Action::MakeKey`] has ended.
+    KeyMade {
+        /// Whose.
+        new: NewKey,
+        /// Its file and the keys, or why there are none.
+        result: Result<(String, Keys), String>,
+    },
+    /// [`Action::RemoveKey`] has ended.
+    KeyRemoved {
+        /// Whose.
+        name: String,
+        /// Why the file is still there.
+        result: Result<(), String>,
+        /// Who asked.
+        call: CallId,
     },
     /// [`Action::Sessions`] has ended.
     Sessions(Result<Vec<Session>, String>),
@@ -235,6 +255,37 @@ pub struct Reading {
     pub lists: Readings,
 }
 
+/// A key's file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyFile {
+    /// The section's name.
+    pub spa: String,
+    /// As configured.
+    pub path: String,
+}
+
+/// What the keys' files hold.
+#[derive(Debug)]
+pub struct ReadKeys {
+    /// Each with its text, or why there is none.
+    pub keys: Vec<(KeyFile, Result<Zeroizing<Vec<u8>>, String>)>,
+    /// What [`Action::KeepSeen`] has kept; `None`: nothing yet.
+    pub seen: Result<Option<Vec<u8>>, String>,
+}
+
+/// A key that is to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewKey {
+    /// Of its section and its file.
+    pub name: String,
+    /// How the router is reached, for the client's file; may be empty.
+    pub host: String,
+    /// What it is to open, in fwknop's words (`tcp/22`); may be empty.
+    pub access: String,
+    /// Who asked.
+    pub call: CallId,
+}
+
 /// What somebody wants of a gate's list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs)]
@@ -274,6 +325,13 @@ pub enum Listing {
         gate: String,
         removed: usize,
         call: CallId,
+    },
+    /// By an authenticated packet.
+    Proved {
+        gate: String,
+        spa: String,
+        source: IpAddr,
+        seconds: u32,
     },
     /// So many entries, into a new table.
     Restored(usize),
@@ -377,6 +435,19 @@ pub enum Action {
         edits: Vec<Edit>,
         /// What to do next.
         then: Listing,
+    },
+    /// Read the keys' files, and what was accepted before. → [`Event::KeysRead`]
+    ReadKeys(Vec<KeyFile>),
+    /// Keep what was accepted, over restarts and losses of power.
+    KeepSeen(Vec<u8>),
+    /// Make a key and its file, in the state directory. → [`Event::KeyMade`]
+    MakeKey(NewKey),
+    /// Remove a key's file from the state directory. → [`Event::KeyRemoved`]
+    RemoveKey {
+        /// Whose.
+        name: String,
+        /// Who asked.
+        call: CallId,
     },
     /// Read conntrack. → [`Event::Sessions`]
     Sessions(Box<Interest>),

@@ -10,6 +10,8 @@ pub mod config;
 pub mod daemon;
 pub mod event;
 pub mod gate;
+pub mod keygen;
+pub mod knockd_import;
 pub mod lan_only;
 pub mod network;
 pub mod nft;

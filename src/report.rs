@@ -2,13 +2,15 @@
 
 use crate::check::Check;
 use crate::config::{self, Config, Forget, Host, Problem, Refuse, System};
-use crate::event::{Now, Reading};
+use crate::event::{NewKey, Now, Reading};
 use crate::gate;
+use crate::keygen;
 use crate::lan_only::Doomed;
 use crate::nft::PortRange;
 use crate::profiles::{level_name, Profiles};
 use crate::ruleset;
 use crate::ruleset::gate::counter_names;
+use crate::spa::{Digest, Keys};
 use crate::state::State;
 use crate::system::ubus::{Kind, Method};
 use serde_json::{json, Value};
@@ -70,6 +72,18 @@ pub const METHODS: &[Method] = &[
     Method {
         name: "knock_list",
         arguments: &[],
+    },
+    Method {
+        name: "spa_list",
+        arguments: &[],
+    },
+    Method {
+        name: "spa_keygen",
+        arguments: &[("name", Kind::String), ("host", Kind::String), ("access", Kind::String)],
+    },
+    Method {
+        name: "spa_revoke",
+        arguments: &[("name", Kind::String)],
     },
     Method {
         name: "check",
@@ -207,7 +221,7 @@ fn gate_status(state: &State, gate: &config::Gate) -> Value {
         "prefix6": gate.prefix6,
         "entries": state.lists.sources(&gate.name).len(),
         "size": gate.size,
-        "admitted": admitted.saturating_add(state.admitted_by_hand(&gate.name)),
+        "admitted": admitted.saturating_add(state.admitted_by_daemon(&gate.name)),
         "refused": refused,
         "overflow": overflow,
     })
@@ -233,6 +247,22 @@ fn refuse_word(refuse: Refuse) -> &'static str {
 fn of_gate<'a>(gate: &config::Gate, proofs: impl Iterator<Item = (&'a String, &'a String)>) -> Vec<&'a str> {
     let own = proofs.filter(|(_, of)| **of == gate.name);
     own.map(|(name, _)| name.as_str()).collect()
+}
+
+/// The answer of `spa_keygen`: all that a client needs, shown this once.
+#[must_use]
+pub fn new_key(new: &NewKey, path: &str, keys: &Keys) -> Value {
+    let access = if new.access.is_empty() { "tcp/22" } else { &new.access };
+    let host = if new.host.is_empty() {
+        "router.example.net"
+    } else {
+        &new.host
+    };
+    let stanza = keygen::stanza(&new.name, host, access, keys, Digest::default());
+    let text = keygen::qr_text(keys);
+    json!({
+        "ok": true, "key_file": path, "stanza": *stanza, "qr": keygen::qr(&text).unwrap_or_default(), "qr_text": *text,
+    })
 }
 
 /// The answer of `gate_list`: of one gate, or of all.

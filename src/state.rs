@@ -8,8 +8,11 @@ mod gates_tests;
 mod kernel;
 mod knocks;
 #[cfg(test)]
+mod proofs_tests;
+#[cfg(test)]
 mod properties;
 mod sessions;
+mod spas;
 #[cfg(test)]
 mod tests;
 
@@ -31,6 +34,7 @@ use kernel::{Carried, Losses};
 use knocks::Knocks;
 use log::Level;
 use serde_json::{json, Value};
+use spas::Spas;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -83,6 +87,9 @@ pub struct State {
     table_handle: Option<u64>,
     teller: Teller,
     knocks: Knocks,
+    spas: Spas,
+    /// Of the keys' files.
+    key_problems: Vec<Problem>,
     /// Why the kernel's copies do not reach us.
     no_copies: Option<String>,
     known_sessions: Sessions,
@@ -90,8 +97,8 @@ pub struct State {
     unjudged: Option<Vec<Session>>,
     /// Sources with a session that has closed, which may not have been their last.
     closing: Vec<(String, IpAddr, u8)>,
-    /// Admissions by hand, by gate.
-    by_hand: Vec<(String, u64)>,
+    /// Admissions by hand and by authenticated packets, by gate.
+    by_daemon: Vec<(String, u64)>,
     reloads: Vec<CallId>,
     deadlines: Deadlines,
     failures: u32,
@@ -159,6 +166,9 @@ impl State {
             Event::Looked(result) => self.looked(result, now),
             Event::Edited { result, then } => self.edited(result, then, now),
             Event::Sessions(result) => self.sessions(result, now),
+            Event::KeysRead(read) => self.keys_read(read, now),
+            Event::KeyMade { new, result } => self.key_made(&new, result),
+            Event::KeyRemoved { name, result, call } => self.key_removed(&name, result, call),
             Event::Endpoint {
                 inner,
                 endpoint,
@@ -235,7 +245,8 @@ impl State {
     fn accept(&mut self, config: Config) -> Vec<Action> {
         self.config = config;
         let level = Action::LogLevel(self.config.log_level);
-        [level].into_iter().chain(self.drop_outlived_note()).collect()
+        let after = self.drop_outlived_note().into_iter().chain(self.read_keys());
+        [level].into_iter().chain(after).collect()
     }
 
     /// The configuration has spoken since the switch was turned without being saved; for the next daemon, too.
@@ -475,6 +486,7 @@ impl State {
         self.file_problems
             .iter()
             .chain(&self.policy_problems)
+            .chain(&self.key_problems)
             .cloned()
             .collect()
     }
@@ -500,18 +512,7 @@ impl State {
         self.file_problems = file;
         self.policy_problems = policy;
         let fresh = self.problems().into_iter().filter(|problem| !known.contains(problem));
-        fresh
-            .flat_map(|problem| {
-                let level = if problem.restricts { Level::Error } else { Level::Warn };
-                [
-                    Action::Log(level, format!("{}: {}", problem.option, problem.message)),
-                    Action::Notify(
-                        "problem",
-                        json!({ "option": problem.option, "message": problem.message }),
-                    ),
-                ]
-            })
-            .collect()
+        fresh.flat_map(|problem| tell_problem(&problem)).collect()
     }
 
     fn report_warnings(&self, compiled: &Compiled) -> Vec<Action> {
@@ -549,6 +550,15 @@ impl Override {
             configured: value.get("configured")?.as_bool()?,
         })
     }
+}
+
+fn tell_problem(problem: &Problem) -> [Action; 2] {
+    let level = if problem.restricts { Level::Error } else { Level::Warn };
+    let data = json!({ "option": problem.option, "message": problem.message });
+    [
+        Action::Log(level, format!("{}: {}", problem.option, problem.message)),
+        Action::Notify("problem", data),
+    ]
 }
 
 fn is_restricting(problems: &[Problem]) -> bool {

@@ -46,6 +46,10 @@ need curl command -v curl
 need openssl command -v openssl
 need nmap command -v nmap
 need iptables command -v iptables
+# Knocks and authenticated packets: what others made for them. (knockd's package starts nothing unless told to.)
+need knockd command -v knockd
+need fwknop-client command -v fwknop
+need fwknop-server command -v fwknopd
 # Local time as the C library and Python know it.
 need python3 python3 -c 'import zoneinfo'
 need tzdata test -e /usr/share/zoneinfo/Pacific/Kiritimati
@@ -95,6 +99,8 @@ trap 'exit 1' HUP INT TERM
 services=
 command -v sshd >/dev/null 2>&1 || services="$services ssh"
 command -v dovecot >/dev/null 2>&1 || services="$services dovecot"
+command -v fwknopd >/dev/null 2>&1 || services="$services fwknop-server"
+command -v knockd >/dev/null 2>&1 || services="$services knockd"
 if [ ! -e /usr/sbin/policy-rc.d ]; then
 	policy=/usr/sbin/policy-rc.d
 	printf '#!/bin/sh\nexit 101\n' >$policy

@@ -15,7 +15,16 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What changes nothing. Everything else is for sessions that may write.
-const READS: [&str; 6] = ["status", "preview", "gate_list", "history", "relay_list", "check"];
+const READS: [&str; 8] = [
+    "status",
+    "preview",
+    "gate_list",
+    "knock_list",
+    "spa_list",
+    "history",
+    "relay_list",
+    "check",
+];
 
 /// Methods of the contract that the daemon does not have yet.
 const PLANNED: [&str; 3] = ["history", "relay_list", "relay_restart"];
@@ -1080,6 +1089,7 @@ fn daemon_takes(spec: &OptionSpec, text: &str) -> bool {
         "which is always",
         "leaves no port",
         "is less than retry",
+        "is less than seconds",
         "name of a gate;",
     ];
     !problems
@@ -1129,7 +1139,7 @@ fn the_settings_take_the_values_that_the_daemon_takes_and_no_others() {
 }
 
 /// Sections as UCI writes them, `NAME=VALUE` or `NAME=VALUE VALUE`, and whether nothing is wrong with them.
-const SECTIONS: [(System, &str, bool); 44] = [
+const SECTIONS: [(System, &str, bool); 50] = [
     (System::Lanward, "", true),
     (System::Lanward, "mark=0x3", false),
     (System::LanOnly, "", true),
@@ -1180,6 +1190,12 @@ const SECTIONS: [(System, &str, bool); 44] = [
     (System::Knock, "gate=ssh open=1+2 close=tcp:2", false),
     (System::Spa, "gate=ssh key_file=/etc/lanward/laptop.key", true),
     (System::Spa, "gate=ssh", false),
+    (System::Spa, "gate=ssh key_file=/a seconds=3600", true),
+    (System::Spa, "gate=ssh key_file=/a seconds=3601", false),
+    (System::Spa, "gate=ssh key_file=/a max_seconds=30", true),
+    (System::Spa, "gate=ssh key_file=/a max_seconds=29", false),
+    (System::Spa, "gate=ssh key_file=/a seconds=7200 max_seconds=7200", true),
+    (System::Spa, "gate=ssh key_file=/a hmac=md5", false),
     (System::Relay, "host=a remote_port=3389 target=pc:3389 retry=300", true),
     (System::Relay, "host=a remote_port=3389 target=pc:3389 retry=301", false),
 ];

@@ -30,6 +30,8 @@ impl State {
                 call: Some(id),
             }],
             "gate_list" | "gate_admit" | "gate_remove" | "gate_flush" => self.call_gate(id, method, arguments),
+            "spa_keygen" | "spa_revoke" => self.call_spa(id, method, arguments),
+            "spa_list" => vec![Action::Answer(id, Ok(self.spa_list()))],
             "knock_list" => vec![Action::Answer(id, Ok(self.knock_list(now)))],
             "preview" => self.call_preview(id),
             "check" => vec![Action::Diagnose { call: id }],

@@ -230,7 +230,7 @@ impl State {
                     ..ending(source, list, seconds, now)
                 };
                 self.lists.put(&gate, entry);
-                self.count_by_hand(&gate);
+                self.count_by_daemon(&gate);
                 actions.extend(self.tell_admitted(&gate, source, BY_HAND, seconds, now));
                 let shown = self.shown(&gate, source);
                 actions.push(Action::Answer(
@@ -258,6 +258,20 @@ impl State {
                 let data = json!({ "gate": gate, "address": "", "why": "flushed", "removed": removed });
                 actions.push(Action::Notify("gate.remove", data));
                 actions.push(Action::Answer(call, Ok(json!({ "removed": removed }))));
+            }
+            Listing::Proved {
+                gate,
+                spa,
+                source,
+                seconds,
+            } => {
+                let entry = Entry {
+                    origin: Some(Origin::Spa),
+                    ..ending(source, List::Spa, seconds, now)
+                };
+                self.lists.put(&gate, entry);
+                self.count_by_daemon(&gate);
+                actions.extend(self.tell_admitted(&gate, source, &format!("spa {spa}"), seconds, now));
             }
             Listing::Restored(count) => {
                 actions.push(Action::Log(
@@ -294,7 +308,9 @@ impl State {
                 self.deadlines.verify_soon(now.monotonic);
                 vec![Action::Log(Level::Warn, line)]
             }
-            Listing::Removed { call: None, .. } | Listing::Refreshed(_) => vec![Action::Log(Level::Warn, line)],
+            Listing::Removed { call: None, .. } | Listing::Refreshed(_) | Listing::Proved { .. } => {
+                vec![Action::Log(Level::Warn, line)]
+            }
         }
     }
 
@@ -341,7 +357,10 @@ impl State {
                     actions.extend(self.knocked(knock, *sequence, *progress, *source, now));
                     continue;
                 }
-                Heard::Packet { .. } => continue,
+                Heard::Packet { port, packet, source } => {
+                    actions.extend(self.packet(*port, packet, *source, now));
+                    continue;
+                }
             };
             // A rule of a configuration that is no more.
             let Some(policy) = self.gate(gate) else { continue };
@@ -458,16 +477,16 @@ impl State {
         }
     }
 
-    fn count_by_hand(&mut self, gate: &str) {
-        match self.by_hand.iter_mut().find(|(name, _)| name == gate) {
+    fn count_by_daemon(&mut self, gate: &str) {
+        match self.by_daemon.iter_mut().find(|(name, _)| name == gate) {
             Some((_, count)) => *count = count.saturating_add(1),
-            None => self.by_hand.push((gate.to_string(), 1)),
+            None => self.by_daemon.push((gate.to_string(), 1)),
         }
     }
 
-    /// How many were admitted by hand, which no counter of the kernel sees.
-    pub(crate) fn admitted_by_hand(&self, gate: &str) -> u64 {
-        let known = self.by_hand.iter().find(|(name, _)| name == gate);
+    /// How many were admitted by hand or by an authenticated packet, which no counter of the kernel sees.
+    pub(crate) fn admitted_by_daemon(&self, gate: &str) -> u64 {
+        let known = self.by_daemon.iter().find(|(name, _)| name == gate);
         known.map_or(0, |(_, count)| *count)
     }
 }
@@ -496,7 +515,7 @@ fn ending(address: IpAddr, list: List, seconds: u32, now: Now) -> Entry {
     }
 }
 
-fn error(call: CallId, error: &str) -> Vec<Action> {
+pub(super) fn error(call: CallId, error: &str) -> Vec<Action> {
     vec![Action::Answer(call, Ok(json!({ "ok": false, "error": error })))]
 }
 

@@ -90,45 +90,44 @@ impl State {
             Sequence::Close => format!("{name}: {shown}: close"),
         };
         let mut data = json!({ "knock": name, "gate": gate, "sequence": sequence.word(), "address": shown });
-        match progress {
-            Progress::Wrong => vec![Action::Log(Level::Debug, format!("{place}: wrong port"))],
-            Progress::Stage(stage) => {
-                let told = self.knocks.teller.ask(source, now.monotonic);
-                (data["stage"], data["of"]) = (stage.into(), of.into());
-                tell(told, format!("{place}: Stage {stage}"), "knock.stage", data)
-            }
-            Progress::Done => {
-                let told = Told::Yes { untold: 0 };
-                let why = format!("knock {name}");
-                data["seconds"] = seconds.into();
-                let mut actions = match self.knocks.teller.ask(source, now.monotonic) {
-                    Told::No => Vec::new(),
-                    Told::Yes { .. } if sequence == Sequence::Open => {
-                        tell(told, format!("{place}: OPEN SESAME"), "knock.open", data)
-                    }
-                    Told::Yes { .. } => vec![Action::Log(Level::Info, format!("{place}: OPEN SESAME"))],
-                };
-                actions.extend(match sequence {
-                    Sequence::Open => {
-                        let ends = (seconds > 0).then(|| now.monotonic.saturating_add(u64::from(seconds) * 1000));
-                        let (address, list, origin) = (source, List::Knock, Some(Origin::Knock));
-                        self.lists.put(
-                            &gate,
-                            Entry {
-                                address,
-                                list,
-                                ends,
-                                origin,
-                            },
-                        );
-                        self.tell_admitted(&gate, source, &why, seconds, now)
-                    }
-                    Sequence::Close if self.lists.remove(&gate, source) => self.tell_removed(&gate, source, &why, now),
-                    Sequence::Close => Vec::new(),
-                });
-                actions
-            }
+        let told = match progress {
+            Progress::Wrong => return vec![Action::Log(Level::Debug, format!("{place}: wrong port"))],
+            Progress::Stage(_) | Progress::Done => self.knocks.teller.ask(source, now.monotonic),
+        };
+        let stage = match progress {
+            Progress::Stage(stage) => stage,
+            Progress::Done | Progress::Wrong => of,
+        };
+        let mut staged = data.clone();
+        (staged["stage"], staged["of"]) = (stage.into(), of.into());
+        let mut actions = tell(told, format!("{place}: Stage {stage}"), "knock.stage", staged);
+        if progress != Progress::Done {
+            return actions;
         }
+        let why = format!("knock {name}");
+        if told != Told::No {
+            actions.push(Action::Log(Level::Info, format!("{place}: OPEN SESAME")));
+        }
+        match sequence {
+            Sequence::Open => {
+                let ends = (seconds > 0).then(|| now.monotonic.saturating_add(u64::from(seconds) * 1000));
+                let entry = Entry {
+                    address: source,
+                    list: List::Knock,
+                    ends,
+                    origin: Some(Origin::Knock),
+                };
+                self.lists.put(&gate, entry);
+                data["seconds"] = seconds.into();
+                actions.extend((told != Told::No).then_some(Action::Notify("knock.open", data)));
+                actions.extend(self.tell_admitted(&gate, source, &why, seconds, now));
+            }
+            Sequence::Close if self.lists.remove(&gate, source) => {
+                actions.extend(self.tell_removed(&gate, source, &why, now));
+            }
+            Sequence::Close => {}
+        }
+        actions
     }
 
     /// The answer of `knock_list`: the knocks of the gates that are on, and what was heard of late.

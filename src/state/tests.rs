@@ -53,6 +53,9 @@ pub(super) struct Play {
     pub(super) edits: u32,
     pub(super) edit_fails: Option<&'static str>,
     pub(super) links: Links,
+    /// Keys' files by their paths, and what was accepted before.
+    pub(super) key_files: BTreeMap<String, Vec<u8>>,
+    pub(super) seen: Result<Option<Vec<u8>>, String>,
     pub(super) sessions: Vec<Session>,
     /// How often conntrack was read, and the milliseconds that takes.
     pub(super) dumps: u32,
@@ -101,6 +104,8 @@ impl Play {
             edits: 0,
             edit_fails: None,
             links: Links::default(),
+            key_files: BTreeMap::new(),
+            seen: Ok(None),
             sessions: Vec::new(),
             dumps: 0,
             dump_takes: 0,
@@ -378,6 +383,41 @@ impl Play {
                 result: self.edit(&edits),
                 then,
             }),
+            Action::ReadKeys(files) => {
+                let text = |file: &crate::event::KeyFile| match self.key_files.get(&file.path) {
+                    Some(text) => Ok(zeroize::Zeroizing::new(text.clone())),
+                    None => Err("no such file".to_string()),
+                };
+                let keys = files.into_iter().map(|file| (file.clone(), text(&file))).collect();
+                Some(Event::KeysRead(crate::event::ReadKeys {
+                    keys,
+                    seen: self.seen.clone(),
+                }))
+            }
+            Action::KeepSeen(bytes) => {
+                self.seen = Ok(Some(bytes));
+                None
+            }
+            Action::MakeKey(new) => {
+                let path = format!("/etc/lanward/{}.key", new.name);
+                if self.key_files.contains_key(&path) {
+                    return Some(Event::KeyMade {
+                        new,
+                        result: Err("is there already".into()),
+                    });
+                }
+                let keys = crate::spa::Keys::from_random(&[7; 96]);
+                self.key_files.insert(path.clone(), keys.file().as_bytes().to_vec());
+                Some(Event::KeyMade {
+                    new,
+                    result: Ok((path, keys)),
+                })
+            }
+            Action::RemoveKey { name, call } => {
+                let removed = self.key_files.remove(&format!("/etc/lanward/{name}.key"));
+                let result = removed.map(|_| ()).ok_or_else(|| "no such file".to_string());
+                Some(Event::KeyRemoved { name, result, call })
+            }
             Action::Sessions(interest) => {
                 self.dumps += 1;
                 self.now.monotonic += self.dump_takes;

@@ -224,6 +224,11 @@ impl Files {
         }
     }
 
+    /// Stub.
+    pub fn read_key(&self, _section: &str, _path: &Path) -> Result<Result<zeroize::Zeroizing<Vec<u8>>, String>, Lost> {
+        Ok(Err("stub".into()))
+    }
+
     /// Writes down the switch: sets `lan_only.enabled`. What went wrong with the file is told inside.
     ///
     /// # Errors

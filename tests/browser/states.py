@@ -18,6 +18,7 @@ import canned  # noqa: E402
 import framework  # noqa: E402,F401
 import gate  # noqa: E402,F401
 import overview  # noqa: E402,F401
+import proofs  # noqa: E402,F401
 
 
 def main():

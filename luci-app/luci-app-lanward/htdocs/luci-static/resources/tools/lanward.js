@@ -1,6 +1,8 @@
 'use strict';
 'require baseclass';
 'require rpc';
+'require uci';
+'require ui';
 'require dom';
 'require tools.lanward.said as said';
 
@@ -24,6 +26,10 @@ const calls = {
 	gate_admit: declare('gate_admit', [ 'gate', 'address', 'seconds' ]),
 	gate_remove: declare('gate_remove', [ 'gate', 'address' ]),
 	gate_flush: declare('gate_flush', [ 'gate' ]),
+	knock_list: declare('knock_list'),
+	spa_list: declare('spa_list'),
+	spa_keygen: declare('spa_keygen', [ 'name', 'host', 'access' ]),
+	spa_revoke: declare('spa_revoke', [ 'name' ]),
 	check: declare('check')
 };
 
@@ -55,6 +61,7 @@ const inWords = reply => {
 	each('problems', message);
 	each('checks', message);
 	each('warnings', warning => said.translate(warning));
+	each('spas', key => Object.assign({}, key, { error: key.error ? said.translate(key.error) : '' }));
 
 	return reply;
 };
@@ -214,6 +221,7 @@ return baseclass.extend({
 
 		known.forEach((row, name) => {
 			if (keys.indexOf(name) < 0) {
+				this.show(row.node, false);
 				row.node.remove();
 				known.delete(name);
 			}
@@ -255,6 +263,73 @@ return baseclass.extend({
 
 				this.fill(list, warnings, warning => [ warning ]);
 				this.show(node, warnings.length > 0);
+			}
+		};
+	},
+
+	/* A row of a table of facts: what it is, and the cell that says it. */
+	fact(label, cell) {
+		return E('tr', { 'class': 'tr' }, [
+			E('th', { 'class': 'td left', 'width': '35%', 'scope': 'row' }, [ label ]),
+			cell
+		]);
+	},
+
+	/* Saves what `change` does to the configuration as the forms do it, for this session. Where that fails nothing is changed, and it
+	 * rejects with an Error for people. */
+	save(change) {
+		return Promise.resolve().then(change).then(() => uci.save()).catch(error => {
+			uci.unload('lanward');
+
+			return uci.load('lanward').catch(() => null).then(() => {
+				throw new Error(_('The configuration cannot be saved: %s').format(String((error && error.message) || error)));
+			});
+		});
+	},
+
+	/* Applies what is saved as LuCI does it: with a way back. At its end the page is loaded anew. */
+	apply() {
+		ui.changes.apply(true);
+	},
+
+	/* LuCI's dialog, of which there is one: the keyboard stays in it, and nothing of it stays when it closes. `buttons`: [ label, class,
+	 * pressed(button) ]; the Escape key presses the first, but not where the dialog is `firm`. `back` has the focus after it. { said, close() } */
+	dialog(title, children, buttons, back, firm) {
+		const said = E('div', { 'class': 'lanward-said', 'role': 'status' });
+		const made = buttons.map(([ label, kind, pressed ]) => E('button', {
+			'class': 'btn cbi-button ' + kind,
+			'type': 'button',
+			'click': ev => pressed(ev.currentTarget)
+		}, [ label ]));
+		const body = E('div', {
+			'class': 'lanward-dialog',
+			'keydown': ev => {
+				const all = [ ...body.querySelectorAll('button, input, select, textarea') ];
+
+				/* The page behind the dialog is not for the keyboard now. */
+				if (ev.key == 'Tab') {
+					ev.preventDefault();
+					all[(all.indexOf(document.activeElement) + (ev.shiftKey ? all.length - 1 : 1)) % all.length].focus();
+				}
+				else if (ev.key == 'Enter' && ev.target.matches('input')) {
+					ev.preventDefault();
+					made[made.length - 1].click();
+				}
+			}
+		}, [ ...children, said, E('div', { 'class': firm ? 'lanward-buttons' : 'right' }, [ ...[].concat(...made.map(button => [ button, ' ' ])) ]) ]);
+		const dialog = ui.showModal([ title ], [ body ]);
+
+		dialog.setAttribute('aria-label', title);
+		(body.querySelector('input, select') || made[0]).focus();
+
+		return {
+			said: said,
+
+			close: () => {
+				dom.content(dialog, []);
+				dialog.removeAttribute('aria-label');
+				ui.hideModal();
+				(back.isConnected ? back : document.querySelector('.lanward h2')).focus();
 			}
 		};
 	},

@@ -8,7 +8,7 @@
  * title, about: for people. */
 
 /* What this version reads and keeps, and nothing more. */
-const kept = [ 'knock', 'spa', 'ledger', 'relay' ];
+const kept = [ 'ledger', 'relay' ];
 
 const options = [
 	{ type: 'lanward', name: 'mark', kind: 'mark', absent: '0x10000000',
@@ -96,6 +96,9 @@ const options = [
 		choices: [ [ '128', _('128: the one address') ], [ '64', _('64: its whole network') ] ],
 		title: _('Listed of IPv6'),
 		about: _('A device may use one IPv6 address for mail and another for SSH. 64 lets it in all the same, and with it everybody in its network.') },
+	{ type: 'gate', name: 'knock_alone', kind: 'switch', absent: '0',
+		title: _('A knock alone will do'),
+		about: _('You know that a knock is the only proof here, and want it so. Nobody warns of it any more.') },
 
 	{ type: 'witness', name: 'gate', kind: 'gate', required: true, row: true,
 		title: _('Gate'),
@@ -141,6 +144,16 @@ const options = [
 	{ type: 'spa', name: 'seconds', kind: 'number', min: 1, max: 604800, absent: '30',
 		title: _('Open for'),
 		about: _('Seconds.') },
+	{ type: 'spa', name: 'max_seconds', kind: 'number', min: 1, max: 604800, absent: '3600',
+		title: _('Open at most for'),
+		about: _('Seconds that a packet may ask for.') },
+	{ type: 'spa', name: 'hmac', kind: 'choice', absent: 'sha256',
+		choices: [ [ 'sha256', _('sha256: the usual one') ], [ 'sha1', 'SHA-1' ], [ 'sha384', 'SHA-384' ], [ 'sha512', 'SHA-512' ] ],
+		title: _('Digest'),
+		about: _('Of the HMAC; the client is told the same (HMAC_DIGEST_TYPE).') },
+	{ type: 'spa', name: 'any_address', kind: 'switch', absent: '0',
+		title: _('Any address'),
+		about: _('A packet may let in another address than the one it comes from.') },
 
 	{ type: 'ledger', name: 'enabled', kind: 'switch', absent: '1',
 		title: _('Count attempts'),
@@ -201,7 +214,7 @@ const sections = [
 	{ type: 'knock', title: _('Knocks'), add: _('Add knock'), label: _('Name of the new knock'),
 		about: _('A proof by a sequence of packets to closed ports. Whoever can listen on the way can repeat it: never the only lock.') },
 	{ type: 'spa', title: _('Signed packets'), add: _('Add packet'), label: _('Name of the new packet'),
-		about: _('A proof by one encrypted and signed packet, as fwknop sends it.') },
+		about: _('A proof by one encrypted and signed packet, as fwknop sends it. The SSH gate tab makes its keys.') },
 	{ type: 'ledger', single: true, title: _('Ledger'), about: _('How often, from where and at which port strangers tried.') },
 	{ type: 'relay', title: _('Relays'), add: _('Add relay'), label: _('Name of the new relay'),
 		about: _('A supervised SSH tunnel to a server outside, for the one who must get in from anywhere.') }
@@ -209,11 +222,6 @@ const sections = [
 
 return baseclass.extend({
 	options: options,
-
-	/* Whether this version does something with sections of a type. */
-	does(type) {
-		return kept.indexOf(type) < 0;
-	},
 
 	sections: sections.map(section => Object.assign({}, section, {
 		about: kept.indexOf(section.type) < 0 ? section.about : section.about + ' ' + idle

@@ -54,6 +54,7 @@ const messages = _ => [
 	_('has %s steps: it must have at most %s'),
 	_('has the same step twice in a row: put another one between'),
 	_("'%s' is less than retry: it must be at least %s"),
+	_("'%s' is less than seconds: it must be at least %s"),
 	/* config/sections.rs */
 	_('has %s more problems: put these right first'),
 	_('is a list of %s values: it must be one (such as %s)'),

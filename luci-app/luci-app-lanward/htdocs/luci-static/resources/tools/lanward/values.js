@@ -308,6 +308,11 @@ const across = {
 	'knock.open': get => sequence(get('open')),
 	'knock.close': get => sequence(get('close')) || ((filled(get('seconds')) && Number(get('seconds')) == 0 && !filled(get('close'))) ?
 		_('With 0 seconds only this sequence closes the gate again: write one, such as tcp:9000.') : null),
+	'spa.max_seconds': get => {
+		const [ least, most ] = [ get('seconds') || '30', get('max_seconds') || '3600' ];
+
+		return Number(least) > Number(most) ? _('It must not be less than the seconds without asking (%d).').format(Number(least)) : null;
+	},
 	'relay.retry_max': get => {
 		const [ least, most ] = [ get('retry') || '10', get('retry_max') || '300' ];
 

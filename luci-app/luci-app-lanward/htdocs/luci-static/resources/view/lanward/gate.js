@@ -1,9 +1,11 @@
 'use strict';
 'require view';
 'require poll';
-'require ui';
+'require uci';
 'require tools.lanward as lanward';
-'require tools.lanward.options as options';
+'require tools.lanward.keys as keys';
+'require tools.lanward.knocks as knocks';
+'require tools.lanward.values as values';
 
 /* Rows of a list beyond these are counted, not shown. */
 const MOST_ROWS = 200;
@@ -21,25 +23,26 @@ return view.extend({
 	load() {
 		this.polls = 0;
 
-		return this.fetch(true);
+		return Promise.resolve(uci.load('lanward')).catch(() => null).then(() => this.fetch(true));
 	},
 
-	/* {status, entries, unlisted} or {error}; never rejects, so that the page appears whatever is the matter. `entries` is null
+	/* {status, entries, unlisted, knocks, keys} or {error}; never rejects, so that the page appears whatever is the matter. `entries` is null
 	 * where the lists were not asked for. */
 	fetch(at_once) {
 		const due = at_once || ++this.polls % SELDOM == 0;
 
 		return lanward.call('status').then(status => {
-			const count = lanward.list(status.gates).reduce((sum, gate) => sum + lanward.number(gate.entries), 0);
+			const gates = lanward.list(status.gates);
+			const count = gates.reduce((sum, gate) => sum + lanward.number(gate.entries), 0);
+			const list = () => lanward.call('gate_list').then(
+				reply => ({ entries: this.dated(lanward.list(reply.entries)) }),
+				error => ({ entries: null, unlisted: error }));
 
-			if (count == 0)
-				return { status: status, entries: [] };
-			if (count > MANY && !due)
-				return { status: status, entries: null };
-
-			return lanward.call('gate_list').then(
-				reply => ({ status: status, entries: this.dated(lanward.list(reply.entries)) }),
-				error => ({ status: status, entries: null, unlisted: error }));
+			return Promise.all([
+				count == 0 ? { entries: [] } : (count > MANY && !due) ? { entries: null } : list(),
+				knocks.fetch(gates),
+				keys.fetch(gates)
+			]).then(([ listed, knocked, keyed ]) => Object.assign({ status: status, knocks: knocked, keys: keyed }, listed));
 		}).catch(error => ({ error: error }));
 	},
 
@@ -65,6 +68,8 @@ return view.extend({
 		this.up = false;
 		this.me = null;
 		this.warnings = lanward.warnings();
+		this.knocks = knocks.list();
+		this.keys = keys.list(this.readonly);
 
 		const part = (name, tag, attributes, children) =>
 			this.parts[name] = E(tag, attributes || {}, children || []);
@@ -77,6 +82,9 @@ return view.extend({
 			]),
 			E('p', {}, [
 				_('A gate lets SSH, or another TCP service, answer only addresses from the internet that proved themselves a moment ago. To everybody else the port looks closed. The LAN and the VPN are never gated.')
+			]),
+			E('p', {}, [
+				_('A knock alone is obscurity: whoever listens on the way can repeat it. A key (SPA) is a proof, which nobody can forge or repeat. SSH\'s own keys stand behind both.')
 			]),
 			part('main', 'div', { 'class': 'lanward-gates' }, [
 				part('refused', 'div', { 'class': 'alert-message warning' }, [
@@ -94,6 +102,8 @@ return view.extend({
 					E('p', {}, [ lanward.link('settings', _('Add a gate in the settings')) ])
 				]),
 				part('gates', 'div', {}),
+				this.knocks.node,
+				this.keys.node,
 				this.warnings.node
 			])
 		]);
@@ -150,6 +160,7 @@ return view.extend({
 		if (!this.up) {
 			lanward.text(parts.trouble, lanward.trouble(found.error, this.known));
 			this.gates.forEach(gate => this.enableGate(gate));
+			this.keys.enable(false);
 			return;
 		}
 
@@ -158,6 +169,9 @@ return view.extend({
 		lanward.show(parts.refused, found.status.applied === false);
 		this.warnings.change(found.status);
 		this.showGates(lanward.list(found.status.gates), found);
+		this.knocks.change(found.knocks);
+		this.keys.change(found.keys, lanward.list(found.status.gates));
+		this.keys.enable(true);
 	},
 
 	showGates(gates, found) {
@@ -203,18 +217,22 @@ return view.extend({
 		const gate = { name: name, rows: new Map(), entries: [], facts: {} };
 		const choice = (seconds, label) => E('option', { 'value': seconds }, [ label ]);
 		const head = (label) => E('th', { 'class': 'th left', 'scope': 'col' }, [ label ]);
-		const fact = (key, label) => E('tr', { 'class': 'tr' }, [
-			E('th', { 'class': 'td left', 'width': '35%', 'scope': 'row' }, [ label ]),
-			gate.facts[key] = E('td', { 'class': 'td left' })
-		]);
+		const fact = (key, label) => lanward.fact(label, gate.facts[key] = E('td', { 'class': 'td left' }));
+		const alone = (label, value) => E('button', {
+			'class': 'btn cbi-button cbi-button-neutral',
+			'type': 'button',
+			'click': ev => lanward.press(ev.currentTarget, () => this.acknowledge(gate, value))
+		}, [ label ]);
 
 		gate.node = E('div', { 'class': 'cbi-section lanward-gate', 'role': 'group', 'aria-labelledby': id }, [
 			gate.heading = E('h3', { 'id': id, 'tabindex': '-1' }, [ name, ' ', gate.badge = E('span', { 'class': 'label lanward-badge' }) ]),
 			gate.meaning = E('p', {}),
 			gate.problems = E('ul', { 'class': 'lanward-list' }),
 			gate.knockOnly = E('div', { 'class': 'alert-message warning' }, [
-				_('A knock sequence is the only proof here. It can be overheard on its way and repeated by a stranger: it is one layer, not the only one. What keeps strangers out is behind it: have SSH take keys only, and no passwords.')
+				_('A knock sequence is the only proof here. It can be overheard on its way and repeated by a stranger: it is one layer, not the only one. What keeps strangers out is behind it: have SSH take keys only, and no passwords.'), ' ',
+				gate.aware = alone(_('I know'), '1')
 			]),
+			gate.knockKnown = E('p', {}, [ _('A knock is the only proof here, and you know it.'), ' ', gate.unaware = alone(_('Warn me again'), null) ]),
 			gate.nothing = E('div', { 'class': 'alert-message notice' }, [
 				_('Nothing opens this gate but your own hand.'), ' ',
 				lanward.link('settings', _('Add a witness in the settings'))
@@ -310,13 +328,9 @@ return view.extend({
 	/* What a gate is, in words; what the daemon does not say is not shown. */
 	showGate(known, gate, found) {
 		const names = key => lanward.list(gate[key]).map(String);
-		const kinds = [ [ 'witness', 'witnesses', _('witness %s') ], [ 'knock', 'knocks', _('knock %s') ], [ 'spa', 'spas', _('key (SPA) %s') ] ]
-			.filter(([ , key ]) => names(key).length > 0);
-		const proofs = kinds.map(([ type, key, label ]) => {
-			const text = label.format(names(key).join(', '));
-
-			return options.does(type) ? text : _('%s (not in this version yet)').format(text);
-		});
+		const kinds = [ [ 'witnesses', _('witness %s') ], [ 'knocks', _('knock %s') ], [ 'spas', _('key (SPA) %s') ] ]
+			.filter(([ key ]) => names(key).length > 0);
+		const proofs = kinds.map(([ key, label ]) => label.format(names(key).join(', ')));
 		const off = !gate.enabled;
 		const number = key => lanward.number(gate[key]);
 		const fact = (key, text) => {
@@ -342,8 +356,14 @@ return view.extend({
 		lanward.fill(known.problems, said, ([ option, message ]) => [ E('code', {}, [ option ]), ' ', message ]);
 		lanward.show(known.problems, said.length > 0);
 
-		lanward.show(known.knockOnly, known.open && names('knocks').length > 0 && names('witnesses').length + names('spas').length == 0);
-		lanward.show(known.nothing, known.open && !kinds.some(([ type ]) => options.does(type)));
+		const lone = known.open && kinds.length == 1 && kinds[0][0] == 'knocks';
+		const section = uci.get('lanward', known.name);
+		const aware = section != null && values.shape({ kind: 'switch' }, section.knock_alone) == '1';
+
+		lanward.show(known.knockOnly, lone && !aware);
+		lanward.show(known.knockKnown, lone && aware);
+		[ known.aware, known.unaware ].forEach(button => lanward.show(button, section != null && !this.readonly));
+		lanward.show(known.nothing, known.open && kinds.length == 0);
 
 		fact('services', names('services').map(this.service).join('; '));
 		fact('proofs', proofs.length ? proofs.join('; ') : known.open ? _('only by hand') : '');
@@ -502,42 +522,15 @@ return view.extend({
 
 	/* Asks first: what is gone from the list has to prove itself again. */
 	askFlush(gate) {
-		const close = () => {
-			ui.hideModal();
-			/* LuCI has one dialog for everything. */
-			dialog.removeAttribute('aria-label');
-			(gate.node.isConnected ? gate.flush : this.parts.title).focus();
-		};
-		const cancel = E('button', { 'class': 'btn cbi-button', 'type': 'button', 'click': close }, [ _('Cancel') ]);
-		const go = E('button', {
-			'class': 'btn cbi-button cbi-button-negative important',
-			'type': 'button',
-			'click': () => {
-				close();
-				lanward.press(gate.flush, () => this.flush(gate));
-			}
-		}, [ _('Remove all') ]);
-
-		if (gate.flush.getAttribute('aria-busy') == 'true')
+		if (gate.flush.disabled || gate.flush.getAttribute('aria-busy') == 'true')
 			return;
 
-		const dialog = ui.showModal([ _('Remove all addresses from %s?').format(gate.name) ], [
-			E('p', {}, [ _('Nobody gets in from the internet any more until they have proved themselves anew. Sessions that are running go on.') ]),
-			E('div', {
-				'class': 'right lanward-dialog',
-				/* The page behind the dialog is not for the keyboard now. */
-				'keydown': ev => {
-					if (ev.key != 'Tab')
-						return;
-
-					ev.preventDefault();
-					(document.activeElement === cancel ? go : cancel).focus();
-				}
-			}, [ cancel, ' ', go ])
-		]);
-
-		dialog.setAttribute('aria-label', _('Remove all addresses from %s?').format(gate.name));
-		cancel.focus();
+		const dialog = lanward.dialog(_('Remove all addresses from %s?').format(gate.name), [
+			E('p', {}, [ _('Nobody gets in from the internet any more until they have proved themselves anew. Sessions that are running go on.') ])
+		], [ [ _('Cancel'), '', () => dialog.close() ], [ _('Remove all'), 'cbi-button-negative important', () => {
+			dialog.close();
+			lanward.press(gate.flush, () => this.flush(gate));
+		} ] ], gate.flush);
 	},
 
 	flush(gate) {
@@ -548,6 +541,16 @@ return view.extend({
 				? N_(removed, '%d address removed.', '%d addresses removed.').format(removed)
 				: _('No address was listed.');
 		}));
+	},
+
+	/* Whoever knows that a knock is all is warned no more; null: is warned again. */
+	acknowledge(gate, value) {
+		if (this.readonly)
+			return Promise.resolve();
+
+		return lanward.save(() => uci.set('lanward', gate.name, 'knock_alone', value)).then(
+			() => lanward.apply(),
+			error => lanward.say(gate.said, error.message, true));
 	},
 
 	/* Says at the gate what came of a call there; true if it went well. */

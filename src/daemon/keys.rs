@@ -1,0 +1,56 @@
+//! Keys' files and what was accepted before, as the loop's actions ask for them.
+
+use super::Daemon;
+use crate::event::{CallId, Event, KeyFile, NewKey, ReadKeys};
+use crate::spa::Keys;
+use crate::system::keeper::Lost;
+use crate::system::keys;
+use crate::system::storage::{self, Durability};
+use std::path::{Path, PathBuf};
+
+/// In the state directory.
+const SEEN: &str = "spa.seen";
+
+impl Daemon {
+    fn seen(&self) -> PathBuf {
+        self.paths.state_dir.join(SEEN)
+    }
+
+    pub(super) fn read_keys(&self, files: Vec<KeyFile>) -> Result<Event, Lost> {
+        let mut read = Vec::new();
+        for file in files {
+            let text = self.files.read_key(&file.spa, Path::new(&file.path))?;
+            read.push((file, text));
+        }
+        let seen = storage::read(&self.seen()).map_err(|error| error.to_string());
+        Ok(Event::KeysRead(ReadKeys { keys: read, seen }))
+    }
+
+    /// What could not be kept is still remembered until the daemon ends, and a packet's age is judged in any case.
+    pub(super) fn keep_seen(&self, bytes: &[u8]) {
+        let kept = std::fs::create_dir_all(&self.paths.state_dir)
+            .and_then(|()| storage::replace(&self.seen(), bytes, Durability::Flash));
+        if let Err(error) = kept {
+            log::error!(
+                "spa: {}: {error}: after a restart this packet could come again until it is too old",
+                self.seen().display()
+            );
+        }
+    }
+
+    pub(super) fn make_key(&self, new: NewKey) -> Event {
+        let made = keys::random()
+            .map(|random| Keys::from_random(&random))
+            .map_err(|error| error.to_string());
+        let result = made.and_then(|keys| {
+            let path = keys::create(&self.paths.state_dir, &new.name, keys.file().as_bytes())?;
+            Ok((path.display().to_string(), keys))
+        });
+        Event::KeyMade { new, result }
+    }
+
+    pub(super) fn remove_key(&self, name: String, call: CallId) -> Event {
+        let result = keys::remove(&self.paths.state_dir, &name);
+        Event::KeyRemoved { name, result, call }
+    }
+}
