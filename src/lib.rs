@@ -18,6 +18,7 @@ pub mod profiles;
 pub mod report;
 pub mod ruleset;
 pub mod schedule;
+pub mod spa;
 pub mod state;
 pub mod system;
 pub mod uci;

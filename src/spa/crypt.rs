@@ -1,0 +1,1 @@
+//! Digests, HMAC, Rijndael in CBC mode.
