@@ -4,6 +4,7 @@
 pub mod clock;
 pub mod conntrack;
 pub mod keeper;
+pub mod keys;
 pub mod links;
 pub mod logger;
 mod netlink;
