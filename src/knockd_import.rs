@@ -325,7 +325,7 @@ fn steps(door: &Door, line: usize, text: &str, told: &mut Told) -> Vec<Step> {
 fn flags(door: &Door, steps: &[Step], told: &mut Told) -> bool {
     let tcp = steps.is_empty() || steps.iter().any(|step| step.protocol == Protocol::Tcp);
     let Some((line, text)) = door.get(FLAGS) else {
-        if tcp {
+        if tcp && !steps.is_empty() {
             let message = "without TCPFlags knockd takes any TCP packet: here only a SYN counts";
             told.of(door, door.line, false, message.into());
         }
