@@ -323,9 +323,9 @@ fn steps(door: &Door, line: usize, text: &str, told: &mut Told) -> Vec<Step> {
 
 /// Whether the door's packets are SYNs, which is all that counts here.
 fn flags(door: &Door, steps: &[Step], told: &mut Told) -> bool {
-    let tcp = steps.iter().any(|step| step.protocol == Protocol::Tcp);
+    let tcp = steps.is_empty() || steps.iter().any(|step| step.protocol == Protocol::Tcp);
     let Some((line, text)) = door.get(FLAGS) else {
-        if tcp {
+        if tcp && !steps.is_empty() {
             let message = "without TCPFlags knockd takes any TCP packet: here only a SYN counts";
             told.of(door, door.line, false, message.into());
         }
@@ -348,6 +348,8 @@ fn flags(door: &Door, steps: &[Step], told: &mut Told) -> bool {
             true,
             "only packets with SYN and without ACK, FIN and RST count here: knock with such packets",
         )
+    } else if !tcp {
+        (false, "there is no TCP in the sequence, so no flag counts")
     } else if odd || !syn {
         (false, "a packet counts if it has SYN and neither ACK nor FIN nor RST")
     } else {
