@@ -9,8 +9,8 @@ use lanward_rig::tap::Tap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-/// Steps of the sequences, TCP and UDP, each as the next one and as a wrong one.
-const PROBED: [Step; 6] = [tcp(7000), tcp(8000), tcp(9000), udp(7001), udp(8001), udp(9001)];
+/// The sequences' steps, in no order that opens or closes.
+const PROBED: [Step; 6] = [tcp(8000), udp(9001), tcp(7000), udp(8001), tcp(9000), udp(7001)];
 /// From this port the probes come.
 const FROM: u16 = 51_000;
 
@@ -100,8 +100,7 @@ fn ports_look_closed(refusal: Refusal) {
         assert!(!scene.is_listed(source), "the probes are not in order");
         // Each step as the one that is due, sent again, and then wrong ones.
         let _ = closed(tcp(0));
-        let (tcp_steps, udp_steps) = PROBED.split_at(3);
-        for steps in [tcp_steps, udp_steps] {
+        for steps in [[7000, 8000, 9000].map(tcp), [7001, 8001, 9001].map(udp)] {
             for (index, step) in steps.iter().enumerate() {
                 looks_closed("due", &[*step]);
                 looks_closed("sent again", &steps[..=index]);

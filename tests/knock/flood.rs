@@ -41,17 +41,19 @@ fn a_million_spoofed_sources_open_nothing_and_cost_the_daemon_nothing() {
     flood(&scene.knocker, Family::V4, tcp(7000), 0..20_000);
     std::thread::sleep(Duration::from_secs(1));
     let (rss, lines, spent, began) = (daemon.rss_kib(), daemon.log().lines().count(), daemon.processor_time(), Instant::now());
-    let half = SOURCES / 2;
     let mut times = 0;
     let knocker = &scene.knocker;
     std::thread::scope(|scope| {
         let floods = scope.spawn(|| {
-            for family in FAMILIES {
-                // Most at the first step; the others are wrong ones, and of the other protocol.
-                let first = half / 10 * 9;
-                flood(knocker, family, tcp(7000), 0..first);
-                flood(knocker, family, tcp(8000), first..first + half / 20);
-                flood(knocker, family, udp(7000), first + half / 20..half);
+            const ROUNDS: u32 = 10;
+            let of_round = SOURCES / 2 / ROUNDS;
+            for (round, family) in (0..ROUNDS).flat_map(|round| FAMILIES.map(|family| (round, family))) {
+                let begin = round * of_round;
+                let [wrong, first] = [begin + of_round / 20, begin + of_round / 10];
+                // Some are wrong ports, and of the other protocol; most are the first step.
+                flood(knocker, family, tcp(8000), begin..wrong);
+                flood(knocker, family, udp(7000), wrong..first);
+                flood(knocker, family, tcp(7000), first..begin + of_round);
             }
         });
         while !floods.is_finished() {

@@ -236,7 +236,7 @@ fn sources_do_not_disturb_each_other() {
 
 #[test]
 fn behind_a_prefix_a_network_is_one_source() {
-    let sections = ssh_gate("option prefix6 '64'") + &door("option timeout '60'");
+    let sections = ssh_gate("option forget 'never'\noption prefix6 '64'") + &door("option timeout '60'");
     let Some(scene) = Scene::start(&sections) else { return };
     let of_network = |network: u16, host: u16| IpAddr::from([0x2001, 2, 0, network, 0, 0, 0, host]);
     // One network's addresses take the steps together; another's nothing.
