@@ -25,8 +25,9 @@ SECRET = "c2VjcmV0IHNlY3JldCBzZWNyZXQ="
 CODE = ["1110", "1010", "1110", "0000"]
 MADE = {
     "ok": True, "key_file": "/etc/lanward/phone.key", "qr": CODE, "qr_text": f"KEY_BASE64:{SECRET}",
-    "stanza": ["[phone]", "SPA_SERVER home.example.net", f"KEY_BASE64 {SECRET}", "USE_HMAC Y"],
+    "stanza": f"[phone]\nSPA_SERVER home.example.net\nKEY_BASE64 {SECRET}\nUSE_HMAC Y\n",
 }
+LINES = MADE["stanza"].strip().split("\n")
 
 
 def event(what, stage, ago, address="203.0.113.9", sequence="open", **more):
@@ -227,7 +228,7 @@ def makes(opened):
     assert ["uci.add", "lanward", "spa", "phone", section] in page.asked, page.asked
     assert not [call for call in page.asked if call[0] == "uci.apply"], "the key is shown first"
     dialog = page.dialog
-    assert dialog.get_by_label("Lines for ~/.fwknoprc").input_value().split("\n") == MADE["stanza"]
+    assert dialog.get_by_label("Lines for ~/.fwknoprc").input_value().split("\n") == LINES
     assert "shown once" in dialog.inner_text() and "fwknop -n phone" in dialog.inner_text() and "Fwknop2" in dialog.inner_text()
     assert "lanward spa HOST --access tcp/22,tcp/2222 --key-file" in dialog.inner_text()
     code = dialog.get_by_role("img", name="QR code of the key phone")
@@ -241,7 +242,7 @@ def makes(opened):
     assert page.focused(page.button("Copy"))
     page.press(page.button("Copy"))
     assert dialog.get_by_role("status").inner_text() in ("Copied.", "It is selected: copy it with Ctrl+C.")
-    assert page.page.evaluate("(field => field.value.slice(field.selectionStart, field.selectionEnd))(document.activeElement)") == "\n".join(MADE["stanza"])
+    assert page.page.evaluate("(field => field.value.slice(field.selectionStart, field.selectionEnd))(document.activeElement)") == "\n".join(LINES)
     page.page.keyboard.press("Escape")
     assert dialog.is_visible(), "a key is not lost by a slip"
     page.asked.clear()
@@ -366,7 +367,7 @@ def hostile(opened):
     knock, spa = {**DOOR, "name": EVIL, "gate": EVIL}, {**LAPTOP, "name": EVIL, "gate": EVIL, "ready": False, "error": EVIL, "last_address": EVIL}
     page = show(opened, gates=[gate(name=EVIL, witnesses=[], knocks=[EVIL]), gate(name="x", spas=[EVIL])], knocks=[knock], spas=[spa], uci={
         EVIL: {".type": "knock", "gate": EVIL, "open": [EVIL]}}, answers={
-            "spa_revoke": {"error": EVIL}, "spa_keygen": {"stanza": [EVIL, "</textarea>" + EVIL], "key_file": EVIL, "qr": CODE}, "uci.add": Refused(6)})
+            "spa_revoke": {"error": EVIL}, "spa_keygen": {"stanza": f"{EVIL}\n</textarea>{EVIL}", "key_file": EVIL, "qr": CODE}, "uci.add": Refused(6)})
     page.press(page.test)
     page.arrives(event("stage", 1, 10, EVIL, knock=EVIL), event("wrong", 1, 5, EVIL + "2", knock=EVIL))
     page.tick(1)
@@ -399,8 +400,8 @@ def same(opened):
 @case("axe, 360 pixels, both themes and both languages")
 def manners(opened):
     for scheme, language, more in [("light", "en", {}), ("dark", "en", PHONE), ("dark", "ja", PHONE)][:2 if SOURCE else 3]:
-        page = show(opened, gates=[gate(witnesses=[], knocks=["door"]), gate(name="web", spas=["laptop"])], answers={"spa_keygen": {**MADE, "stanza": [
-            "[phone]", f"HMAC_KEY_BASE64 {SECRET * 6}"]}}, language=language, color_scheme=scheme, **more)
+        page = show(opened, gates=[gate(witnesses=[], knocks=["door"]), gate(name="web", spas=["laptop"])], answers={"spa_keygen": {
+            **MADE, "stanza": f"[phone]\nHMAC_KEY_BASE64 {SECRET * 6}\n"}}, language=language, color_scheme=scheme, **more)
         lines = page.page.locator(".lanward-stanza")
 
         def narrow(place="document.documentElement", page=page):

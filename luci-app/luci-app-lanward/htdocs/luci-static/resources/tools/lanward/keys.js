@@ -42,7 +42,7 @@ const picture = (rows, label) => {
 
 /* Shows a new key, this once. `failed`: why its section could not be saved. */
 const reveal = (name, ports, reply, failed, back) => {
-	const lines = lanward.list(reply.stanza).map(String);
+	const lines = String(reply.stanza || '').trim().split(/[\r\n]+/);
 	const field = E('textarea', {
 		'class': 'lanward-stanza',
 		'readonly': '',
