@@ -10,6 +10,7 @@ pub mod config;
 pub mod daemon;
 pub mod event;
 pub mod gate;
+pub mod keygen;
 pub mod lan_only;
 pub mod network;
 pub mod nft;
