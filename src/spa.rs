@@ -10,7 +10,7 @@ mod packet;
 mod replay;
 
 pub use keys::Keys;
-pub use packet::{open, seal};
+pub use packet::{open, seal, seal_text};
 pub use replay::Replay;
 
 use crate::config::Protocol;
@@ -231,4 +231,208 @@ pub fn judge(opened: &Opened, rules: &Rules, source: IpAddr, now_unix: u64, repl
         .map_or(rules.seconds, |asked| asked.min(rules.max_seconds))
         .max(1);
     Ok(Grant { address, seconds })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: u64 = 1_800_000_000;
+    const RULES: Rules = Rules {
+        max_age: 120,
+        seconds: 30,
+        max_seconds: 3600,
+        any_address: false,
+        ports: &[22, 3389],
+    };
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    fn packet(address: Option<&str>, ports: &[(Protocol, u16)], seconds: Option<u32>, sent: u64) -> Opened {
+        let request = Request {
+            address: address.map(ip),
+            ports: ports.to_vec(),
+            seconds,
+            sent,
+            user: "anna".to_string(),
+        };
+        Opened {
+            request,
+            proof: [7; 16],
+        }
+    }
+
+    fn said(opened: &Opened, rules: &Rules, source: &str, replay: &Replay) -> String {
+        match judge(opened, rules, ip(source), NOW, replay) {
+            Ok(Grant { address, seconds }) => format!("{address} for {seconds} s"),
+            Err(denied) => denied.to_string(),
+        }
+    }
+
+    #[test]
+    fn age_counts_both_ways_and_first() {
+        let mut replay = Replay::default();
+        replay.note(&[7; 16], NOW);
+        let cases = [
+            (NOW - 120, Ok(())),
+            (NOW + 120, Ok(())),
+            (
+                NOW - 121,
+                Err("sent 121 s ago by its own clock, more than 120 s: old, or a clock is wrong"),
+            ),
+            (
+                NOW + 3_600,
+                Err("sent 3600 s ahead of this router's clock, more than 120 s: a clock is wrong"),
+            ),
+            (
+                0,
+                Err("sent 1800000000 s ago by its own clock, more than 120 s: old, or a clock is wrong"),
+            ),
+            (
+                u64::MAX,
+                Err("sent 18446744071909551615 s ahead of this router's clock, more than 120 s: a clock is wrong"),
+            ),
+        ];
+        for (sent, expected) in cases {
+            let opened = packet(None, &[(Protocol::Udp, 1)], None, sent);
+            // Whatever is in time is a replay, and only then the port is looked at.
+            let expected = expected.map(|()| "a replay: this packet was here before");
+            let (Ok(expected) | Err(expected)) = expected;
+            assert_eq!(said(&opened, &RULES, "203.0.113.9", &replay), expected);
+        }
+        replay.refuse_until(NOW);
+        let opened = Opened {
+            proof: [8; 16],
+            ..packet(None, &[(Protocol::Tcp, 22)], None, NOW)
+        };
+        let why =
+            "perhaps a replay: sent at or before 1800000000 (Unix time), up to which packets are no longer told apart";
+        assert_eq!(said(&opened, &RULES, "203.0.113.9", &replay), why);
+        // A router whose clock stands at its beginning.
+        let opened = packet(None, &[(Protocol::Tcp, 22)], None, NOW);
+        let early = judge(&opened, &RULES, ip("203.0.113.9"), 12, &Replay::default()).unwrap_err();
+        assert_eq!(
+            early,
+            Denied::Early {
+                ahead: NOW - 12,
+                most: 120
+            }
+        );
+    }
+
+    #[test]
+    fn all_ports_must_be_the_gates() {
+        let asks = |ports: &[(Protocol, u16)]| {
+            said(
+                &packet(None, ports, None, NOW),
+                &RULES,
+                "203.0.113.9",
+                &Replay::default(),
+            )
+        };
+        assert_eq!(asks(&[(Protocol::Tcp, 22)]), "203.0.113.9 for 30 s");
+        assert_eq!(
+            asks(&[(Protocol::Tcp, 22), (Protocol::Tcp, 3389)]),
+            "203.0.113.9 for 30 s"
+        );
+        assert_eq!(
+            asks(&[(Protocol::Tcp, 22), (Protocol::Tcp, 23)]),
+            "asks for tcp/23, which is no port of the gate"
+        );
+        assert_eq!(
+            asks(&[(Protocol::Udp, 22)]),
+            "asks for udp/22: a gate has TCP ports only"
+        );
+    }
+
+    #[test]
+    fn the_address_is_the_source_or_allowed() {
+        let any = Rules {
+            any_address: true,
+            ..RULES
+        };
+        let cases = [
+            (None, "203.0.113.9", "203.0.113.9 for 30 s", "203.0.113.9 for 30 s"),
+            (
+                Some("203.0.113.9"),
+                "203.0.113.9",
+                "203.0.113.9 for 30 s",
+                "203.0.113.9 for 30 s",
+            ),
+            (
+                Some("::ffff:203.0.113.9"),
+                "203.0.113.9",
+                "203.0.113.9 for 30 s",
+                "203.0.113.9 for 30 s",
+            ),
+            (
+                Some("198.51.100.7"),
+                "203.0.113.9",
+                "names 198.51.100.7, but came from 203.0.113.9 (any_address is off)",
+                "198.51.100.7 for 30 s",
+            ),
+            (None, "2001:db8::9", "2001:db8::9 for 30 s", "2001:db8::9 for 30 s"),
+            (
+                Some("2001:db8::9"),
+                "2001:db8::9",
+                "2001:db8::9 for 30 s",
+                "2001:db8::9 for 30 s",
+            ),
+            (
+                Some("198.51.100.7"),
+                "2001:db8::9",
+                "names 198.51.100.7, but came from 2001:db8::9 (any_address is off)",
+                "198.51.100.7 for 30 s",
+            ),
+            (
+                Some("255.255.255.255"),
+                "203.0.113.9",
+                "names 255.255.255.255, but came from 203.0.113.9 (any_address is off)",
+                "255.255.255.255 is nobody's address",
+            ),
+            (
+                Some("127.0.0.1"),
+                "203.0.113.9",
+                "names 127.0.0.1, but came from 203.0.113.9 (any_address is off)",
+                "127.0.0.1 is nobody's address",
+            ),
+        ];
+        for (named, source, without, with) in cases {
+            let opened = packet(named, &[(Protocol::Tcp, 22)], None, NOW);
+            assert_eq!(said(&opened, &RULES, source, &Replay::default()), without);
+            assert_eq!(said(&opened, &any, source, &Replay::default()), with);
+        }
+    }
+
+    #[test]
+    fn seconds_are_cut_down() {
+        let grant = |asked, rules: &Rules| {
+            let opened = packet(None, &[(Protocol::Tcp, 22)], asked, NOW);
+            judge(&opened, rules, ip("203.0.113.9"), NOW, &Replay::default())
+                .unwrap()
+                .seconds
+        };
+        assert_eq!((grant(None, &RULES), grant(Some(1), &RULES)), (30, 1));
+        assert_eq!((grant(Some(3600), &RULES), grant(Some(65_536), &RULES)), (3600, 3600));
+        let none = Rules {
+            seconds: 0,
+            max_seconds: 0,
+            ..RULES
+        };
+        assert_eq!((grant(None, &none), grant(Some(9), &none)), (1, 1));
+    }
+
+    #[test]
+    fn digests_have_fwknops_words() {
+        for digest in Digest::ALL {
+            assert_eq!(Digest::parse(digest.word()), Some(digest));
+            assert_eq!(Digest::parse(&digest.word().to_uppercase()), Some(digest));
+        }
+        assert_eq!(
+            (Digest::parse("md5"), Digest::parse(""), Digest::default()),
+            (None, None, Digest::Sha256)
+        );
+    }
 }

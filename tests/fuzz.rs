@@ -22,6 +22,9 @@ mod blobmsg;
 #[path = "../fuzz/fuzz_targets/nflog.rs"]
 mod nflog;
 #[allow(unused_attributes)]
+#[path = "../fuzz/fuzz_targets/spa.rs"]
+mod spa;
+#[allow(unused_attributes)]
 #[path = "../fuzz/fuzz_targets/ubus_frames.rs"]
 mod ubus_frames;
 #[allow(unused_attributes)]
@@ -173,6 +176,29 @@ fn copy(family: NetfilterProtoFamily, protocol: u16, first: u8) -> Vec<u8> {
     message
 }
 
+/// Packets, what is in them, key files and a replay file, each behind the byte that says which: see the target.
+fn proofs() -> &'static [Vec<u8>] {
+    static PROOFS: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
+    PROOFS.get_or_init(|| {
+        let mut replay = lanward::spa::Replay::default();
+        (1..20).for_each(|number| replay.note(&[number; 16], number.into()));
+        let mut proofs = vec![[&[1], &replay.bytes()[..]].concat()];
+        for entry in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/spa")).unwrap() {
+            let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+            let field = |name: &str| {
+                text.lines()
+                    .find_map(|line| line.trim_start().strip_prefix(name))
+                    .map(str::as_bytes)
+            };
+            proofs.extend(field("Final SPA Data: ").map(|packet| [b"\x02", packet].concat()));
+            proofs.extend(field("Encoded Data: ").map(|inside| [b"\x03", inside].concat()));
+            proofs.extend(field("KEY").map(|_| [b"\0", text.as_bytes()].concat()));
+        }
+        assert!(proofs.len() > 40);
+        proofs
+    })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 4 * ProptestConfig::default().cases, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -189,6 +215,11 @@ proptest! {
     #[test]
     fn any_datagram_of_copies(bytes in inputs(datagrams())) {
         nflog::run(&bytes);
+    }
+
+    #[test]
+    fn any_packet_or_key_file(bytes in inputs(proofs())) {
+        spa::run(&bytes);
     }
 
     #[test]

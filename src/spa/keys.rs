@@ -112,6 +112,9 @@ fn read(line: &[u8]) -> Result<(Zeroizing<Vec<u8>>, &'static str, usize), &'stat
                 .ok_or("the key is not base64, or too long")?
                 .to_vec(),
         )
+    } else if key.iter().any(|byte| b" \t;#".contains(byte)) {
+        // Its server reads on where its client stops.
+        return Err("fwknop understands no key with a space, ; or # in it: use the form with _BASE64");
     } else {
         Zeroizing::new(key.to_vec())
     };

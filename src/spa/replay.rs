@@ -108,3 +108,119 @@ fn checksum(body: &[u8]) -> [u8; CHECK] {
     check.copy_from_slice(&sum(Kind::Sha256, &[body]).bytes()[..CHECK]);
     check
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn proof(number: u32) -> [u8; 16] {
+        let mut proof = [0; 16];
+        proof[12..].copy_from_slice(&number.wrapping_mul(0x9e37_79b9).to_be_bytes());
+        proof
+    }
+
+    /// What happens between two packets.
+    #[derive(Debug, Clone)]
+    enum Step {
+        Note(u64),
+        Again(prop::sample::Index),
+        Save,
+        RefuseUntil(u64),
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        // Few different times, many, and the ends.
+        let time = prop_oneof![4 => 100_u64..130, 4 => 0_u64..100_000, 1 => Just(0), 1 => Just(u64::MAX)];
+        let step = prop_oneof![
+            40 => time.clone().prop_map(Step::Note),
+            3 => any::<prop::sample::Index>().prop_map(Step::Again),
+            2 => Just(Step::Save),
+            1 => (0_u64..200).prop_map(Step::RefuseUntil),
+        ];
+        prop::collection::vec(step, 0..500)
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_noted_is_never_new_again(steps in steps()) {
+            let mut replay = Replay::default();
+            let mut noted: Vec<([u8; 16], u64)> = Vec::new();
+            let mut refused = 0;
+            for (number, step) in (0..).zip(steps) {
+                match step {
+                    Step::Note(sent) => {
+                        replay.note(&proof(number), sent);
+                        noted.push((proof(number), sent));
+                    }
+                    Step::Again(which) if !noted.is_empty() => {
+                        let (proof, sent) = noted[which.index(noted.len())];
+                        let before = replay.clone();
+                        replay.note(&proof, sent);
+                        prop_assert_eq!(&before, &replay);
+                    }
+                    Step::Again(_) => {}
+                    Step::Save => {
+                        let bytes = replay.bytes();
+                        prop_assert!(bytes.len() <= Replay::MOST_BYTES);
+                        let again = Replay::parse(&bytes);
+                        prop_assert_eq!(again.as_ref(), Some(&replay));
+                    }
+                    Step::RefuseUntil(until) => {
+                        replay.refuse_until(until);
+                        refused = refused.max(until);
+                    }
+                }
+                prop_assert!(replay.seen.len() <= Replay::MOST && replay.floor >= refused);
+                for (proof, sent) in &noted {
+                    prop_assert!(!replay.is_new(proof, *sent));
+                }
+            }
+        }
+
+        /// Nothing is refused without need: the latest packets' successors get in.
+        #[test]
+        fn later_ones_are_new(times in prop::collection::vec(1_u64..1_000_000, 0..300)) {
+            let mut replay = Replay::default();
+            for (number, sent) in (0..).zip(&times) {
+                replay.note(&proof(number), *sent);
+            }
+            let latest = times.iter().max().copied().unwrap_or(0);
+            prop_assert!(replay.is_new(&proof(u32::MAX), latest + 1));
+            if times.len() <= Replay::MOST {
+                prop_assert!(replay.is_new(&proof(u32::MAX), 1));
+            }
+        }
+
+        #[test]
+        fn damage_is_noticed(times in prop::collection::vec(1_u64..1000, 0..40), at in any::<prop::sample::Index>(), bit in 0..8, cut in any::<prop::sample::Index>()) {
+            let mut replay = Replay::default();
+            for (number, sent) in (0..).zip(times) {
+                replay.note(&proof(number), sent);
+            }
+            let good = replay.bytes();
+            let mut bad = good.clone();
+            bad[at.index(good.len())] ^= 1_u8 << bit;
+            prop_assert_eq!(Replay::parse(&bad), None);
+            prop_assert_eq!(Replay::parse(&good[..cut.index(good.len())]), None);
+            prop_assert_eq!(Replay::parse(&[&good[..], b"\n"].concat()), None);
+        }
+    }
+
+    #[test]
+    fn the_file_has_a_bound_and_a_version() {
+        let mut replay = Replay::default();
+        for number in 0..1000 {
+            replay.note(&proof(number), u64::from(number) + 1);
+        }
+        assert_eq!((replay.bytes().len(), Replay::MOST_BYTES), (3096, 3096));
+        assert_eq!(replay.floor, 1000 - 128);
+        let mut newer = replay.bytes();
+        newer[7] = 2;
+        let end = newer.len() - CHECK;
+        let check = checksum(&newer[..end]);
+        newer[end..].copy_from_slice(&check);
+        assert_eq!(Replay::parse(&newer), None);
+        assert_eq!(Replay::parse(b""), None);
+    }
+}
