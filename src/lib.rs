@@ -11,6 +11,7 @@ pub mod daemon;
 pub mod event;
 pub mod gate;
 pub mod keygen;
+pub mod knockd_import;
 pub mod lan_only;
 pub mod network;
 pub mod nft;
