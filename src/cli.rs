@@ -21,7 +21,7 @@ use crate::{network, policy, report, ruleset};
 use nix::sys::signal::{SigSet, Signal};
 use parse::{parse, Command, Invocation, USAGE};
 use serde_json::{json, Value};
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal, Read, Write};
 use std::process::ExitCode;
 use text::{admitted_text, check_text, gate_list_text, lan_only_text, problems_text, removed_text, status_text};
 
@@ -305,6 +305,18 @@ fn say(text: &str) -> Exit {
 /// Whether what is said is seen at once, by somebody with colours.
 fn to_terminal() -> bool {
     io::stdout().is_terminal()
+}
+
+/// A file that was named on the command line; `-` is standard input. At most one byte more than `most`.
+fn read_named(name: &str, most: usize) -> io::Result<Vec<u8>> {
+    let most = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
+    let mut bytes = Vec::new();
+    if name == "-" {
+        io::stdin().take(most).read_to_end(&mut bytes)?;
+    } else {
+        std::fs::File::open(name)?.take(most).read_to_end(&mut bytes)?;
+    }
+    Ok(bytes)
 }
 
 fn complain(text: &str) {

@@ -199,3 +199,97 @@ fn is_host(text: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:".contains(&byte);
     !text.is_empty() && text.len() <= 253 && !text.starts_with('-') && text.bytes().all(fits)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ACCESS: Access = Access {
+        name: "laptop",
+        host: Some("203.0.113.1"),
+        ports: "tcp/22",
+        port: 62201,
+        digest: Digest::Sha256,
+    };
+
+    fn keys() -> Keys {
+        Keys::from_random(&std::array::from_fn(|at| at.to_le_bytes()[0]))
+    }
+
+    #[test]
+    fn what_a_client_is_given_cannot_say_more_than_was_meant() {
+        let stanza = |host, ports| stanza(&Access { host, ports, ..ACCESS }, &keys()).map(|text| text.lines().count());
+        assert_eq!(stanza(Some("fd00::1"), "tcp/22,tcp/80"), Ok(9));
+        assert_eq!(stanza(None, "tcp/22"), Ok(9));
+        for host in ["", "a b", "a\nKEY x", "-a", "a;b", "ä", &"x".repeat(254)] {
+            assert!(stanza(Some(host), "tcp/22").is_err(), "{host}");
+        }
+        for ports in [
+            "",
+            "22",
+            "tcp/22\nALLOW_IP x",
+            "tcp/22 ",
+            "tcp/+22",
+            "tcp/65536",
+            "tcp/22,",
+            "TCP/22",
+        ] {
+            assert!(stanza(None, ports).is_err(), "{ports}");
+        }
+    }
+
+    #[test]
+    fn a_code_is_square_and_has_its_three_corners() {
+        for length in [1, 17, 160, LONGEST] {
+            let rows = qr(&"x".repeat(length)).unwrap();
+            assert!(rows.iter().all(|row| row.len() == rows.len()), "{length}");
+            for corner in [&rows[0][..8], &rows[0][rows.len() - 7..], &rows[rows.len() - 7][..8]] {
+                assert!(
+                    corner.starts_with("1111111") && !corner.starts_with("11111111"),
+                    "{length}"
+                );
+            }
+        }
+        assert!(qr(&"x".repeat(LONGEST + 1)).is_err());
+        assert!(qr(&"x".repeat(100_000)).is_err());
+        assert!(qr_text(&keys()).len() <= LONGEST);
+    }
+
+    #[test]
+    fn nothing_of_a_key_is_left_in_memory_that_grew() {
+        let keys = keys();
+        assert!(
+            stanza(&ACCESS, &keys).unwrap().capacity() >= 1024,
+            "it was large enough"
+        );
+        let rows = qr(&qr_text(&keys)).unwrap();
+        for coloured in [false, true] {
+            let text = drawn(&rows, coloured);
+            let side = rows.len() + 8;
+            assert_eq!(text.lines().count(), side.div_ceil(2));
+            assert_eq!(text.capacity(), (side * 3 + 20) * (side / 2 + 1), "it was large enough");
+        }
+    }
+
+    #[test]
+    fn the_section_is_read_as_it_was_meant() {
+        let gate = "config gate 'ssh'\n\tlist service 'tcp:22'\n";
+        let access = Access {
+            port: 5000,
+            digest: Digest::Sha512,
+            ..ACCESS
+        };
+        for access in [ACCESS, access] {
+            let text = section(&access, "ssh", "/etc/lanward/laptop.key");
+            let (config, problems) = crate::config::read_text(Some((gate.to_owned() + &text).as_bytes()));
+            assert_eq!(problems, []);
+            let spa = &config.spas[0];
+            assert_eq!((spa.name.as_str(), spa.gate.as_str()), ("laptop", "ssh"));
+            assert_eq!(
+                (spa.key_file.as_str(), spa.port),
+                ("/etc/lanward/laptop.key", access.port)
+            );
+            assert_eq!(spa.hmac, access.digest.word());
+        }
+    }
+}

@@ -116,6 +116,18 @@ fn wrong_usage_is_2_and_says_so_on_stderr() {
         ("status --temporary", "--temporary"),
         ("status --verbose", "--verbose"),
         ("status -x", "-x"),
+        ("knock", "at which HOST"),
+        ("knock 192.0.2.1", "at which PORTs"),
+        ("knock 192.0.2.1 http", "'http' is not a port"),
+        ("knock 192.0.2.1 7000:sctp", "'7000:sctp'"),
+        ("spa", "HOST or keygen"),
+        ("spa 192.0.2.1", "--access"),
+        ("spa 192.0.2.1 --access tcp/22", "--key-file"),
+        ("spa 192.0.2.1 --access ssh --key-file x", "'ssh'"),
+        ("spa keygen", "one NAME"),
+        ("spa keygen ../x", "'../x'"),
+        ("import-knockd", "one FILE"),
+        ("status --delay 5", "--delay"),
     ] {
         files.run(words).ends_with(2).says_nothing().complains(part);
     }
@@ -125,6 +137,35 @@ fn wrong_usage_is_2_and_says_so_on_stderr() {
         .ends_with(2)
         .says_nothing()
         .complains("--config-dir");
+}
+
+#[test]
+fn what_another_machine_asks_needs_no_router() {
+    let files = Files::new("client", "");
+    files
+        .run("knock 127.0.0.1 9 9:udp --delay 0")
+        .ends_with(0)
+        .says_nothing();
+    files
+        .run("knock nosuchhost.invalid 9")
+        .ends_with(1)
+        .says_nothing()
+        .complains("nosuchhost.invalid");
+    files
+        .run("spa 127.0.0.1 --access tcp/22 --key-file /nonexistent/x.key")
+        .ends_with(1)
+        .says_nothing()
+        .complains("/nonexistent/x.key: there is no such file");
+    files
+        .run("spa keygen laptop --key-file /nonexistent/x.key")
+        .ends_with(1)
+        .says_nothing()
+        .complains("/nonexistent/x.key: there is no such directory");
+    files
+        .run("import-knockd /nonexistent/knockd.conf")
+        .ends_with(1)
+        .says_nothing()
+        .complains("/nonexistent/knockd.conf");
 }
 
 #[test]

@@ -376,7 +376,14 @@ fn a_daemon_that_was_taken_over_gets_nothing_more_out_of_the_keeper() {
     };
     let before = fs::read(scene.config()).expect("root may");
     let endless = vec![b'x'; 1 << 20];
-    for said in [&b"/etc/shadow\n"[..], b"L/etc/shadow", b"\0", b"LLLLLLLLx1", &endless] {
+    for said in [
+        &b"/etc/shadow\n"[..],
+        b"L/etc/shadow",
+        b"\0",
+        b"LLLLLLLLx1",
+        b"K\x02\xff\xff",
+        &endless,
+    ] {
         let (main, keeper) = (scene.main(), scene.keeper());
         kill(main, Signal::SIGSTOP).expect("it runs");
         let mut socket = match stolen(main) {
@@ -404,6 +411,104 @@ fn a_daemon_that_was_taken_over_gets_nothing_more_out_of_the_keeper() {
         assert!(scene.keeps_in());
         scene.daemon.start_again().expect("both anew");
     }
+}
+
+/// Asks the keeper for the key of a section as somebody who has taken the daemon over, and gives its answer.
+fn asked_for_key(socket: &mut UnixStream, section: &str) -> (u8, String) {
+    let length = u8::try_from(section.len()).expect("short");
+    let request = [&[b'K', length], section.as_bytes()].concat();
+    socket.write_all(&request).expect("the keeper listens");
+    let mut head = [0; 5];
+    socket.read_exact(&mut head).expect("the keeper answers");
+    let [kind, length @ ..] = head;
+    let length = usize::try_from(u32::from_le_bytes(length)).expect("short");
+    let mut bytes = vec![0; length];
+    socket.read_exact(&mut bytes).expect("the keeper answers");
+    (kind, String::from_utf8(bytes).expect("it speaks UTF-8"))
+}
+
+#[test]
+fn the_keeper_gives_keys_and_no_other_file() {
+    let user = User::from_name(USER).expect("readable").expect("it is everywhere");
+    let gate = "\nconfig gate 'ssh'\n\tlist service 'tcp:22'\n";
+    let Some(scene) = Scene::start(&(switched_on("") + gate)) else {
+        return;
+    };
+    let state = scene.house.directory().join("state");
+    let key = state.join("laptop.key");
+    let sections = |path: &Path| {
+        let spa = format!(
+            "\nconfig spa 'laptop'\n\toption gate 'ssh'\n\toption key_file '{}'\n",
+            path.display()
+        );
+        fs::write(scene.config(), switched_on("") + gate + &spa).expect("root may");
+    };
+    sections(&key);
+    let written = |path: &Path, text: &str, owner: u32, mode: u32| {
+        let _ = fs::remove_file(path);
+        fs::write(path, text).expect("root may");
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("root may");
+        std::os::unix::fs::chown(path, Some(owner), Some(owner)).expect("root may");
+    };
+    let text = "KEY_BASE64 AAECAwQFBgcICQoLDA0ODw==\nHMAC_KEY_BASE64 EBESExQVFhcYGRobHB0eHyAhIiMkJSYn\n";
+    let main = scene.main();
+    kill(main, Signal::SIGSTOP).expect("it runs");
+    let mut socket = match stolen(main) {
+        Ok(socket) => socket,
+        Err(error) => {
+            kill(main, Signal::SIGCONT).expect("it runs");
+            return skip(&this_test(), &format!("pidfd_getfd: {error}"));
+        }
+    };
+    // Root's and the daemon's own: what the section names is given.
+    for owner in [0, user.uid.as_raw()] {
+        written(&key, &format!("# root's\n{text}"), owner, 0o600);
+        assert_eq!(asked_for_key(&mut socket, "laptop"), (0, text.to_string()), "{owner}");
+    }
+    let shadow = Path::new("/etc/shadow");
+    let secret = scene.house.directory().join("secret");
+    written(&secret, "root:$6$precious\n", 0, 0o600);
+    let mut refused = |section: &str, what: &str| {
+        let (kind, why) = asked_for_key(&mut socket, section);
+        assert!(kind == 2 && why.contains(what), "{section}: {kind} {why}");
+        assert!(!why.contains("precious") && !why.contains("root:"), "{why}");
+    };
+    refused("desktop", "no such spa section");
+    refused("/etc/shadow", "no such spa section");
+    refused("ssh", "no such spa section");
+    // What the daemon's user can do in its own directory: links of both kinds, and a file of its own, but not what it likes.
+    for target in [shadow, &secret, &scene.config()] {
+        fs::remove_file(&key).expect("root may");
+        symlink(target, &key).expect("planted");
+        refused("laptop", "symbolic link");
+    }
+    fs::remove_file(&key).expect("root may");
+    fs::hard_link(&secret, &key).expect("one file system");
+    refused("laptop", "hard link");
+    // As if the link had gone between two looks at it.
+    fs::remove_file(&key).expect("root may");
+    fs::rename(&secret, &key).expect("one file system");
+    refused("laptop", "line 1");
+    for (owner, mode, what) in [
+        (0, 0o640, "chmod 600"),
+        (0, 0o604, "chmod 600"),
+        (12345, 0o600, "chown root"),
+    ] {
+        written(&key, text, owner, mode);
+        refused("laptop", what);
+    }
+    // Root's configuration is the one that counts, as it is now.
+    sections(shadow);
+    refused("laptop", "/etc/shadow");
+    fs::write(scene.config(), switched_on("") + gate).expect("root may");
+    refused("laptop", "no such spa section");
+    drop(socket);
+    kill(main, Signal::SIGCONT).expect("it is stopped");
+    assert_eq!(
+        scene.daemon.must("reload", &json!({}))["applied"],
+        json!(true),
+        "both go on"
+    );
 }
 
 #[test]
