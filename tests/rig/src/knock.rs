@@ -87,11 +87,7 @@ pub fn run_stock(from: &Namespace, options: &[&str], to: IpAddr, sequence: &str)
     let words: Vec<&str> = sequence.split_whitespace().collect();
     let ran = from.output("knock", &[options, &[&to], &words].concat(), "");
     let ran = ran.unwrap_or_else(|error| panic!("{error}"));
-    assert!(
-        ran.status.success(),
-        "knock: {}",
-        String::from_utf8_lossy(&ran.stderr)
-    );
+    assert!(ran.status.success(), "knock: {}", String::from_utf8_lossy(&ran.stderr));
     ran
 }
 
@@ -149,7 +145,8 @@ impl Knocker {
     /// Any IP packet, as it arrives.
     #[must_use]
     pub fn enclose(&self, packet: &[u8]) -> Vec<u8> {
-        self.cable.enclose(packet.first().is_some_and(|first| first >> 4 == 6), packet)
+        self.cable
+            .enclose(packet.first().is_some_and(|first| first >> 4 == 6), packet)
     }
 
     /// Sends frames in this order: all by one processor, for each has a queue of its own for what comes in.
@@ -242,7 +239,9 @@ impl<'a> Spoofed<'a> {
         };
         frame[at..at + octets.len()].copy_from_slice(&octets);
         let pairs = octets.chunks_exact(2);
-        let more: u32 = pairs.map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]]))).sum();
+        let more: u32 = pairs
+            .map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]])))
+            .sum();
         let fold = |mut sum: u32| {
             while sum > 0xffff {
                 sum = (sum & 0xffff) + (sum >> 16);

@@ -51,7 +51,9 @@ impl News {
                 }
             });
         });
-        comes_up.recv_timeout(Duration::from_secs(10)).expect("it is subscribed");
+        comes_up
+            .recv_timeout(Duration::from_secs(10))
+            .expect("it is subscribed");
         Self {
             heard,
             end: Some(end),
