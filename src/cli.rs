@@ -291,7 +291,7 @@ fn run(paths: Paths, user: Option<&str>) -> Exit {
     // The keeper is a copy of what is there now: next to nothing.
     let kept = user.map(|name| {
         let user = User::find(name)?;
-        Keeper::start(&paths.config_dir).map(|keeper| (user, keeper))
+        Keeper::start(&paths.config_dir, user.id()).map(|keeper| (user, keeper))
     });
     // A second logger cannot be set up by a program that has one main function.
     let _ = logger::start(log::LevelFilter::Info);

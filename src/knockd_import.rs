@@ -80,11 +80,15 @@ pub fn import(text: &[u8], gate: &str) -> Imported {
     same_gate(&mut knocks, &mut told);
     pair(&mut knocks, &mut told);
     let mut uci = String::new();
+    // Without the comments: the reader judges a section beside those before it, since it limits how many there are.
+    let mut sections = String::new();
     for knock in knocks.iter().filter(|knock| knock.partner.is_none()) {
         let door = knock.door;
         let text = knock.section(&section);
         let opens = knock.taken && knock.opens();
-        let refusal = if opens { refused(&text, &section) } else { None };
+        let length = sections.len();
+        sections += &text;
+        let refusal = if opens { refused(&sections, &section) } else { None };
         let taken = opens && refusal.is_none();
         if let Some(refusal) = refusal {
             told.of(door, door.line, true, refusal);
@@ -96,6 +100,9 @@ pub fn import(text: &[u8], gate: &str) -> Imported {
                 false,
                 format!("is called {} here", quoted(&knock.name)),
             );
+        }
+        if !taken {
+            sections.truncate(length);
         }
         if taken {
             uci += &text;
@@ -193,11 +200,11 @@ impl Knock<'_> {
     }
 }
 
-/// Why the configuration's reader would refuse a section.
-fn refused(section: &str, gate: &str) -> Option<String> {
-    let text = format!("config gate '{gate}'\n\toption enabled '1'\n\tlist service 'tcp:22'\n{section}");
+/// Why the configuration's reader would refuse these sections.
+fn refused(sections: &str, gate: &str) -> Option<String> {
+    let text = format!("config gate '{gate}'\n\toption enabled '1'\n\tlist service 'tcp:22'\n{sections}");
     let (_, problems) = read_text(Some(text.as_bytes()));
-    problems.into_iter().next().map(|problem| problem.to_string())
+    problems.into_iter().next().map(|problem| problem.message)
 }
 
 /// C's atoi(), and whether the text was just that number.
@@ -316,9 +323,9 @@ fn steps(door: &Door, line: usize, text: &str, told: &mut Told) -> Vec<Step> {
 
 /// Whether the door's packets are SYNs, which is all that counts here.
 fn flags(door: &Door, steps: &[Step], told: &mut Told) -> bool {
-    let tcp = steps.iter().any(|step| step.protocol == Protocol::Tcp);
+    let tcp = steps.is_empty() || steps.iter().any(|step| step.protocol == Protocol::Tcp);
     let Some((line, text)) = door.get(FLAGS) else {
-        if tcp {
+        if tcp && !steps.is_empty() {
             let message = "without TCPFlags knockd takes any TCP packet: here only a SYN counts";
             told.of(door, door.line, false, message.into());
         }
@@ -341,6 +348,8 @@ fn flags(door: &Door, steps: &[Step], told: &mut Told) -> bool {
             true,
             "only packets with SYN and without ACK, FIN and RST count here: knock with such packets",
         )
+    } else if !tcp {
+        (false, "there is no TCP in the sequence, so no flag counts")
     } else if odd || !syn {
         (false, "a packet counts if it has SYN and neither ACK nor FIN nor RST")
     } else {
@@ -385,16 +394,12 @@ fn commands(door: &Door, taken: &mut bool, told: &mut Told) -> Option<Effect> {
             "not run: it opens every port, the gate only what it guards (list service)".into(),
         ),
         Some(effect) => {
-            let mut message = "not run: the gate lets the source in; it must guard".to_owned();
-            for service in &effect.services {
-                let _ = write!(message, " '{service}'");
-            }
-            message += " (list service)";
+            let mut message = format!("not run: that is the gate's work. It opens{}", listed(&effect.services));
             if effect.other {
-                message += ", and TCP only";
+                message += "; the gate opens TCP only";
             }
             if effect.anyone {
-                message += ", and for this source only, not for everybody";
+                message += "; the gate does so for this source, not for everybody";
             }
             (effect.other || effect.anyone, message)
         }
@@ -435,6 +440,11 @@ fn commands(door: &Door, taken: &mut bool, told: &mut Told) -> Option<Effect> {
     effect
 }
 
+/// ` 'tcp:22' 'tcp:80'`
+fn listed(services: &[String]) -> String {
+    services.iter().map(|service| format!(" '{service}'")).collect()
+}
+
 /// How long it opens, if the file says so.
 fn seconds(door: &Door, effect: Option<&Effect>, told: &mut Told) -> Option<i64> {
     const LONGEST: i64 = 604_800;
@@ -470,6 +480,11 @@ fn same_gate(knocks: &mut [Knock], told: &mut Told) {
     let first = knocks.iter().find(particular).or_else(|| knocks.iter().find(opening));
     let Some(first) = first else { return };
     let (line, guarded) = (first.door.line, first.effect.clone());
+    if let Some(guarded) = guarded.as_ref().filter(|guarded| !guarded.services.is_empty()) {
+        let services = listed(&guarded.services);
+        let message = format!("the gate must guard just what this opens: list service{services}");
+        told.of(first.door, line, false, message);
+    }
     for knock in knocks.iter_mut().filter(|knock| knock.taken) {
         let (Some(effect), Some(guarded)) = (&knock.effect, &guarded) else {
             continue;
@@ -480,7 +495,7 @@ fn same_gate(knocks: &mut [Knock], told: &mut Told) {
         if !effect.covers(guarded) {
             knock.taken = false;
             let message = format!(
-                "opens something else than the door of line {line}: make a gate for it, and name that in its section"
+                "opens something else than the door of line {line}, or elsewhere: make a gate for it, and name that in its section"
             );
             told.of(knock.door, knock.door.line, true, message);
         } else if !effect.services.is_empty() && effect.services != guarded.services {

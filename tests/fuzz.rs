@@ -19,6 +19,9 @@ pub(crate) use target as fuzz_target;
 #[path = "../fuzz/fuzz_targets/blobmsg.rs"]
 mod blobmsg;
 #[allow(unused_attributes)]
+#[path = "../fuzz/fuzz_targets/knockd_conf.rs"]
+mod knockd_conf;
+#[allow(unused_attributes)]
 #[path = "../fuzz/fuzz_targets/nflog.rs"]
 mod nflog;
 #[allow(unused_attributes)]
@@ -134,6 +137,17 @@ fn files() -> &'static [Vec<u8>] {
     })
 }
 
+/// knockd's files of the import's tests.
+fn knockd_files() -> &'static [Vec<u8>] {
+    static FILES: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
+    FILES.get_or_init(|| {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/knockd");
+        let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+        let files = entries.filter(|path| path.extension().is_some_and(|extension| extension == "conf"));
+        files.map(|path| std::fs::read(path).unwrap()).collect()
+    })
+}
+
 /// Datagrams of nfnetlink_log, in this machine's byte order: of both families, one copy and several with their end.
 fn datagrams() -> &'static [Vec<u8>] {
     static DATAGRAMS: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
@@ -179,6 +193,11 @@ proptest! {
     #[test]
     fn any_configuration_file(text in inputs(files())) {
         uci::run(&text);
+    }
+
+    #[test]
+    fn any_file_of_knockd(text in inputs(knockd_files())) {
+        knockd_conf::run(&text);
     }
 
     #[test]

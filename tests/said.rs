@@ -316,7 +316,6 @@ fn of_the_network() -> Vec<String> {
             messages.extend(compiled.problems.into_iter().map(|problem| problem.message));
         }
         messages.extend(policy::compile(&config, network, "", u64::MAX).warnings);
-        messages.extend(report::unenforced(&config));
     }
     messages
 }

@@ -1,7 +1,7 @@
 //! What stands beside the gates: rules of the firewall that let everybody in, and what the kernel does not keep.
 
 use super::{Check, Facts, FW4_SERVICE};
-use crate::config::{Gate, Witness};
+use crate::config::{Gate, Spa, Witness};
 use crate::gate::{fw4_rules, FW4_RULE_NAME};
 use crate::policy;
 use serde_json::Value;
@@ -30,7 +30,7 @@ pub(super) fn gates(facts: &Facts) -> Vec<Check> {
     checks.extend(unpublished(facts));
     checks.extend(accounts(facts, &enabled));
     checks.extend(windows(facts, &enabled));
-    checks.extend(facts.no_copies.iter().map(|why| Check::warning(NAME, why)));
+    checks.extend(deaf(facts));
     if checks.is_empty() {
         let names: Vec<String> = enabled.iter().map(|gate| gate.name.clone()).collect();
         checks.push(Check::fine(
@@ -121,6 +121,23 @@ fn accounts(facts: &Facts, enabled: &[&Gate]) -> Vec<Check> {
         )
     };
     asking.map(|witness| complaint(&witness.name)).collect()
+}
+
+/// The keys of the gates that are on.
+pub(super) fn keys(facts: &Facts) -> impl Iterator<Item = &Spa> {
+    let is_on = |name: &String| facts.config.gates.iter().any(|gate| gate.enabled && gate.name == *name);
+    facts.config.spas.iter().filter(move |spa| is_on(&spa.gate))
+}
+
+/// An authenticated packet reaches the daemon as a copy, and in no other way. What else copies tell is news.
+fn deaf(facts: &Facts) -> Vec<Check> {
+    let Some(why) = &facts.no_copies else { return Vec::new() };
+    let complaint = |spa: &Spa| Check::error(NAME, format!("spa '{}': its packets are never seen: {why}", spa.name));
+    let mut checks: Vec<Check> = keys(facts).map(complaint).collect();
+    if checks.is_empty() {
+        checks.push(Check::warning(NAME, why));
+    }
+    checks
 }
 
 fn witnesses<'a>(facts: &'a Facts, enabled: &'a [&Gate]) -> impl Iterator<Item = &'a Witness> {

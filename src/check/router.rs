@@ -319,6 +319,9 @@ pub(super) fn clock(facts: &Facts) -> Vec<Check> {
         let message = "The router's clock shows a time before this program was made, so it has not been set yet.";
         let check = if scheduled {
             Check::warning("clock", format!("{message} Until it is, lan_only holds at all hours, whatever weekdays, start and stop say. See to NTP (system.ntp)."))
+        } else if super::gate::keys(facts).next().is_some() {
+            let refused = "Until it is, authenticated packets are refused as made too early. See to NTP (system.ntp).";
+            Check::warning("clock", format!("{message} {refused}"))
         } else {
             Check::note(
                 "clock",

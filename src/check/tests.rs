@@ -339,6 +339,23 @@ fn what_stands_beside_a_gate() {
     assert_fine(&facts, "gate");
     facts.no_copies = Some("nobody tells".to_owned());
     assert_finding(&facts, "gate", Severity::Warning, &["nobody tells"]);
+    let key = "config gate 'ssh'\n\tlist service 'tcp:22'\nconfig spa 'laptop'\n\toption gate 'ssh'\n\toption key_file '/k'\n";
+    facts.config.spas = config::read_text(Some(key.as_bytes())).0.spas;
+    assert_finding(
+        &facts,
+        "gate",
+        Severity::Error,
+        &["spa 'laptop'", "never seen", "nobody tells"],
+    );
+    facts.clock = 86_400;
+    assert_finding(
+        &facts,
+        "clock",
+        Severity::Warning,
+        &["authenticated packets are refused"],
+    );
+    facts.clock = healthy().clock;
+    facts.config.spas.clear();
     facts.no_copies = None;
     facts.network.doors = vec![crate::network::Door {
         label: "Allow-SSH".to_owned(),

@@ -39,18 +39,20 @@ impl Daemon {
     }
 
     pub(super) fn make_key(&self, new: NewKey) -> Event {
-        let made = keys::random()
-            .map(|random| Keys::from_random(&random))
-            .map_err(|error| error.to_string());
-        let result = made.and_then(|keys| {
-            let path = keys::create(&self.paths.state_dir, &new.name, keys.file().as_bytes())?;
-            Ok((path.display().to_string(), keys))
-        });
+        let result = self.new_key(&new.name);
         Event::KeyMade { new, result }
     }
 
+    fn new_key(&self, name: &str) -> Result<(String, Keys), String> {
+        let path = keys::path(&self.paths.state_dir, name)?;
+        let keys = Keys::from_random(&*keys::random()?);
+        keys::create(&path, keys.file().as_bytes())?;
+        Ok((path.display().to_string(), keys))
+    }
+
     pub(super) fn remove_key(&self, name: String, call: CallId) -> Event {
-        let result = keys::remove(&self.paths.state_dir, &name);
+        let directory = &self.paths.state_dir;
+        let result = keys::path(directory, &name).and_then(|path| keys::remove(directory, &path));
         Event::KeyRemoved { name, result, call }
     }
 }

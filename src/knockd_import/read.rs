@@ -175,8 +175,8 @@ fn statement(
             let mut value = value.to_owned();
             if let Some((before, old)) = slot.take() {
                 if *directive == FLAGS {
-                    // Flags add up.
                     value = format!("{old},{value}");
+                    told.push(before, &door.name, false, format!("adds up with line {number}"));
                 } else {
                     let message = format!("is given again in line {number}, which counts");
                     told.push(before, &door.name, true, message);

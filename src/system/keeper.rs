@@ -1,17 +1,23 @@
 //! The keeper: the part of the daemon that stays root when the rest becomes another user, and the files that only it may touch.
 //!
 //! On many routers the UCI files are root's alone (mode 0600: they hold passwords). So `run --user` forks before anything else: the child
-//! stays root, without the network and without every right but those that root's access to files needs, and does two things that the
-//! daemon asks for over a socket: read one of four UCI files, and set `lan_only.enabled`. A request is one byte, so there is nothing
-//! in it to be too long, half there or a path; an unknown one ends the keeper. A reply is a byte, a length and as many bytes.
+//! stays root, without the network and without every right but those that root's access to files needs, and does three things that the
+//! daemon asks for over a socket: read one of four UCI files, set `lan_only.enabled`, and read the key of an `spa` section. A request is one
+//! byte, and for a key the section's name behind it: never a path, which the keeper finds by itself in the configuration. What is no
+//! request ends the keeper. A reply is a byte, a length and as many bytes.
+//!
+//! The directory that keys lie in is the daemon's, so somebody who has taken it over could put other files there under a key's name. So of such a
+//! file nothing leaves the keeper but the two keys, if that is what it holds.
 //!
 //! The keeper ends when the daemon does, by the end of the socket. The signals that stop a service it ignores: the daemon may have something left
 //! to save. If the keeper ends first, the daemon notices at once, says so and ends with status 1, so that procd starts both anew; the
 //! kernel's table stays.
 
-use super::privileges;
 use super::storage::{self, Durability};
+use super::{keys, privileges};
+use crate::config;
 use crate::lan_only::saved::saved;
+use crate::spa::Keys;
 use nix::libc;
 use nix::sys::signal::{signal, SigHandler, Signal};
 use nix::sys::wait::{waitpid, WaitPidFlag, WaitStatus};
@@ -22,6 +28,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use zeroize::{Zeroize, Zeroizing};
 
 /// A UCI file: one of the three that the configuration is made of, or one that the diagnosis looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +72,9 @@ const REQUESTS: [(u8, Request); 6] = [
     (b'0', Request::Save(false)),
 ];
 
+/// The request for a key: behind it the length of the section's name in one byte, and the name.
+const KEY: u8 = b'K';
+
 /// A reply's first byte; behind it the length of what follows, 32 bit, little endian.
 const DONE: u8 = 0;
 const NOTHING: u8 = 1;
@@ -97,13 +107,13 @@ impl fmt::Display for Lost {
 impl std::error::Error for Lost {}
 
 impl Keeper {
-    /// Forks the keeper of the files in this directory. To be called while the program has one thread and has opened nothing: the child keeps
+    /// Forks the keeper of the files in this directory, for a daemon that becomes the user with this id. To be called while the program has one thread and has opened nothing: the child keeps
     /// running in a copy of it.
     ///
     /// # Errors
     /// What the system says, or what the keeper could not do without.
     #[allow(unsafe_code)]
-    pub fn start(directory: &Path) -> Result<Self, String> {
+    pub fn start(directory: &Path, user: u32) -> Result<Self, String> {
         let pair = || UnixStream::pair().map_err(|error| format!("keeper: socket: {error}"));
         let ((ours, theirs), (lifeline, held)) = (pair()?, pair()?);
         // SAFETY: there is one thread, so that no lock is held by a thread that the child does not have.
@@ -111,7 +121,7 @@ impl Keeper {
             Err(error) => Err(format!("keeper: fork: {}", io::Error::from(error))),
             Ok(ForkResult::Child) => {
                 drop((ours, lifeline));
-                be_keeper(&theirs, &held, directory);
+                be_keeper(&theirs, &held, directory, user);
                 // SAFETY: ends this process alone. What the parent wants done at its end is not done twice.
                 unsafe { libc::_exit(0) }
             }
@@ -143,6 +153,15 @@ impl Keeper {
         self.reply()
     }
 
+    fn ask_key(&self, section: &str) -> Result<(u8, Vec<u8>), Lost> {
+        let Ok(length) = u8::try_from(section.len()) else {
+            return Ok((FAILED, b"the section's name is too long".to_vec()));
+        };
+        let request = [&[KEY, length], section.as_bytes()].concat();
+        (&self.socket).write_all(&request).map_err(|error| self.lost(&error))?;
+        self.reply()
+    }
+
     fn reply(&self) -> Result<(u8, Vec<u8>), Lost> {
         let mut head = [0; 5];
         (&self.socket)
@@ -153,11 +172,10 @@ impl Keeper {
         if length > LARGEST_REPLY {
             return Err(Lost("said what it never says".into()));
         }
-        let mut bytes = Vec::new();
-        let read = (&self.socket).take(length.into()).read_to_end(&mut bytes);
-        match read {
-            Ok(read) if u32::try_from(read) == Ok(length) => Ok((kind, bytes)),
-            Ok(_) => Err(self.lost(&io::ErrorKind::UnexpectedEof.into())),
+        // Of its full size at once: what a vector leaves behind when it grows is not wiped, and this may be a key.
+        let mut bytes = vec![0; usize::try_from(length).unwrap_or_default()];
+        match (&self.socket).read_exact(&mut bytes) {
+            Ok(()) => Ok((kind, bytes)),
             Err(error) => Err(self.lost(&error)),
         }
     }
@@ -224,11 +242,6 @@ impl Files {
         }
     }
 
-    /// Stub.
-    pub fn read_key(&self, _section: &str, _path: &Path) -> Result<Result<zeroize::Zeroizing<Vec<u8>>, String>, Lost> {
-        Ok(Err("stub".into()))
-    }
-
     /// Writes down the switch: sets `lan_only.enabled`. What went wrong with the file is told inside.
     ///
     /// # Errors
@@ -238,6 +251,21 @@ impl Files {
             Self::Own(directory) => Ok(save(directory, on)),
             Self::Kept { keeper, .. } => Ok(match keeper.ask(Request::Save(on))? {
                 (DONE, _) => Ok(()),
+                (_, why) => Err(String::from_utf8_lossy(&why).into_owned()),
+            }),
+        }
+    }
+
+    /// Reads the keys of an `spa` section from its file, which is at `path` (the keeper looks it up by itself): text for [`Keys::parse`]. What is
+    /// wrong with it is told inside, in one line that names the file.
+    ///
+    /// # Errors
+    /// The keeper is lost.
+    pub fn read_key(&self, section: &str, path: &Path) -> Result<Result<Zeroizing<Vec<u8>>, String>, Lost> {
+        match self {
+            Self::Own(_) => Ok(keys::read(path, nix::unistd::geteuid().as_raw())),
+            Self::Kept { keeper, .. } => Ok(match keeper.ask_key(section)? {
+                (DONE, text) => Ok(Zeroizing::new(text)),
                 (_, why) => Err(String::from_utf8_lossy(&why).into_owned()),
             }),
         }
@@ -281,14 +309,25 @@ fn save(directory: &Path, on: bool) -> Result<(), String> {
     }
 }
 
+/// The keys of a section: whatever else its file holds stays here.
+fn read_key(directory: &Path, user: u32, section: &str) -> Result<Zeroizing<String>, String> {
+    let text = read(directory, File::Lanward)?;
+    let (config, _) = config::read_text(text.as_deref());
+    let spa = config.spas.iter().find(|spa| spa.name == section);
+    let spa = spa.ok_or("the configuration has no such spa section any more, or something is wrong in it")?;
+    let path = Path::new(&spa.key_file);
+    let keys = Keys::parse(&keys::read(path, user)?).map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(keys.file())
+}
+
 /// The child's life.
-fn be_keeper(socket: &UnixStream, lifeline: &UnixStream, directory: &Path) {
+fn be_keeper(socket: &UnixStream, lifeline: &UnixStream, directory: &Path, user: u32) {
     let greeting = match become_keeper([socket.as_raw_fd(), lifeline.as_raw_fd()]) {
         Ok(()) => (DONE, Vec::new()),
         Err(error) => (FAILED, error.into_bytes()),
     };
-    if answer(socket, &greeting).is_ok() && greeting.0 == DONE {
-        serve(socket, directory);
+    if answer(socket, greeting.0, &greeting.1).is_ok() && greeting.0 == DONE {
+        serve(socket, directory, user);
     }
 }
 
@@ -323,11 +362,11 @@ fn close_all_but(ours: [RawFd; 2]) {
 }
 
 /// Answers until the other side is gone or says what it never says.
-fn serve(mut socket: &UnixStream, directory: &Path) {
+fn serve(mut socket: &UnixStream, directory: &Path, user: u32) {
     let mut byte = [0];
     while socket.read_exact(&mut byte).is_ok() {
         let known = REQUESTS.iter().find(|(known, _)| [*known] == byte);
-        let reply = match known {
+        let (kind, mut bytes) = match known {
             Some((_, Request::Read(file))) => match read(directory, *file) {
                 Ok(Some(bytes)) => (DONE, bytes),
                 Ok(None) => (NOTHING, Vec::new()),
@@ -337,18 +376,35 @@ fn serve(mut socket: &UnixStream, directory: &Path) {
                 Ok(()) => (DONE, Vec::new()),
                 Err(why) => (FAILED, why.into_bytes()),
             },
+            None if byte == [KEY] => {
+                let Some(section) = heard_name(socket) else { return };
+                match read_key(directory, user, &section) {
+                    Ok(mut text) => (DONE, std::mem::take(&mut *text).into_bytes()),
+                    Err(why) => (FAILED, why.into_bytes()),
+                }
+            }
             None => return,
         };
-        if answer(socket, &reply).is_err() {
+        let answered = answer(socket, kind, &bytes);
+        bytes.zeroize();
+        if answered.is_err() {
             return;
         }
     }
 }
 
-fn answer(mut socket: &UnixStream, (kind, bytes): &(u8, Vec<u8>)) -> io::Result<()> {
+fn heard_name(mut socket: &UnixStream) -> Option<String> {
+    let (mut length, mut name) = ([0], [0; u8::MAX as usize]);
+    socket.read_exact(&mut length).ok()?;
+    let name = name.get_mut(..length[0].into())?;
+    socket.read_exact(name).ok()?;
+    std::str::from_utf8(name).ok().map(str::to_string)
+}
+
+fn answer(mut socket: &UnixStream, kind: u8, bytes: &[u8]) -> io::Result<()> {
     let length = u32::try_from(bytes.len()).map_err(io::Error::other)?;
     let [a, b, c, d] = length.to_le_bytes();
-    socket.write_all(&[*kind, a, b, c, d])?;
+    socket.write_all(&[kind, a, b, c, d])?;
     socket.write_all(bytes)
 }
 
@@ -368,7 +424,7 @@ mod tests {
     fn served(directory: &Path) -> (UnixStream, std::thread::JoinHandle<()>) {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let directory = directory.to_owned();
-        (ours, std::thread::spawn(move || serve(&theirs, &directory)))
+        (ours, std::thread::spawn(move || serve(&theirs, &directory, 0)))
     }
 
     fn client(socket: UnixStream) -> Keeper {
@@ -407,7 +463,7 @@ mod tests {
         let text = "config lan_only 'lan_only'\n\toption enabled '0'\n";
         fs::write(place.join("lanward"), text).unwrap();
         for byte in 0..=u8::MAX {
-            if REQUESTS.iter().any(|(known, _)| *known == byte) {
+            if byte == KEY || REQUESTS.iter().any(|(known, _)| *known == byte) {
                 continue;
             }
             let (mut socket, thread) = served(&place);
@@ -420,6 +476,74 @@ mod tests {
             thread.join().unwrap();
         }
         assert_eq!(fs::read_to_string(place.join("lanward")).unwrap(), text);
+        fs::remove_dir_all(place).unwrap();
+    }
+
+    #[test]
+    fn a_key_is_found_by_its_section_and_nothing_else_of_its_file_is_told() {
+        let place = directory("key");
+        let key = place.join("laptop.key");
+        let config = |path: &Path| {
+            let text = format!(
+                "config gate 'ssh'\n\toption enabled '1'\n\tlist service 'tcp:22'\n\
+                 config spa 'laptop'\n\toption gate 'ssh'\n\toption key_file '{}'\n",
+                path.display()
+            );
+            fs::write(place.join("lanward"), text).unwrap();
+        };
+        config(&key);
+        let keys = Keys::from_random(&std::array::from_fn(|at| at.to_le_bytes()[0]));
+        let text = format!("# of somebody\n{}", *keys.file());
+        keys::create(&key, text.as_bytes()).unwrap();
+        let (socket, thread) = served(&place);
+        let keeper = client(socket);
+        let asked = |section: &str| {
+            let (kind, text) = keeper.ask_key(section).unwrap();
+            (kind, String::from_utf8(text).unwrap())
+        };
+        assert_eq!(asked("laptop"), (DONE, keys.file().to_string()));
+        assert_eq!(asked("laptop"), (DONE, keys.file().to_string()));
+        for section in [
+            "",
+            "desktop",
+            "ssh",
+            "laptop\0",
+            "/etc/shadow",
+            &"x".repeat(255),
+            &"x".repeat(256),
+        ] {
+            let (kind, why) = asked(section);
+            assert_eq!(kind, FAILED, "{section}: {why}");
+            assert!(!why.contains("/etc/shadow"), "{why}");
+        }
+        let secret = place.join("secret");
+        keys::create(&secret, b"root:$6$precious:19000::\n").unwrap();
+        config(&secret);
+        let (kind, why) = asked("laptop");
+        assert!(kind == FAILED && why.contains("secret: line 1"), "{why}");
+        assert!(!why.contains("precious"), "{why}");
+        fs::remove_file(&secret).unwrap();
+        std::os::unix::fs::symlink(&key, &secret).unwrap();
+        assert!(asked("laptop").1.contains("symbolic link"));
+        fs::write(place.join("lanward"), "config spa 'laptop").unwrap();
+        assert_eq!(asked("laptop").0, FAILED);
+        drop(keeper);
+        thread.join().unwrap();
+        fs::remove_dir_all(place).unwrap();
+    }
+
+    #[test]
+    fn half_a_request_for_a_key_ends_it_with_the_socket() {
+        let place = directory("half");
+        for said in [&b"K"[..], b"K\x05lapt", b"K\x02\xff\xfe"] {
+            let (mut socket, thread) = served(&place);
+            socket.write_all(said).unwrap();
+            socket.shutdown(std::net::Shutdown::Write).unwrap();
+            let mut heard = Vec::new();
+            socket.read_to_end(&mut heard).unwrap();
+            assert_eq!(heard, b"");
+            thread.join().unwrap();
+        }
         fs::remove_dir_all(place).unwrap();
     }
 

@@ -50,6 +50,12 @@ impl User {
         })
     }
 
+    /// Its number.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.uid.as_raw()
+    }
+
     /// Makes a directory if it is missing, and gives it to this user with this mode. A link is not followed. What lies in it stays
     /// whose it is: the daemon never writes into a file there, it puts another in its place.
     ///

@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """The pages against the daemon in a house: what is pressed here happens there, to packets, and what happens there is seen here."""
 
+import os
 import re
+import tempfile
 
 from playwright.sync_api import expect
 
-from run import GATED, house, main, scenario, until
+from run import GATED, KNOCKED, house, main, scenario, until
 
 PORT = 50000
 
@@ -239,6 +241,89 @@ def my_address_is_offered(browser):
         opened.button("Admit my address (203.0.113.9)").click()
         expect(opened.page.get_by_role("row").filter(has_text="203.0.113.9")).to_be_visible()
         assert house.gate() == "accepted"
+
+
+@scenario(KNOCKED)
+def a_knock_is_watched_as_it_arrives(browser):
+    with browser.open("gate") as opened:
+        assert house.gate() != "accepted"
+        opened.button("Test").click()
+        said = opened.page.locator(".lanward-panel").get_by_role("status")
+        done = opened.page.locator(".lanward-panel li[data-state=done]")
+        expect(said).to_have_text("Waiting for the first step.")
+        for at, (port, words) in enumerate([("7000", "step 1 of 3"), ("8000:udp", "step 2 of 3"), ("4444", "wrong port")]):
+            house.client("knock", "HOST", port)
+            expect(said).to_contain_text(f"203.0.113.9: {words}")
+            expect(done).to_have_count([1, 2, 0][at])
+        assert house.gate() != "accepted"
+        # What the page says.
+        command = opened.page.get_by_text(re.compile("^knock HOST")).inner_text()
+        house.client(*command.split())
+        expect(said).to_contain_text("203.0.113.9: OPEN SESAME. The gate ssh is open to it.")
+        expect(done).to_have_count(3)
+        expect(opened.page.get_by_role("row").filter(has_text="203.0.113.9")).to_contain_text("knock")
+        opened.picture("knock")
+        assert house.gate() == "accepted" and house.gate(host="internet2") != "accepted"
+
+
+@scenario(KNOCKED.replace("config witness 'imaps'\n\toption gate 'ssh'\n\toption port '993'\n", ""))
+def a_lone_knock_is_acknowledged_in_the_configuration(browser):
+    def warned():
+        return any("knock" in warning for warning in house.status()["warnings"])
+
+    with browser.open("gate") as opened:
+        assert warned(), house.status()["warnings"]
+        opened.apply_by(opened.button("I know"))
+        expect(opened.page.get_by_text("the only proof here, and you know it")).to_be_visible()
+        assert "option knock_alone '1'" in house.config()
+        until(lambda: not warned(), "nobody warns of it")
+        opened.apply_by(opened.button("Warn me again"))
+        until(warned, "it is warned of again")
+        assert "knock_alone" not in house.config()
+
+
+@scenario(GATED)
+def a_key_is_made_used_and_revoked(browser):
+    with browser.open("gate") as opened, tempfile.TemporaryDirectory() as directory:
+        opened.button("Make a key").click()
+        opened.page.get_by_label("Name, such as").fill("laptop")
+        opened.page.get_by_label("router's name").fill("198.51.100.2")
+        opened.button("Make the key").click()
+        lines = opened.page.get_by_label("Lines for ~/.fwknoprc").input_value()
+        expect(opened.page.get_by_role("img", name="QR code of the key laptop")).to_be_visible()
+        opened.picture("key")
+        opened.apply_by(opened.button("I have it: save and apply"))
+        row = opened.page.get_by_role("table", name="Keys").get_by_role("row").filter(has_text="laptop")
+        expect(row).to_contain_text("ready")
+        secret = re.search(r"^HMAC_KEY_BASE64\s+(\S+)", lines, re.M).group(1)
+        assert secret not in opened.page.content() and "config spa 'laptop'" in house.config()
+        rc = os.path.join(directory, "fwknoprc")
+        with open(os.open(rc, os.O_CREAT | os.O_WRONLY, 0o600), "w") as file:
+            file.write(lines + "\n")
+
+        def packet(host, address):
+            """As the page says; -a, since nobody here can be asked who we are."""
+            house.client("fwknop", "-n", "laptop", "--rc-file", rc, "--no-save-args", "-a", address, host=host)
+
+        assert house.gate() != "accepted"
+        packet("internet", "203.0.113.9")
+        until(lambda: house.gate() == "accepted", "the key opens the gate", page=opened.page)
+        assert house.gate(host="internet2") != "accepted"
+        expect(row.get_by_role("cell").nth(4)).to_have_text("1")
+        expect(row).to_contain_text("203.0.113.9, ")
+        opened.button("Revoke laptop").click()
+        opened.apply_by(opened.button("Revoke", exact=True))
+        expect(row).to_have_count(0)
+        assert "laptop" not in house.config()
+        packet("internet2", "203.0.113.77")
+        opened.page.wait_for_timeout(1000)
+        assert house.gate(host="internet2") != "accepted"
+        # Its name is free again: the file is gone.
+        opened.button("Make a key").click()
+        opened.page.get_by_label("Name, such as").fill("laptop")
+        opened.button("Make the key").click()
+        assert opened.page.get_by_label("Lines for ~/.fwknoprc").input_value() not in ("", lines)
+        house.call("spa_revoke", name="laptop")
 
 
 def tab(opened, name):

@@ -9,7 +9,7 @@ import re
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from run import GATED, HOSTILE, PHONE, WIDE, PAGE, house, main, post, scenario, until
+from run import HOSTILE, KNOCKED, PHONE, WIDE, PAGE, house, main, post, scenario, until
 
 PAGES = ["overview", "gate", "settings"]
 PROFILES = pathlib.Path(__file__).resolve().parents[2] / "files/usr/share/lanward/profiles.json"
@@ -18,7 +18,10 @@ LUCIS = re.compile(r'^<th class="th cbi-section-table-cell cbi-section-actions"[
 # LuCI's own words: its own catalogue has them.
 LUCIS_WORDS = ["This section contains no values yet"]
 # Also with something in every list.
-BUSY = GATED + "\nconfig gate 'web'\n\toption enabled '1'\n\tlist service 'tcp:8080'\n"
+BUSY = KNOCKED + (
+    "\nconfig gate 'web'\n\toption enabled '1'\n\tlist service 'tcp:8080'\n"
+    "\nconfig spa 'laptop'\n\toption gate 'ssh'\n\toption key_file '/etc/lanward/no-such.key'\n"
+)
 
 
 def violations(opened):
@@ -105,10 +108,10 @@ def whoever_only_reads_sees_everything_and_changes_nothing(browser):
             for control in opened.page.locator(".lanward :is(button, input, select, textarea):visible").all():
                 name = control.inner_text() or control.get_attribute("aria-label") or control.get_attribute("id")
                 # To ask for a diagnosis, to search, and to open what is set changes nothing.
-                harmless = name in ("Check this router", "Edit") or "filter" in (control.get_attribute("id") or "")
+                harmless = name in ("Check this router", "Edit", "Test") or "filter" in (control.get_attribute("id") or "")
                 assert harmless or control.is_disabled(), (page, name)
             expect(opened.button("Save & Apply")).to_have_count(0) if page == "gate" else None
-            for method, arguments in [("lan_only", {"enabled": False}), ("gate_flush", {"gate": "ssh"})]:
+            for method, arguments in [("lan_only", {"enabled": False}), ("gate_flush", {"gate": "ssh"}), ("spa_keygen", {"name": "mine"}), ("spa_revoke", {"name": "laptop"})]:
                 answer = raw(opened, "lanward", method, arguments)
                 assert answer["error"]["code"] == -32002, answer
             answer = raw(opened, "uci", "set", {"config": "lanward", "section": "lan_only", "values": {"enabled": "0"}})

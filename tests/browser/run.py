@@ -33,6 +33,10 @@ GATED = OFF + (
     "\nconfig gate 'ssh'\n\toption enabled '1'\n\tlist service 'tcp:22'\n\toption window '60'\n"
     "\nconfig witness 'imaps'\n\toption gate 'ssh'\n\toption port '993'\n"
 )
+# With a sequence that there is time to watch.
+KNOCKED = GATED + (
+    "\nconfig knock 'door'\n\toption gate 'ssh'\n\tlist open 'tcp:7000'\n\tlist open 'udp:8000'\n\tlist open 'tcp:9000'\n\toption timeout '120'\n"
+)
 HOSTILE = "<img src=x onerror=alert(1)>"
 # What the router knows about its hosts; the names are the hosts' own.
 HOSTS = {
@@ -67,6 +71,11 @@ class House:
     def gate(self, port=22, host="internet", **way):
         """What a connection to the router from outside meets: "accepted" or something else."""
         return self.ask("tcp", port=port, **{"from": host, "to": "router"}, **way)["met"]
+
+    def client(self, program, *arguments, host="internet"):
+        """knockd's or fwknop's client on a host in the internet; HOST is the router."""
+        done = self.ask("run", program=program, arguments=list(arguments), **{"from": host})
+        assert done["status"] == 0, done["text"]
 
     def call(self, method, **arguments):
         return self.ask("bus", method=method, arguments=arguments)["reply"]
@@ -130,6 +139,12 @@ class Opened:
             return
         with self.page.expect_navigation(timeout=40_000):
             press.click()
+        self.page.locator(".lanward").first.wait_for()
+
+    def apply_by(self, button):
+        """A button of the page's own that saves and applies, up to the reload at its end."""
+        with self.page.expect_navigation(timeout=40_000):
+            button.click()
         self.page.locator(".lanward").first.wait_for()
 
     @staticmethod

@@ -133,10 +133,11 @@ class Uci:
             self.changes += [["set", name, option, value] for option, value in given["values"].items()]
             return {"section": name} if method == "add" else None
         if method == "delete":
-            for option in given.get("options", []):
+            options = given.get("options")
+            for option in options or []:
                 self.sections[name].pop(option, None)
                 self.changes.append(["remove", name, option])
-            if "options" not in given:
+            if options is None:
                 del self.sections[name]
                 self.changes.append(["remove", name])
         return None
@@ -184,6 +185,9 @@ class Page:
             return self.answer(route)
         if path.endswith("/lanward/address"):
             return route.fulfill(status=200, json={"address": self.address}) if self.address else route.fulfill(status=404)
+        if path == "/cgi-bin/cgi-exec":
+            # LuCI asks by it whether an apply would cut off the browser itself.
+            return route.fulfill(status=403)
         if "/admin/uci/" in path:
             # LuCI's server asks rpcd in the page's stead.
             method = path.rsplit("/", 1)[1].split("_")[0]

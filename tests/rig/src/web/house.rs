@@ -120,6 +120,8 @@ impl Rig {
             }
             // { name, do: "start" | "look" | "stop", port, … } → { goes_on }
             "flow" => self.flow(asked),
+            // { from, program: "knock" | "fwknop", arguments } → { status, text }; in the arguments HOST is the router's WAN address
+            "run" => self.run(asked),
             // { from, family }: a mail program looks into its mailbox, and proves by that who it is.
             "mail" => self.mail(asked),
             // { do: "kill" | "start" | "log" } → { log }
@@ -213,6 +215,27 @@ impl Rig {
                 Ok(json!({ "goes_on": flow.goes_on() }))
             }
         }
+    }
+
+    fn run(&self, asked: &Asked) -> Result<Value, String> {
+        let program = asked.text("program", "");
+        if !["knock", "fwknop"].contains(&program) {
+            return Err(format!("{program}: not one of the clients"));
+        }
+        let home = lock(&self.home);
+        let router = home.house.router_address("wan", Family::V4).to_string();
+        let words = asked.0.get("arguments").and_then(Value::as_array);
+        let words = words.ok_or("no arguments")?.iter().filter_map(Value::as_str);
+        let words: Vec<&str> = words.map(|word| if word == "HOST" { &router } else { word }).collect();
+        let host = home.house.host(asked.text("from", "internet"));
+        // The clients bind no address: they come from the one that the way has.
+        let (way, from) = (format!("{router}/32 dev to-wan0"), host.address(Family::V4));
+        host.namespace.ip(&format!("route replace {way} src {from}\n"));
+        let output = host.namespace.output(program, &words, "");
+        host.namespace.ip(&format!("route del {way}\n"));
+        let output = output.map_err(|error| error.to_string())?;
+        let text = [output.stdout, output.stderr].concat();
+        Ok(json!({ "status": output.status.code(), "text": String::from_utf8_lossy(&text) }))
     }
 
     fn mail(&self, asked: &Asked) -> Result<Value, String> {

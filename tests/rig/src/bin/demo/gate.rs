@@ -33,7 +33,7 @@ const IMAPS: u16 = 993;
 
 /// A guarded service: what it is called, and where it is from outside.
 #[derive(Clone, Copy)]
-enum Door {
+pub enum Door {
     Router,
     LanHost,
 }
@@ -65,7 +65,7 @@ impl Door {
 }
 
 /// What was seen over a family: whether it is as promised, and in words.
-type Seen = (bool, String);
+pub type Seen = (bool, String);
 
 impl Demo {
     pub fn gate(&mut self) {
@@ -88,10 +88,11 @@ impl Demo {
         self.promises(&keys);
         self.by_hand(&keys);
         self.without_the_table(&keys);
+        self.proofs(&keys);
     }
 
     /// One line for what is seen over IPv4 and over IPv6.
-    fn each(&mut self, promise: &str, look: impl Fn(&Home, Family) -> Seen) {
+    pub fn each(&mut self, promise: &str, look: impl Fn(&Home, Family) -> Seen) {
         let seen = FAMILIES.map(|family| look(&self.home, family));
         let words: Vec<String> = FAMILIES
             .iter()
@@ -103,7 +104,7 @@ impl Demo {
     }
 
     /// A call by `ssh` from a host of the internet, refused.
-    fn refused(&mut self, promise: &str, keys: &Keys, host: &str, door: Door) {
+    pub fn refused(&mut self, promise: &str, keys: &Keys, host: &str, door: Door) {
         self.each(promise, |home, family| {
             let login = ssh(home, keys, home.house.host(host), door, family);
             (login == Login::Refused, word(&login))
@@ -111,7 +112,7 @@ impl Demo {
     }
 
     /// The same, let in.
-    fn admitted(&mut self, promise: &str, keys: &Keys, host: &str, door: Door) {
+    pub fn admitted(&mut self, promise: &str, keys: &Keys, host: &str, door: Door) {
         self.each(promise, |home, family| {
             let login = ssh(home, keys, home.house.host(host), door, family);
             (login == door.inside(&home.house, family), word(&login))
@@ -285,7 +286,7 @@ impl Demo {
     }
 }
 
-fn ssh(home: &Home, keys: &Keys, from: &Host, door: Door, family: Family) -> Login {
+pub fn ssh(home: &Home, keys: &Keys, from: &Host, door: Door, family: Family) -> Login {
     let (to, port) = door.outside(&home.house, family);
     keys.call(from, to).ssh(port)
 }
@@ -307,7 +308,7 @@ fn still_listed(home: &Home, family: Family) -> Seen {
     }
 }
 
-fn entries(home: &Home) -> Vec<Value> {
+pub fn entries(home: &Home) -> Vec<Value> {
     let reply = home.daemon.must("gate_list", &json!({}));
     reply["entries"].as_array().cloned().unwrap_or_default()
 }
@@ -349,7 +350,7 @@ fn attempt<T>(act: impl FnOnce() -> T) -> Result<T, String> {
     })
 }
 
-fn word(login: &Login) -> String {
+pub fn word(login: &Login) -> String {
     match login {
         Login::In(server) => format!("in at {}", server.replace(' ', " port ")),
         Login::Refused => "refused".to_owned(),

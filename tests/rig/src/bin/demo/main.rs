@@ -1,6 +1,7 @@
 //! `make demo`: the switch and a gate at work in a house out of network namespaces, one line for each thing promised and what was seen.
 
 mod gate;
+mod proofs;
 
 use lanward_rig::home::{switched_off, Home};
 use lanward_rig::house::{Family, House, FAMILIES, MAPPED_PORT, REDIRECTED_PORT, ROUTER_PORT};

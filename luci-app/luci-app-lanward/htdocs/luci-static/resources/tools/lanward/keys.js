@@ -42,11 +42,11 @@ const picture = (rows, label) => {
 
 /* Shows a new key, this once. `failed`: why its section could not be saved. */
 const reveal = (name, ports, reply, failed, back) => {
-	const lines = lanward.list(reply.stanza).map(String);
+	const lines = String(reply.stanza || '').trim().split(/[\r\n]+/);
 	const field = E('textarea', {
 		'class': 'lanward-stanza',
 		'readonly': '',
-		'rows': lines.length,
+		'rows': lines.reduce((sum, line) => sum + Math.ceil(line.length / 50), 1),
 		'spellcheck': 'false',
 		'aria-label': _('Lines for ~/.fwknoprc')
 	}, [ lines.join(String.fromCharCode(10)) ]);
@@ -69,11 +69,11 @@ const reveal = (name, ports, reply, failed, back) => {
 			_('What is left: add a signed packet %s in the settings, with the key file %s; or delete that file on the router.').format(name, reply.key_file)
 		]) ] : []),
 		E('h5', {}, [ _('For a laptop') ]),
-		E('p', {}, [ _('Append these lines to ~/.fwknoprc, which only you may read. Then, before ssh:') ]),
-		E('pre', {}, [ 'fwknop -n %s'.format(name) ]),
+		E('p', {}, [ _('Append these lines to ~/.fwknoprc, which only you may read:') ]),
 		field,
 		copy,
-		E('p', {}, [ _('Or put the two lines with the keys into a file, and:') ]),
+		E('p', {}, [ _('Then run the first of these before ssh; or the second, with the two lines of keys in a file of their own:') ]),
+		E('pre', {}, [ 'fwknop -n %s'.format(name) ]),
 		E('pre', {}, [ 'lanward spa HOST --access %s --key-file FILE'.format(ports) ]),
 		E('h5', {}, [ _('For a phone') ]),
 		E('p', {}, [ _('Scan this with the app Fwknop2, and give it the router\'s name and the access %s.').format(ports) ]),

@@ -60,7 +60,8 @@ const sentence = (knock, attempt) => ({
 
 /* { node, open(), change(recent), fail(error) } */
 const panel = knock => {
-	const commands = [ 'open', 'close' ].map(which => client(steps(knock.name, which))).filter(ports => ports != '');
+	const commands = [ [ 'open', _('Sequence that opens') ], [ 'close', _('Sequence that closes') ] ]
+		.map(([ which, label ]) => [ label, client(steps(knock.name, which)) ]).filter(([ , ports ]) => ports != '');
 	const said = E('div', { 'role': 'status' });
 	const list = E('div', {});
 	const hints = E('ul', { 'class': 'lanward-list' }, [
@@ -73,7 +74,10 @@ const panel = knock => {
 	return {
 		node: E('div', { 'class': 'lanward-panel' }, [
 			E('p', {}, [ _('Knock from outside, such as from a phone without Wi-Fi: the LAN and the VPN are never asked. HOST is this router\'s name or address on the internet. By knockd\'s client or ours:') ]),
-			...[].concat(...commands.map(ports => [ 'knock', 'lanward knock' ].map(program => E('pre', {}, [ '%s HOST %s'.format(program, ports) ])))),
+			...[].concat(...commands.map(([ label, ports ]) => [
+				E('p', {}, [ label ]),
+				...[ 'knock', 'lanward knock' ].map(program => E('pre', {}, [ '%s HOST %s'.format(program, ports) ]))
+			])),
 			said,
 			list,
 			hints
