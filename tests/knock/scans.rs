@@ -26,7 +26,14 @@ impl Scan {
     fn start() -> Option<Self> {
         let doors = DOORS.iter().zip(2300..).map(|((name, sequence), port)| {
             let gate_name = format!("gate_{name}");
-            gate(&gate_name, port, "") + &knock(name, &gate_name, sequence, "", "option timeout '600'\noption seconds '600'")
+            gate(&gate_name, port, "")
+                + &knock(
+                    name,
+                    &gate_name,
+                    sequence,
+                    "",
+                    "option timeout '600'\noption seconds '600'",
+                )
         });
         let scene = Scene::start(&doors.collect::<String>())?;
         Some(Self {
@@ -55,7 +62,11 @@ impl Scan {
             self.scene.knock(source, &format!("6000 {sequence}"));
             self.scene.settle();
             let listed = self.scene.listed();
-            assert_eq!(listed, [(source, format!("gate_{name}"))].into(), "{what}: {name} opens after it");
+            assert_eq!(
+                listed,
+                [(source, format!("gate_{name}"))].into(),
+                "{what}: {name} opens after it"
+            );
             let flush = serde_json::json!({ "gate": format!("gate_{name}") });
             self.scene.home.daemon.must("gate_flush", &flush);
         }
@@ -80,11 +91,10 @@ fn all_ports() -> Vec<Step> {
 fn a_scan_in_order_and_in_reverse_opens_nothing() {
     let Some(mut scan) = Scan::start() else { return };
     for family in FAMILIES {
-        let sources = [(); 3].map(|()| somebody(family));
+        let sources = [(); 2].map(|()| somebody(family));
         scan.send(sources[0], all_ports().into_iter());
-        scan.send(sources[1], all_ports().into_iter().rev());
-        // Both protocols of each port.
-        scan.send(sources[2], (1..=u16::MAX).flat_map(|port| [tcp(port), udp(port)]));
+        // Both protocols of each port, in reverse.
+        scan.send(sources[1], (1..=u16::MAX).rev().flat_map(|port| [udp(port), tcp(port)]));
         scan.nobody_is_in(&format!("{family}"), &sources);
     }
 }
@@ -95,8 +105,8 @@ fn scans_at_random_open_nothing() {
     for (family, seed) in FAMILIES.into_iter().zip([1, 2]) {
         let sources = [(); 2].map(|()| somebody(family));
         let mut dice = Dice::from(seed);
-        for source in sources {
-            let mut ports = all_ports();
+        for (source, udp) in sources.into_iter().zip([false, true]) {
+            let mut ports: Vec<Step> = all_ports().into_iter().filter(|step| step.udp == udp).collect();
             dice.shuffle(&mut ports);
             scan.send(source, ports.into_iter());
         }
@@ -104,7 +114,10 @@ fn scans_at_random_open_nothing() {
         let mut left: Vec<Step> = (1..=u16::MAX).map(tcp).collect();
         let right: Vec<Step> = (1..=u16::MAX).rev().map(tcp).collect();
         dice.shuffle(&mut left);
-        scan.send(sources[0], left.into_iter().zip(right).flat_map(|(left, right)| [left, right]));
+        scan.send(
+            sources[0],
+            left.into_iter().zip(right).flat_map(|(left, right)| [left, right]),
+        );
         scan.nobody_is_in(&format!("{family}"), &sources);
     }
 }
@@ -117,25 +130,23 @@ fn a_scan_interleaved_with_the_owners_own_knock_opens_nothing() {
         let sources = [(); 3].map(|()| somebody(family));
         let sequence = steps("7000 8000 9000");
         let ports: Vec<Step> = (1..=u16::MAX).map(tcp).collect();
-        // The steps at a third, in the middle and at the end; then as close together as a scan lets them.
-        for places in [[16_384, 32_768, 49_152], [30_000, 30_001, 30_002], [100, 9_500, 60_000]] {
-            for (source, order) in sources.iter().zip(["up", "down", "random"]) {
-                let mut order_of: Vec<Step> = match order {
-                    "down" => ports.iter().rev().copied().collect(),
-                    _ => ports.clone(),
-                };
-                if order == "random" {
-                    Dice::from(3).shuffle(&mut order_of);
-                }
-                let knock = places.iter().zip(&sequence);
-                let mixed = order_of.iter().enumerate().flat_map(|(index, port)| {
-                    let due = knock.clone().find(|(place, _)| **place == index).map(|(_, step)| *step);
-                    [Some(*port), due].into_iter().flatten()
-                });
-                let mixed: Vec<Step> = mixed.collect();
-                assert_eq!(mixed.len(), ports.len() + 3);
-                scan.send(*source, mixed.into_iter());
+        // Far from each other, and as close together as a scan lets them.
+        let places = [[16_384, 32_768, 49_152], [30_000, 30_001, 30_002], [100, 9_500, 60_000]];
+        for ((source, order), places) in sources.iter().zip(["up", "down", "random"]).zip(places) {
+            let mut order_of = ports.clone();
+            match order {
+                "down" => order_of.reverse(),
+                "random" => Dice::from(3).shuffle(&mut order_of),
+                _ => {}
             }
+            let knock = places.iter().zip(&sequence);
+            let mixed = order_of.iter().enumerate().flat_map(|(index, port)| {
+                let due = knock.clone().find(|(place, _)| **place == index);
+                [Some(*port), due.map(|(_, step)| *step)].into_iter().flatten()
+            });
+            let mixed: Vec<Step> = mixed.collect();
+            assert_eq!(mixed.len(), ports.len() + 3);
+            scan.send(*source, mixed.into_iter());
         }
         scan.nobody_is_in(&format!("{family}"), &sources);
     }
@@ -162,6 +173,9 @@ fn a_scan_from_elsewhere_is_in_nobodys_way() {
         });
         scene.settle();
         assert_eq!(scene.listed(), [(owner, "ssh".to_owned())].into(), "{family}");
-        scene.home.daemon.must("gate_flush", &serde_json::json!({ "gate": "ssh" }));
+        scene
+            .home
+            .daemon
+            .must("gate_flush", &serde_json::json!({ "gate": "ssh" }));
     }
 }

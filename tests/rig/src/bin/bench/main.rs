@@ -3,6 +3,7 @@
 
 mod gate;
 mod idle;
+mod knock;
 mod routers;
 
 use lanward_rig::bench::{self, Spread};
@@ -39,7 +40,11 @@ fn main() -> ExitCode {
     let (rounds, mut report) = (bench.rounds, bench.report);
     drop(bench.home);
     let watched = Duration::from_secs(if has("--quick") { 15 } else { 60 });
-    if !gate::measure(rounds, &mut report) || !idle::wake_ups(watched, &mut report) {
+    let flooded = Duration::from_millis(if has("--quick") { 500 } else { 3000 });
+    if !gate::measure(rounds, &mut report)
+        || !knock::measure(rounds, flooded, &mut report)
+        || !idle::wake_ups(watched, &mut report)
+    {
         return ExitCode::FAILURE;
     }
     idle::packages(&mut report);
