@@ -91,12 +91,12 @@ impl State {
         let known = self.key_problems.clone();
         self.key_problems.clear();
         for (file, text) in read.keys {
-            let keys = text.and_then(|text| Keys::parse(&text));
+            let keys = text.and_then(|text| Keys::parse(&text).map_err(|why| format!("{}: {why}", file.path)));
             if let Err(why) = &keys {
                 self.key_problems.push(Problem {
                     system: System::Spa,
                     option: format!("lanward.{}.key_file", file.spa),
-                    message: format!("{}: {why}; it opens nothing", file.path),
+                    message: format!("{why}; it opens nothing"),
                     restricts: false,
                 });
             }

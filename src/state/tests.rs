@@ -386,7 +386,7 @@ impl Play {
             Action::ReadKeys(files) => {
                 let text = |file: &crate::event::KeyFile| match self.key_files.get(&file.path) {
                     Some(text) => Ok(zeroize::Zeroizing::new(text.clone())),
-                    None => Err("no such file".to_string()),
+                    None => Err(format!("{}: no such file", file.path)),
                 };
                 let keys = files.into_iter().map(|file| (file.clone(), text(&file))).collect();
                 Some(Event::KeysRead(crate::event::ReadKeys {
