@@ -142,18 +142,18 @@ fn without_a_close_sequence_the_news_are_stages_opening_admission_end() {
 }
 
 #[test]
-fn a_wrong_port_is_no_news_and_no_line() {
+fn a_wrong_port_and_one_that_comes_again_are_no_news_and_no_lines() {
     let Some(scene) = Scene::start(&(ssh_gate("") + &knock("door", "ssh", "7000 8000 9000", "", ""))) else {
         return;
     };
     let news = News::subscribe(&scene.home.house.directory().join("ubus.sock"));
     let source = somebody(FAMILIES[0]);
-    scene.knock(source, "7000 8000 6000 9000 6000");
+    scene.knock(source, "7000 7000 8000 8000 7000 8000 6000 9000 6000");
     let heard = news.hear(&ABOUT, 2, SOON);
     let stages: Vec<&Value> = heard.iter().map(|(_, data)| &data["stage"]).collect();
     assert_eq!(stages, [&json!(1), &json!(2)], "{heard:#?}");
     let more = news.hear(&ABOUT, 1, Duration::from_millis(300));
-    assert_eq!(more, [], "nothing of wrong ports");
+    assert_eq!(more, [], "nothing of wrong ports, nor of packets that came again");
     // At the level `info`.
     assert_eq!(scene.log_lines("wrong port"), Vec::<String>::new());
     assert_eq!(lines(&scene, "door").len(), 2, "{:?}", lines(&scene, "door"));
