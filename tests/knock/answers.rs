@@ -75,7 +75,13 @@ fn without_ids(mut bytes: Vec<u8>, port: u16) -> Vec<u8> {
 fn ports_look_closed(refusal: Refusal) {
     let sections = ssh_gate("")
         + &door("option seconds '600'\noption timeout '600'")
-        + &knock("udp", "ssh", "7001:udp 8001:udp 9001:udp", "9001:udp 8001:udp", "option timeout '600'");
+        + &knock(
+            "udp",
+            "ssh",
+            "7001:udp 8001:udp 9001:udp",
+            "9001:udp 8001:udp",
+            "option timeout '600'",
+        );
     let Some(scene) = Scene::start_behind(Firewall::refusing(refusal), &sections) else {
         return;
     };
@@ -89,11 +95,19 @@ fn ports_look_closed(refusal: Refusal) {
         let source = somebody(family);
         let closed = |step: Step| answer(&scene, &tap, source, Step { port: UNUSED, ..step });
         let usual = [closed(tcp(0)), closed(udp(0))];
-        assert_eq!(usual.iter().all(Option::is_some), refusal == Refusal::Reject, "{family}: {usual:?}");
+        assert_eq!(
+            usual.iter().all(Option::is_some),
+            refusal == Refusal::Reject,
+            "{family}: {usual:?}"
+        );
         let looks_closed = |when: &str, steps: &[Step]| {
             for step in steps {
                 let seen = answer(&scene, &tap, source, *step);
-                assert_eq!(seen, usual[usize::from(step.udp)], "{family} {refusal:?} {when}: {step}");
+                assert_eq!(
+                    seen,
+                    usual[usize::from(step.udp)],
+                    "{family} {refusal:?} {when}: {step}"
+                );
             }
         };
         looks_closed("before", &PROBED);
@@ -114,7 +128,11 @@ fn ports_look_closed(refusal: Refusal) {
         }
         assert!(!scene.is_listed(source), "{family}: closed");
         looks_closed("closed again", &PROBED);
-        assert_eq!([closed(tcp(0)), closed(udp(0))], usual, "{family}: and so does any other");
+        assert_eq!(
+            [closed(tcp(0)), closed(udp(0))],
+            usual,
+            "{family}: and so does any other"
+        );
     }
 }
 

@@ -31,7 +31,9 @@ impl Both {
         });
         let scene = Scene::start(&sections.collect::<String>())?;
         let control = ("control".to_owned(), vec![CONTROL]);
-        let doors = doors.iter().map(|(name, sequence)| ((*name).to_owned(), steps(sequence)));
+        let doors = doors
+            .iter()
+            .map(|(name, sequence)| ((*name).to_owned(), steps(sequence)));
         let doors: Vec<Door> = doors
             .chain([control])
             .map(|(name, sequence)| Door {
@@ -51,10 +53,13 @@ impl Both {
 
     /// In this order.
     fn send(&mut self, packets: &[Packet]) {
-        let frames = packets.iter().zip((40_000..60_000).cycle()).map(|((source, step), port)| {
-            let from = SocketAddr::new(*source, port);
-            self.scene.knocker.frame(from, *step)
-        });
+        let frames = packets
+            .iter()
+            .zip((40_000..60_000).cycle())
+            .map(|((source, step), port)| {
+                let from = SocketAddr::new(*source, port);
+                self.scene.knocker.frame(from, *step)
+            });
         self.scene.knocker.send(&frames.collect::<Vec<_>>());
         self.sent.extend(packets);
     }
@@ -73,7 +78,11 @@ impl Both {
             list.to_string().contains(&source.to_string())
         };
         assert!(within(SOON, listed), "lanward's control knock opens nothing");
-        assert!(self.knockd.has_opened(source, "control"), "knockd's control knock opens nothing:\n{}", self.knockd.log());
+        assert!(
+            self.knockd.has_opened(source, "control"),
+            "knockd's control knock opens nothing:\n{}",
+            self.knockd.log()
+        );
     }
 
     /// What has been opened by lanward and by knockd.
@@ -137,7 +146,12 @@ const CASES: &[(&str, &str, &str, &[Difference])] = &[
     ("7000 8000:udp 8000 9000", "up", "", &[Difference::OtherPorts]),
     ("7002 8002 8002:udp 9002", "mixed", "", &[Difference::OtherPorts]),
     ("7001:udp 8001:udp 22 9001:udp", "udp", "", &[Difference::OtherPorts]),
-    ("7000 8000 6000 7000 8000 9000", "", "up", &[Difference::OtherPorts, Difference::Repeats]),
+    (
+        "7000 8000 6000 7000 8000 9000",
+        "",
+        "up",
+        &[Difference::OtherPorts, Difference::Repeats],
+    ),
     // The same again.
     ("7000 7000 8000 9000", "", "up", &[Difference::Repeats]),
     ("7000 8000 8000 9000", "", "up", &[Difference::Repeats]),
@@ -146,15 +160,27 @@ const CASES: &[(&str, &str, &str, &[Difference])] = &[
     ("7000 7000 7000 8000 9000", "up", "up", &[]),
     ("7001:udp 7001:udp 8001:udp 9001:udp", "", "udp", &[Difference::Repeats]),
     // At one door, and then at another.
-    ("7000 7001:udp 8001:udp 9001:udp", "", "udp", &[Difference::OneDoorAtATime]),
-    ("7000 8000 9000 8000 7000", "up", "down up", &[Difference::OneDoorAtATime]),
+    (
+        "7000 7001:udp 8001:udp 9001:udp",
+        "",
+        "udp",
+        &[Difference::OneDoorAtATime],
+    ),
+    (
+        "7000 8000 9000 8000 7000",
+        "up",
+        "down up",
+        &[Difference::OneDoorAtATime],
+    ),
     ("7000 9000 8000 7000", "", "down", &[Difference::OneDoorAtATime]),
     ("7000 7001:udp 8000 8001:udp 9000 9001:udp", "", "", &[]),
 ];
 
 #[test]
 fn what_one_source_sends_opens_the_same_but_for_what_is_named() {
-    let Some(mut both) = Both::start(&DOORS, 600) else { return };
+    let Some(mut both) = Both::start(&DOORS, 600) else {
+        return;
+    };
     let mut cases = Vec::new();
     for family in FAMILIES {
         for case in CASES {
@@ -204,7 +230,9 @@ fn of_several_sources_knockd_forgets_some_and_lanward_none() {
     for family in FAMILIES {
         for (sent, by_knockd, by_lanward) in cases {
             // Afresh: what is left of others would be the oldest.
-            let Some(mut both) = Both::start(&DOORS[..2], 600) else { return };
+            let Some(mut both) = Both::start(&DOORS[..2], 600) else {
+                return;
+            };
             let sources = BTreeMap::from(['A', 'B', 'C'].map(|name| (name, somebody(family))));
             let packets: Vec<Packet> = sent
                 .split_whitespace()
@@ -223,7 +251,11 @@ fn of_several_sources_knockd_forgets_some_and_lanward_none() {
             assert_eq!(verdicts, expected, "{family}: {sent}");
             assert_eq!(verdicts, both.expected(), "{family}: {sent}, by the model");
             let named = explain(&both.doors, &packets);
-            let wanted = if by_knockd == by_lanward { vec![] } else { vec![Difference::OldestEnds] };
+            let wanted = if by_knockd == by_lanward {
+                vec![]
+            } else {
+                vec![Difference::OldestEnds]
+            };
             assert_eq!(named, wanted, "{family}: {sent}");
         }
     }
@@ -260,17 +292,25 @@ fn at_random(dice: &mut Dice, doors: &[(&str, &str)]) -> Vec<Step> {
 #[test]
 fn packets_at_random_open_the_same_but_for_what_is_named() {
     const CASES: u32 = 400;
-    let Some(mut both) = Both::start(&DOORS, 600) else { return };
+    let Some(mut both) = Both::start(&DOORS, 600) else {
+        return;
+    };
     let mut dice = Dice::from(20_261_124);
     let mut alone = Vec::new();
     for number in 0..CASES {
         let family = FAMILIES[usize::from(number % 2 == 1)];
         let source = somebody(family);
-        let mut packets: Vec<Packet> = at_random(&mut dice, &DOORS).into_iter().map(|step| (source, step)).collect();
+        let mut packets: Vec<Packet> = at_random(&mut dice, &DOORS)
+            .into_iter()
+            .map(|step| (source, step))
+            .collect();
         // Now and then somebody else comes in between.
         if dice.below(4) == 0 {
             let other = somebody(family);
-            let mut others: Vec<Packet> = at_random(&mut dice, &DOORS).into_iter().map(|step| (other, step)).collect();
+            let mut others: Vec<Packet> = at_random(&mut dice, &DOORS)
+                .into_iter()
+                .map(|step| (other, step))
+                .collect();
             while let Some(packet) = others.pop() {
                 packets.insert(dice.below(packets.len() + 1), packet);
             }
@@ -296,7 +336,11 @@ fn packets_at_random_open_the_same_but_for_what_is_named() {
     }
     figure(
         &this_test(),
-        &format!("{CASES} cases, opened {} by lanward and {} by knockd; differences: {counts:?}", lanward.len(), knockd.len()),
+        &format!(
+            "{CASES} cases, opened {} by lanward and {} by knockd; differences: {counts:?}",
+            lanward.len(),
+            knockd.len()
+        ),
     );
     assert!(single.is_superset(&Difference::ALL.into()), "{single:?}");
     assert!(lanward.len() > 100 && knockd.len() > 100);
@@ -305,7 +349,9 @@ fn packets_at_random_open_the_same_but_for_what_is_named() {
 /// What either sees of a packet besides its port, in which they differ by design.
 #[test]
 fn what_either_takes_for_a_knock_differs_as_is_named() {
-    let Some(mut both) = Both::start(&DOORS, 600) else { return };
+    let Some(mut both) = Both::start(&DOORS, 600) else {
+        return;
+    };
     for family in FAMILIES {
         let router = both.scene.router(family);
         let ports = [7000, 8000, 9000];
@@ -332,14 +378,19 @@ fn what_either_takes_for_a_knock_differs_as_is_named() {
             ("SYN and FIN", flag::SYN | flag::FIN),
             ("SYN and RST", flag::SYN | flag::RST),
         ] {
-            send(&both, what, [true, false], &|source, port| segment(source, router, port, flags).packet());
+            send(&both, what, [true, false], &|source, port| {
+                segment(source, router, port, flags).packet()
+            });
         }
         // SYN with data, with PSH and URG: both take them.
         send(&both, "SYN, PSH and URG", [true, true], &|source, port| {
             segment(source, router, port, flag::SYN | flag::PSH | flag::URG).packet()
         });
         send(&both, "SYN with data", [true, true], &|source, port| {
-            let with_data = Segment { payload: b"hello".to_vec(), ..segment(source, router, port, flag::SYN) };
+            let with_data = Segment {
+                payload: b"hello".to_vec(),
+                ..segment(source, router, port, flag::SYN)
+            };
             with_data.packet()
         });
         send(&both, "a wrong checksum", [true, false], &|source, port| {
@@ -349,9 +400,12 @@ fn what_either_takes_for_a_knock_differs_as_is_named() {
             packet
         });
         let lan_side = both.scene.home.house.router_address("lan", family);
-        send(&both, "another address of the router", [false, true], &|source, port| {
-            segment(source, lan_side, port, flag::SYN).packet()
-        });
+        send(
+            &both,
+            "another address of the router",
+            [false, true],
+            &|source, port| segment(source, lan_side, port, flag::SYN).packet(),
+        );
         if family == Family::V6 {
             send(&both, "behind destination options", [false, true], &|source, port| {
                 let mut packet = plain(source, port);
@@ -375,7 +429,9 @@ fn what_either_takes_for_a_knock_differs_as_is_named() {
 /// The router asks from a port that is in a sequence, and is answered: no knock, and no wrong port.
 #[test]
 fn an_answer_is_a_knock_to_knockd_and_nothing_to_lanward() {
-    let Some(mut both) = Both::start(&DOORS, 600) else { return };
+    let Some(mut both) = Both::start(&DOORS, 600) else {
+        return;
+    };
     for family in FAMILIES {
         let (router, source) = (both.scene.router(family), somebody(family));
         for port in [7001, 8001, 9001] {
@@ -386,14 +442,20 @@ fn an_answer_is_a_knock_to_knockd_and_nothing_to_lanward() {
             both.scene.knocker.send(&[answer]);
         }
         let [lanward, knockd] = both.verdicts();
-        assert_eq!((of(&knockd, source), of(&lanward, source)), (vec!["udp"], vec![]), "{family}");
+        assert_eq!(
+            (of(&knockd, source), of(&lanward, source)),
+            (vec!["udp"], vec![]),
+            "{family}"
+        );
     }
 }
 
 /// knockd counts whole seconds of the clock: what takes less than its timeout may be too late. It is never later than lanward.
 #[test]
 fn knockd_counts_whole_seconds() {
-    let Some(mut both) = Both::start(&DOORS[..1], 2) else { return };
+    let Some(mut both) = Both::start(&DOORS[..1], 2) else {
+        return;
+    };
     let at_fraction = |milliseconds: u64| loop {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later");
         let into = now.subsec_millis();
@@ -426,7 +488,9 @@ fn knockd_counts_whole_seconds() {
 /// A scan in the ports' order opens every ascending sequence of knockd's.
 #[test]
 fn a_scan_in_order_opens_knockds_door_and_not_the_gate() {
-    let Some(mut both) = Both::start(&DOORS[..2], 600) else { return };
+    let Some(mut both) = Both::start(&DOORS[..2], 600) else {
+        return;
+    };
     for family in FAMILIES {
         let (up, down) = (somebody(family), somebody(family));
         let ports = 6990..=9010;
@@ -435,7 +499,11 @@ fn a_scan_in_order_opens_knockds_door_and_not_the_gate() {
         both.send(&upwards);
         both.send(&downwards);
         let [lanward, knockd] = both.verdicts();
-        assert_eq!((of(&knockd, up), of(&knockd, down)), (vec!["up"], vec!["down"]), "{family}");
+        assert_eq!(
+            (of(&knockd, up), of(&knockd, down)),
+            (vec!["up"], vec!["down"]),
+            "{family}"
+        );
         assert_eq!(lanward, Openings::new(), "{family}");
         assert_eq!([lanward, knockd], both.expected(), "{family}");
         assert_eq!(explain(&both.doors, &upwards), [Difference::OtherPorts]);
@@ -445,7 +513,9 @@ fn a_scan_in_order_opens_knockds_door_and_not_the_gate() {
 /// The stock client at both: one door after the other, and what each says of it.
 #[test]
 fn the_stock_client_opens_both_and_both_say_so() {
-    let Some(mut both) = Both::start(&DOORS[..4], 600) else { return };
+    let Some(mut both) = Both::start(&DOORS[..4], 600) else {
+        return;
+    };
     let client = both.scene.client();
     for family in FAMILIES {
         let address = both.scene.clients_address(family);
@@ -454,15 +524,31 @@ fn the_stock_client_opens_both_and_both_say_so() {
             both.settle();
             let opened = (address, (*door).to_owned());
             let (lanward, knockd) = (both.scene.listed(), both.knockd.openings());
-            assert!(lanward.contains(&opened) && knockd.contains(&opened), "{family} {door}: {lanward:?} {knockd:?}");
+            assert!(
+                lanward.contains(&opened) && knockd.contains(&opened),
+                "{family} {door}: {lanward:?} {knockd:?}"
+            );
             // knockd's words, the address before the door's name; lanward's, the knock's name before the address.
             let knock = format!("knock_{door}");
             for words in ["Stage 1", "Stage 2", "OPEN SESAME"] {
-                assert!(both.knockd.says(&format!("{address}: {door}: {words}"), SOON), "{door} {words}");
-                assert!(both.scene.home.daemon.logs(&format!("{knock}: {address}: {words}"), SOON), "{door} {words}");
+                assert!(
+                    both.knockd.says(&format!("{address}: {door}: {words}"), SOON),
+                    "{door} {words}"
+                );
+                assert!(
+                    both.scene
+                        .home
+                        .daemon
+                        .logs(&format!("{knock}: {address}: {words}"), SOON),
+                    "{door} {words}"
+                );
             }
             let ran = format!("{door} {address}");
-            assert!(within(SOON, || both.knockd.commands().contains(&ran)), "{:?}", both.knockd.commands());
+            assert!(
+                within(SOON, || both.knockd.commands().contains(&ran)),
+                "{:?}",
+                both.knockd.commands()
+            );
         }
     }
 }

@@ -20,15 +20,20 @@ const TIMEOUT: u64 = 5;
 fn number(scene: &Scene, key: &str) -> u64 {
     let status = scene.home.daemon.must("status", &json!({}));
     let gates = status["gates"].as_array().expect("a list").iter();
-    let of_gate = gates.filter(|gate| gate["name"] == json!("ssh")).map(|gate| gate[key].clone());
+    let of_gate = gates
+        .filter(|gate| gate["name"] == json!("ssh"))
+        .map(|gate| gate[key].clone());
     let found: Vec<Value> = of_gate.collect();
-    found.first().and_then(Value::as_u64).unwrap_or_else(|| panic!("no {key} in {status}"))
+    found
+        .first()
+        .and_then(Value::as_u64)
+        .unwrap_or_else(|| panic!("no {key} in {status}"))
 }
 
 #[test]
 fn a_million_spoofed_sources_open_nothing_and_cost_the_daemon_nothing() {
-    let sections = ssh_gate("option forget 'never'")
-        + &door(&format!("option seconds '600'\noption timeout '{TIMEOUT}'"));
+    let sections =
+        ssh_gate("option forget 'never'") + &door(&format!("option seconds '600'\noption timeout '{TIMEOUT}'"));
     let Some(scene) = Scene::start(&sections) else { return };
     let friends = FAMILIES.map(somebody);
     for friend in friends {
@@ -40,7 +45,12 @@ fn a_million_spoofed_sources_open_nothing_and_cost_the_daemon_nothing() {
     // What it has after a first flood is what it needs for hearing of one.
     flood(&scene.knocker, Family::V4, tcp(7000), 0..20_000);
     std::thread::sleep(Duration::from_secs(1));
-    let (rss, lines, spent, began) = (daemon.rss_kib(), daemon.log().lines().count(), daemon.processor_time(), Instant::now());
+    let (rss, lines, spent, began) = (
+        daemon.rss_kib(),
+        daemon.log().lines().count(),
+        daemon.processor_time(),
+        Instant::now(),
+    );
     let mut times = 0;
     let knocker = &scene.knocker;
     std::thread::scope(|scope| {
@@ -79,8 +89,16 @@ fn a_million_spoofed_sources_open_nothing_and_cost_the_daemon_nothing() {
         ),
     );
     assert!(times > 0);
-    assert!(stages.iter().all(|(_, elements, size)| *size == SIZE && *elements as u64 <= SIZE), "{stages:?}");
-    assert!(stages.iter().any(|(_, elements, _)| *elements as u64 > SIZE / 2), "it was one: {stages:?}");
+    assert!(
+        stages
+            .iter()
+            .all(|(_, elements, size)| *size == SIZE && *elements as u64 <= SIZE),
+        "{stages:?}"
+    );
+    assert!(
+        stages.iter().any(|(_, elements, _)| *elements as u64 > SIZE / 2),
+        "it was one: {stages:?}"
+    );
     assert_eq!(scene.list().len(), 2, "{:?}", scene.list());
     assert!(grown <= GROWTH, "{grown} KiB");
     // So many a minute, and the flood may have lasted for a part of two.
@@ -99,7 +117,10 @@ fn a_million_spoofed_sources_open_nothing_and_cost_the_daemon_nothing() {
         assert!(opened, "{newcomer}: {:?} after the flood", flood_over.elapsed());
         assert!(scene.gets_in(newcomer), "{newcomer}");
     }
-    figure(&this_test(), &format!("a newcomer's knock opens {:.1?} after the flood", flood_over.elapsed()));
+    figure(
+        &this_test(),
+        &format!("a newcomer's knock opens {:.1?} after the flood", flood_over.elapsed()),
+    );
 }
 
 /// Where the flood crowds a packet out, its system sends it again.

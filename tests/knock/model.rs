@@ -95,13 +95,19 @@ pub fn explain(doors: &[Door], packets: &[Packet]) -> Vec<Difference> {
     }
     let mut sets: Vec<Vec<Difference>> = (1_usize..1 << Difference::ALL.len())
         .map(|bits| {
-            let picked = Difference::ALL.iter().enumerate().filter(|(index, _)| bits >> index & 1 == 1);
+            let picked = Difference::ALL
+                .iter()
+                .enumerate()
+                .filter(|(index, _)| bits >> index & 1 == 1);
             picked.map(|(_, difference)| *difference).collect()
         })
         .collect();
     sets.sort_by_key(Vec::len);
     let explains = |set: &Vec<Difference>| {
-        let rest: Vec<Difference> = Difference::ALL.into_iter().filter(|difference| !set.contains(difference)).collect();
+        let rest: Vec<Difference> = Difference::ALL
+            .into_iter()
+            .filter(|difference| !set.contains(difference))
+            .collect();
         openings(doors, packets, &rest) == knockd
     };
     sets.into_iter().find(explains).expect("all of them make knockd")

@@ -26,7 +26,14 @@ impl Scan {
     fn start() -> Option<Self> {
         let doors = DOORS.iter().zip(2300..).map(|((name, sequence), port)| {
             let gate_name = format!("gate_{name}");
-            gate(&gate_name, port, "") + &knock(name, &gate_name, sequence, "", "option timeout '600'\noption seconds '600'")
+            gate(&gate_name, port, "")
+                + &knock(
+                    name,
+                    &gate_name,
+                    sequence,
+                    "",
+                    "option timeout '600'\noption seconds '600'",
+                )
         });
         let scene = Scene::start(&doors.collect::<String>())?;
         Some(Self {
@@ -55,7 +62,11 @@ impl Scan {
             self.scene.knock(source, &format!("6000 {sequence}"));
             self.scene.settle();
             let listed = self.scene.listed();
-            assert_eq!(listed, [(source, format!("gate_{name}"))].into(), "{what}: {name} opens after it");
+            assert_eq!(
+                listed,
+                [(source, format!("gate_{name}"))].into(),
+                "{what}: {name} opens after it"
+            );
             let flush = serde_json::json!({ "gate": format!("gate_{name}") });
             self.scene.home.daemon.must("gate_flush", &flush);
         }
@@ -104,7 +115,10 @@ fn scans_at_random_open_nothing() {
         let mut left: Vec<Step> = (1..=u16::MAX).map(tcp).collect();
         let right: Vec<Step> = (1..=u16::MAX).rev().map(tcp).collect();
         dice.shuffle(&mut left);
-        scan.send(sources[0], left.into_iter().zip(right).flat_map(|(left, right)| [left, right]));
+        scan.send(
+            sources[0],
+            left.into_iter().zip(right).flat_map(|(left, right)| [left, right]),
+        );
         scan.nobody_is_in(&format!("{family}"), &sources);
     }
 }
@@ -162,6 +176,9 @@ fn a_scan_from_elsewhere_is_in_nobodys_way() {
         });
         scene.settle();
         assert_eq!(scene.listed(), [(owner, "ssh".to_owned())].into(), "{family}");
-        scene.home.daemon.must("gate_flush", &serde_json::json!({ "gate": "ssh" }));
+        scene
+            .home
+            .daemon
+            .must("gate_flush", &serde_json::json!({ "gate": "ssh" }));
     }
 }

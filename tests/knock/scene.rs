@@ -150,7 +150,12 @@ impl Scene {
         let reply = self.home.daemon.must("gate_list", &json!({}));
         let entries = reply["entries"].as_array().expect("a list").iter();
         let read = |entry: &Value| {
-            let word = |key: &str| entry[key].as_str().unwrap_or_else(|| panic!("no {key}: {entry}")).to_owned();
+            let word = |key: &str| {
+                entry[key]
+                    .as_str()
+                    .unwrap_or_else(|| panic!("no {key}: {entry}"))
+                    .to_owned()
+            };
             let address = word("address");
             // A network is listed by its first address.
             let address = address.split('/').next().unwrap_or_default();
@@ -166,7 +171,9 @@ impl Scene {
     }
 
     pub fn is_listed(&self, source: IpAddr) -> bool {
-        self.listed().iter().any(|(address, gate)| *address == source && gate == "ssh")
+        self.listed()
+            .iter()
+            .any(|(address, gate)| *address == source && gate == "ssh")
     }
 
     /// Waits until all packets that were sent before have been dealt with.
@@ -184,7 +191,11 @@ impl Scene {
 
     /// The table's sets whose names begin so, with the number of their elements and their size.
     pub fn sets(&self, beginning: &str) -> Vec<(String, usize, u64)> {
-        let text = self.home.house.router().must("nft", &["-j", "list", "table", "inet", "lanward"], "");
+        let text = self
+            .home
+            .house
+            .router()
+            .must("nft", &["-j", "list", "table", "inet", "lanward"], "");
         let table: Value = serde_json::from_str(&text).expect("nft prints JSON");
         let items = table["nftables"].as_array().expect("a list").iter();
         let sets = items.filter_map(|item| item.get("set"));
@@ -193,12 +204,17 @@ impl Scene {
             let size = set["size"].as_u64().unwrap_or(0);
             (set["name"].as_str().unwrap_or_default().to_owned(), elements, size)
         };
-        sets.map(read).filter(|(name, ..)| name.starts_with(beginning)).collect()
+        sets.map(read)
+            .filter(|(name, ..)| name.starts_with(beginning))
+            .collect()
     }
 
     pub fn log_lines(&self, text: &str) -> Vec<String> {
         let log = self.home.daemon.log();
-        log.lines().filter(|line| line.contains(text)).map(str::to_owned).collect()
+        log.lines()
+            .filter(|line| line.contains(text))
+            .map(str::to_owned)
+            .collect()
     }
 }
 

@@ -73,7 +73,14 @@ const DOORS: [(&str, &str); 12] = [
 
 fn doors() -> String {
     let sections = DOORS.iter().zip(2300..).map(|((name, sequence), port)| {
-        gate(&format!("gate_{name}"), port, "") + &knock(name, &format!("gate_{name}"), sequence, "", "option timeout '60'\noption seconds '600'")
+        gate(&format!("gate_{name}"), port, "")
+            + &knock(
+                name,
+                &format!("gate_{name}"),
+                sequence,
+                "",
+                "option timeout '60'\noption seconds '600'",
+            )
     });
     sections.collect()
 }
@@ -290,7 +297,10 @@ fn the_timeout_is_the_whole_sequences() {
         let (most, _) = knock_at(&scene, &sources, "7000 8000 9000", &milliseconds([0, 800, 1600]));
         scene.settle();
         let opened = sources.map(|source| scene.is_listed(source));
-        assert!(opened == [true; 2] || most > Duration::from_millis(1950), "{opened:?} after {most:?}");
+        assert!(
+            opened == [true; 2] || most > Duration::from_millis(1950),
+            "{opened:?} after {most:?}"
+        );
         opened == [true; 2]
     });
     assert!(in_time);
@@ -305,7 +315,11 @@ fn the_timeout_is_the_whole_sequences() {
         let (_, least) = knock_at(&scene, &sources, sequence, &at);
         assert!(least > Duration::from_secs(2), "{least:?}");
         scene.settle();
-        assert!(sources.iter().all(|source| !scene.is_listed(*source)), "{sequence}: {:?}", scene.list());
+        assert!(
+            sources.iter().all(|source| !scene.is_listed(*source)),
+            "{sequence}: {:?}",
+            scene.list()
+        );
         // Then a new beginning is one.
         for source in sources {
             scene.knock(source, "6000 7000 8000 9000");
@@ -326,9 +340,15 @@ fn it_opens_for_so_many_seconds() {
         scene.knock(source, "7000 8000 9000");
         scene.settle();
         let listed = scene.list();
-        let seconds = listed.iter().find(|(_, address, _)| *address == source).and_then(|(.., left)| *left);
+        let seconds = listed
+            .iter()
+            .find(|(_, address, _)| *address == source)
+            .and_then(|(.., left)| *left);
         assert!(seconds.is_some_and(|left| left <= 3), "{family}: {listed:?}");
-        assert!(scene.gets_in(source) || began.elapsed() > Duration::from_secs(3), "{family}");
+        assert!(
+            scene.gets_in(source) || began.elapsed() > Duration::from_secs(3),
+            "{family}"
+        );
         assert!(within(SOON, || !scene.is_listed(source)), "{family}");
         let took = began.elapsed();
         assert!(took > Duration::from_millis(2900), "{family}: {took:?}");
@@ -357,7 +377,10 @@ fn with_no_seconds_it_is_open_until_it_is_closed() {
         assert!(scene.gets_in(source), "{source}");
         // What does not close it: the way back begun, broken off, or somebody else's.
         scene.knock(source, "9000 8000 6000 7000");
-        scene.knock(somebody(if source.is_ipv4() { Family::V4 } else { Family::V6 }), "9000 8000 7000");
+        scene.knock(
+            somebody(if source.is_ipv4() { Family::V4 } else { Family::V6 }),
+            "9000 8000 7000",
+        );
         scene.settle();
         assert!(scene.gets_in(source), "{source}");
         // Knocking again leaves it open.
@@ -406,7 +429,8 @@ fn the_close_sequence_takes_off_all_lists() {
 #[test]
 fn a_full_list_keeps_whom_it_has() {
     for seconds in [600, 0] {
-        let sections = ssh_gate("option forget 'never'\noption size '2'") + &door(&format!("option seconds '{seconds}'"));
+        let sections =
+            ssh_gate("option forget 'never'\noption size '2'") + &door(&format!("option seconds '{seconds}'"));
         let Some(scene) = Scene::start(&sections) else { return };
         for family in FAMILIES {
             let sources = [(); 3].map(|()| somebody(family));
@@ -420,7 +444,9 @@ fn a_full_list_keeps_whom_it_has() {
             assert_eq!([first, second, newcomer], [true, true, false], "{family} {seconds}");
             let status = scene.home.daemon.must("status", &json!({}));
             let gates = status["gates"].as_array().expect("a list").iter();
-            let overflow = gates.filter(|gate| gate["name"] == json!("ssh")).map(|gate| gate["overflow"].clone());
+            let overflow = gates
+                .filter(|gate| gate["name"] == json!("ssh"))
+                .map(|gate| gate["overflow"].clone());
             assert_ne!(overflow.collect::<Vec<_>>(), [json!(0)], "{family} {seconds}");
             // Whoever is on it knocks again and stays.
             for source in &sources[..2] {
@@ -452,7 +478,14 @@ fn from_the_lan_and_the_vpn_nothing_is_a_knock() {
     }
     scene.settle();
     assert_eq!(scene.list(), []);
-    assert_eq!(scene.sets("knock_open").iter().filter(|(_, elements, _)| *elements > 0).count(), 0);
+    assert_eq!(
+        scene
+            .sets("knock_open")
+            .iter()
+            .filter(|(_, elements, _)| *elements > 0)
+            .count(),
+        0
+    );
     assert_eq!(scene.log_lines("Stage"), Vec::<String>::new());
     let source = somebody(Family::V4);
     scene.knock(source, "7000 8000 9000");
@@ -480,7 +513,8 @@ fn only_what_begins_something_at_the_router_counts() {
             0,
         ] {
             let source = somebody(family);
-            let frames = [7000, 8000, 9000].map(|port| scene.knocker.segment(SocketAddr::new(source, 4000), to(port), flags));
+            let frames =
+                [7000, 8000, 9000].map(|port| scene.knocker.segment(SocketAddr::new(source, 4000), to(port), flags));
             scene.knocker.send(&frames);
             scene.settle();
             assert!(!scene.is_listed(source), "{family} {flags:#x}");

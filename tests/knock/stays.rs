@@ -25,7 +25,9 @@ fn half_way(scene: &Scene) -> ([IpAddr; 2], [IpAddr; 2]) {
 
 #[test]
 fn a_reload_keeps_stages_and_who_is_in() {
-    let Some(mut scene) = Scene::start(&sections("")) else { return };
+    let Some(mut scene) = Scene::start(&sections("")) else {
+        return;
+    };
     // Unchanged, twice; another gate option; another knock beside it.
     let reloads = [
         sections(""),
@@ -60,10 +62,14 @@ fn a_reload_keeps_stages_and_who_is_in() {
 
 #[test]
 fn a_knock_that_is_gone_opens_nothing_and_lets_those_in_who_were() {
-    let Some(mut scene) = Scene::start(&sections("")) else { return };
+    let Some(mut scene) = Scene::start(&sections("")) else {
+        return;
+    };
     let (listed, knocking) = half_way(&scene);
     // Another knock on the same gate, with other steps.
-    scene.reload(&(ssh_gate("option forget 'never'") + &knock("other", "ssh", "7100 8100 9100", "", "option seconds '600'")));
+    scene.reload(
+        &(ssh_gate("option forget 'never'") + &knock("other", "ssh", "7100 8100 9100", "", "option seconds '600'")),
+    );
     for source in listed {
         assert!(scene.gets_in(source), "{source}");
     }
@@ -85,7 +91,9 @@ fn a_knock_that_is_gone_opens_nothing_and_lets_those_in_who_were() {
 
 #[test]
 fn a_lost_table_lets_nobody_in_who_was_not() {
-    let Some(scene) = Scene::start(&sections("")) else { return };
+    let Some(scene) = Scene::start(&sections("")) else {
+        return;
+    };
     let router = scene.home.house.router();
     let (listed, knocking) = half_way(&scene);
     router.nft("delete table inet lanward\n");
@@ -115,7 +123,9 @@ fn a_lost_table_lets_nobody_in_who_was_not() {
 
 #[test]
 fn with_the_daemon_dead_the_kernel_goes_on() {
-    let Some(mut scene) = Scene::start(&sections("")) else { return };
+    let Some(mut scene) = Scene::start(&sections("")) else {
+        return;
+    };
     let (listed, knocking) = half_way(&scene);
     scene.home.daemon.kill9();
     let newcomer = somebody(FAMILIES[0]);

@@ -14,7 +14,9 @@ const ABOUT: [&str; 2] = ["knock.", "gate."];
 fn lines(scene: &Scene, name: &str) -> Vec<String> {
     let begin = format!("{name}: ");
     let log = scene.home.daemon.log();
-    let lines = log.lines().filter_map(|line| Some(line[line.find(&begin)?..].to_owned()));
+    let lines = log
+        .lines()
+        .filter_map(|line| Some(line[line.find(&begin)?..].to_owned()));
     lines.collect()
 }
 
@@ -39,9 +41,13 @@ fn stages_and_openings_are_told_in_order_and_in_knockds_words() {
         let address = scene.clients_address(family).to_string();
         run_stock(&client.namespace, &["-d", "50"], scene.router(family), "7000 8000 9000");
         let told = |name: &str, data: &Value| (name.to_owned(), data.clone());
-        let of_client = |sequence: &str| json!({ "knock": "door", "gate": "ssh", "sequence": sequence, "address": address });
+        let of_client =
+            |sequence: &str| json!({ "knock": "door", "gate": "ssh", "sequence": sequence, "address": address });
         let stage = |sequence: &str, stage: u32| {
-            told("knock.stage", &with(of_client(sequence), &json!({ "stage": stage, "of": 3 })))
+            told(
+                "knock.stage",
+                &with(of_client(sequence), &json!({ "stage": stage, "of": 3 })),
+            )
         };
         let heard = news.hear(&ABOUT, 5, SOON);
         // The last packet of the one sequence is the first of the other, and is told in whatever order the rules come.
@@ -51,13 +57,22 @@ fn stages_and_openings_are_told_in_order_and_in_knockds_words() {
             stage("open", 1),
             stage("open", 2),
             told("knock.open", &with(of_client("open"), &json!({ "seconds": 30 }))),
-            told("gate.admit", &json!({ "gate": "ssh", "address": address, "seconds": 30, "why": "knock door" })),
+            told(
+                "gate.admit",
+                &json!({ "gate": "ssh", "address": address, "seconds": 30, "why": "knock door" }),
+            ),
         ];
         assert_eq!(of_opening, expected, "{family}: {heard:#?}");
-        let of_closing: Vec<_> = heard.iter().filter(|(_, data)| data["sequence"] == json!("close")).collect();
+        let of_closing: Vec<_> = heard
+            .iter()
+            .filter(|(_, data)| data["sequence"] == json!("close"))
+            .collect();
         assert_eq!(of_closing, [&stage("close", 1)], "{family}");
         let said = lines(&scene, "door");
-        let said: Vec<&String> = said.iter().filter(|line| line.contains(&address) && !line.contains("close")).collect();
+        let said: Vec<&String> = said
+            .iter()
+            .filter(|line| line.contains(&address) && !line.contains("close"))
+            .collect();
         let expected = [
             format!("door: {address}: Stage 1"),
             format!("door: {address}: Stage 2"),
@@ -65,25 +80,48 @@ fn stages_and_openings_are_told_in_order_and_in_knockds_words() {
             format!("door: {address}: OPEN SESAME"),
         ];
         let without_last_stage = [&expected[0], &expected[1], &expected[3]];
-        assert!(said == expected.iter().collect::<Vec<_>>() || said == without_last_stage, "{family}: {said:#?}");
+        assert!(
+            said == expected.iter().collect::<Vec<_>>() || said == without_last_stage,
+            "{family}: {said:#?}"
+        );
         let admitted = format!("gate ssh: {address} admitted for 30 s (knock door)");
         assert!(scene.home.daemon.logs(&admitted, SOON), "{family}");
 
         run_stock(&client.namespace, &["-d", "50"], scene.router(family), "9000 8000 7000");
         let heard = news.hear(&ABOUT, 3, SOON);
-        let removed = told("gate.remove", &json!({ "gate": "ssh", "address": address, "why": "knock door" }));
+        let removed = told(
+            "gate.remove",
+            &json!({ "gate": "ssh", "address": address, "why": "knock door" }),
+        );
         let mut of_closing = heard.clone();
         of_closing.retain(|(_, data)| data["sequence"] != json!("open"));
         assert!(of_closing.contains(&stage("close", 2)), "{family}: {heard:#?}");
-        assert!(of_closing.contains(&removed) || news.hear(&["gate."], 1, SOON) == [removed], "{family}: {heard:#?}");
-        assert!(scene.home.daemon.logs(&format!("door: {address}: close: Stage 2"), SOON), "{family}");
-        assert!(scene.home.daemon.logs(&format!("door: {address}: close: OPEN SESAME"), SOON), "{family}");
+        assert!(
+            of_closing.contains(&removed) || news.hear(&["gate."], 1, SOON) == [removed],
+            "{family}: {heard:#?}"
+        );
+        assert!(
+            scene
+                .home
+                .daemon
+                .logs(&format!("door: {address}: close: Stage 2"), SOON),
+            "{family}"
+        );
+        assert!(
+            scene
+                .home
+                .daemon
+                .logs(&format!("door: {address}: close: OPEN SESAME"), SOON),
+            "{family}"
+        );
     }
 }
 
 #[test]
 fn without_a_close_sequence_the_news_are_stages_opening_admission_end() {
-    let sections = ssh_gate("") + &knock("brief", "ssh", "7000 8000:udp 9000", "", "option seconds '1'") + &knock("one", "ssh", "7777", "", "option seconds '1'");
+    let sections = ssh_gate("")
+        + &knock("brief", "ssh", "7000 8000:udp 9000", "", "option seconds '1'")
+        + &knock("one", "ssh", "7777", "", "option seconds '1'");
     let Some(scene) = Scene::start(&sections) else { return };
     let news = News::subscribe(&scene.home.house.directory().join("ubus.sock"));
     for family in FAMILIES {
@@ -92,7 +130,11 @@ fn without_a_close_sequence_the_news_are_stages_opening_admission_end() {
             scene.knock(source, sequence);
             let heard = news.hear(&ABOUT, stages + 3, SOON);
             let names: Vec<&str> = heard.iter().map(|(name, _)| name.as_str()).collect();
-            let expected = [vec!["knock.stage"; stages], vec!["knock.open", "gate.admit", "gate.remove"]].concat();
+            let expected = [
+                vec!["knock.stage"; stages],
+                vec!["knock.open", "gate.admit", "gate.remove"],
+            ]
+            .concat();
             assert_eq!(names, expected, "{family}: {heard:#?}");
             let of_it = |data: &Value| data["address"] == json!(source.to_string());
             assert!(heard.iter().all(|(_, data)| of_it(data)), "{family}: {heard:#?}");
@@ -129,7 +171,12 @@ fn knock_list_says_what_there_is_and_what_has_happened() {
     let Some(scene) = Scene::start(&sections) else { return };
     let list = || scene.home.daemon.must("knock_list", &json!({}));
     let knocks = list()["knocks"].take();
-    let knocks: Vec<&Value> = knocks.as_array().expect("a list").iter().filter(|knock| knock["gate"] != json!("control")).collect();
+    let knocks: Vec<&Value> = knocks
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter(|knock| knock["gate"] != json!("control"))
+        .collect();
     let expected = [
         json!({ "name": "door", "gate": "ssh", "open": 3, "close": 3, "timeout": 5, "seconds": 0 }),
         json!({ "name": "other", "gate": "web", "open": 1, "close": 0, "timeout": 9, "seconds": 30 }),
@@ -146,7 +193,8 @@ fn knock_list_says_what_there_is_and_what_has_happened() {
     let recent = || -> Vec<(String, String, i64)> {
         let list = list();
         let recent = list["recent"].as_array().expect("a list").iter();
-        let of_it = recent.filter(|event| event["address"] == json!(source.to_string()) && event["sequence"] == json!("open"));
+        let of_it =
+            recent.filter(|event| event["address"] == json!(source.to_string()) && event["sequence"] == json!("open"));
         of_it
             .map(|event| {
                 let word = |key: &str| event[key].as_str().unwrap_or_default().to_owned();
@@ -158,7 +206,10 @@ fn knock_list_says_what_there_is_and_what_has_happened() {
     let seen = within(SOON, || recent().len() >= 4);
     let recent = recent();
     assert!(seen, "{recent:?}");
-    assert_eq!((&recent[0], &recent[2], &recent[3]), (&event("stage", 1), &event("stage", 1), &event("stage", 2)));
+    assert_eq!(
+        (&recent[0], &recent[2], &recent[3]),
+        (&event("stage", 1), &event("stage", 1), &event("stage", 2))
+    );
     assert_eq!(recent[1].1, "wrong", "{recent:?}");
     // Never more than so many.
     for _ in 0..100 {
