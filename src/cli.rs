@@ -1,5 +1,9 @@
 //! The command line: what the words mean, the commands that ask the daemon, and those that need none.
 
+mod import;
+mod knock;
+mod parse;
+mod spa;
 mod text;
 
 use crate::config::{self, Problem};
@@ -14,37 +18,12 @@ use crate::system::logger;
 use crate::system::privileges::User;
 use crate::system::ubus::{call_once, CallError};
 use crate::{network, policy, report, ruleset};
-use lexopt::prelude::*;
 use nix::sys::signal::{SigSet, Signal};
+use parse::{parse, Command, Invocation, USAGE};
 use serde_json::{json, Value};
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use text::{admitted_text, check_text, gate_list_text, lan_only_text, problems_text, removed_text, status_text};
-
-const USAGE: &str = "\
-Usage: lanward COMMAND [OPTIONS]
-  run                     the daemon
-  status [--json]         what is enforced
-  on | off [--temporary]  LAN-only remote desktop; --temporary: until the router restarts
-  pause MINUTES | resume  let remote desktop out for a while; it ends by itself
-  gate list [GATE] [--json]              who is listed, and for how many seconds
-  gate admit GATE ADDRESS|me [SECONDS]   list an address; me: where this SSH session comes from
-  gate remove GATE ADDRESS               take an address off the list
-  gate flush GATE                        empty the list
-  check [--json]          configuration problems and a diagnosis of this router
-  reload                  read the configuration again
-  print                   the nft script it would apply, from configuration, without a daemon
-  fw4-rules               what fw4 is to accept, as service data for the init script (JSON)
-Options:
-  --config-dir DIR        /etc/config
-  --ubus-socket PATH      /var/run/ubus/ubus.sock
-  --state-dir DIR         /etc/lanward (run)
-  --run-dir DIR           /var/run/lanward (run)
-  --share-dir DIR         /usr/share/lanward (run, check)
-  --user NAME             become this user, with CAP_NET_ADMIN only (run, as root)
-  --version, --help
-Exit status: 0 done, 1 failed, 2 wrong usage, 3 wrong configuration.
-";
 
 /// What the exit status says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,46 +40,6 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// A command with its operands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Command {
-    Run,
-    Status,
-    Switch {
-        on: bool,
-        temporary: bool,
-    },
-    Pause {
-        minutes: u32,
-    },
-    Resume,
-    Check,
-    Reload,
-    Print,
-    Fw4Rules,
-    GateList(Option<String>),
-    GateAdmit {
-        gate: String,
-        address: String,
-        seconds: Option<u32>,
-    },
-    GateRemove {
-        gate: String,
-        address: String,
-    },
-    GateFlush(String),
-    Help,
-    Version,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Invocation {
-    command: Command,
-    paths: Paths,
-    json: bool,
-    user: Option<String>,
-}
-
 /// Runs the program with the given arguments (the program's name first).
 pub fn main(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
     let invocation = match parse(lexopt::Parser::from_iter(arguments)) {
@@ -111,114 +50,6 @@ pub fn main(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode
         }
     };
     perform(invocation).into()
-}
-
-fn parse(mut parser: lexopt::Parser) -> Result<Invocation, lexopt::Error> {
-    let (mut words, mut paths) = (Vec::new(), Paths::default());
-    let (mut json, mut temporary, mut help, mut version) = (false, false, false, false);
-    let mut user = None;
-    while let Some(argument) = parser.next()? {
-        match argument {
-            Long("config-dir") => paths.config_dir = parser.value()?.into(),
-            Long("ubus-socket") => paths.ubus_socket = parser.value()?.into(),
-            Long("state-dir") => paths.state_dir = parser.value()?.into(),
-            Long("run-dir") => paths.run_dir = parser.value()?.into(),
-            Long("share-dir") => paths.share_dir = parser.value()?.into(),
-            Long("user") => user = Some(parser.value()?.string()?),
-            Long("json") => json = true,
-            Long("temporary") => temporary = true,
-            Long("help") | Short('h') => help = true,
-            Long("version") | Short('V') => version = true,
-            Value(word) => words.push(word.string()?),
-            Short(_) | Long(_) => return Err(argument.unexpected()),
-        }
-    }
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let command = match words.as_slice() {
-        _ if help => Command::Help,
-        _ if version => Command::Version,
-        ["run"] => Command::Run,
-        ["status"] => Command::Status,
-        ["on"] => Command::Switch { on: true, temporary },
-        ["off"] => Command::Switch { on: false, temporary },
-        ["pause", minutes] => Command::Pause {
-            minutes: minutes_of(minutes)?,
-        },
-        ["pause"] => return Err("pause: for how many MINUTES?".into()),
-        ["resume"] => Command::Resume,
-        ["check"] => Command::Check,
-        ["reload"] => Command::Reload,
-        ["print"] => Command::Print,
-        ["fw4-rules"] => Command::Fw4Rules,
-        ["gate", words @ ..] => gate_command(words)?,
-        [] => return Err("no command".into()),
-        [word @ ("run" | "status" | "on" | "off" | "resume" | "check" | "reload" | "print" | "fw4-rules"), operand, ..] =>
-        {
-            return Err(format!("{word} takes no operand: '{operand}'").into());
-        }
-        ["pause", _, operand, ..] => return Err(format!("pause takes one number of minutes: '{operand}'").into()),
-        [word, ..] => return Err(format!("'{word}' is not a command").into()),
-    };
-    if temporary && !matches!(command, Command::Switch { .. } | Command::Help | Command::Version) {
-        return Err("--temporary goes with on and off".into());
-    }
-    if user.is_some() && !matches!(command, Command::Run | Command::Help | Command::Version) {
-        return Err("--user goes with run".into());
-    }
-    if json
-        && !matches!(
-            command,
-            Command::Status | Command::Check | Command::GateList(_) | Command::Help | Command::Version
-        )
-    {
-        return Err("--json goes with status, check and gate list".into());
-    }
-    Ok(Invocation {
-        command,
-        paths,
-        json,
-        user,
-    })
-}
-
-fn gate_command(words: &[&str]) -> Result<Command, lexopt::Error> {
-    let command = match words {
-        ["list"] => Command::GateList(None),
-        ["list", gate] => Command::GateList(Some((*gate).into())),
-        ["admit", gate, address] => Command::GateAdmit {
-            gate: (*gate).into(),
-            address: (*address).into(),
-            seconds: None,
-        },
-        ["admit", gate, address, seconds] => Command::GateAdmit {
-            gate: (*gate).into(),
-            address: (*address).into(),
-            seconds: Some(
-                seconds
-                    .parse()
-                    .map_err(|_| format!("gate admit: '{seconds}' is not a number of seconds (such as 60)"))?,
-            ),
-        },
-        ["remove", gate, address] => Command::GateRemove {
-            gate: (*gate).into(),
-            address: (*address).into(),
-        },
-        ["flush", gate] => Command::GateFlush((*gate).into()),
-        [] => return Err("gate: list, admit, remove or flush?".into()),
-        ["admit", ..] => return Err("gate admit takes GATE ADDRESS [SECONDS]".into()),
-        ["remove", ..] => return Err("gate remove takes GATE ADDRESS".into()),
-        ["flush", ..] => return Err("gate flush takes one GATE".into()),
-        ["list", ..] => return Err("gate list takes at most one GATE".into()),
-        [word, ..] => return Err(format!("gate: '{word}' is not list, admit, remove or flush").into()),
-    };
-    Ok(command)
-}
-
-fn minutes_of(word: &str) -> Result<u32, lexopt::Error> {
-    word.parse()
-        .ok()
-        .filter(|minutes| *minutes > 0)
-        .ok_or_else(|| format!("pause: '{word}' is not a number of minutes (such as 15)").into())
 }
 
 fn perform(invocation: Invocation) -> Exit {
@@ -282,6 +113,10 @@ fn perform(invocation: Invocation) -> Exit {
             removed_text,
         ),
         Command::GateFlush(gate) => answer(ask("gate_flush", json!({ "gate": gate })), false, removed_text),
+        Command::Knock(knock) => knock::knock(&knock),
+        Command::Spa(spa) => spa::send(&spa),
+        Command::Keygen(keygen) => spa::keygen(&keygen, &paths.state_dir),
+        Command::ImportKnockd { file, gate } => import::knockd(&file, &gate),
     }
 }
 
@@ -467,81 +302,12 @@ fn say(text: &str) -> Exit {
     }
 }
 
+/// Whether what is said is seen at once, by somebody with colours.
+fn to_terminal() -> bool {
+    io::stdout().is_terminal()
+}
+
 fn complain(text: &str) {
     // Nobody is left to be told that stderr is gone.
     let _ = writeln!(io::stderr(), "{text}");
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parsed(line: &str) -> Result<Invocation, String> {
-        parse(lexopt::Parser::from_iter(line.split(' '))).map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn commands_and_options_in_any_order() {
-        let invocation = parsed("lanward --ubus-socket /tmp/x on --temporary").unwrap();
-        assert_eq!(
-            invocation.command,
-            Command::Switch {
-                on: true,
-                temporary: true
-            }
-        );
-        assert_eq!(invocation.paths.ubus_socket.to_str(), Some("/tmp/x"));
-        assert_eq!(
-            parsed("lanward pause 15").unwrap().command,
-            Command::Pause { minutes: 15 }
-        );
-        assert!(parsed("lanward status --json").unwrap().json);
-        assert!(parsed("lanward gate list --json ssh").unwrap().json);
-        let user = parsed("lanward run --user lanward").unwrap().user;
-        assert_eq!(user.as_deref(), Some("lanward"));
-        let admit = |seconds| Command::GateAdmit {
-            gate: "ssh".into(),
-            address: "192.0.2.1".into(),
-            seconds,
-        };
-        assert_eq!(parsed("lanward gate admit ssh 192.0.2.1").unwrap().command, admit(None));
-        assert_eq!(
-            parsed("lanward gate admit ssh 192.0.2.1 60").unwrap().command,
-            admit(Some(60))
-        );
-    }
-
-    #[test]
-    fn wrong_usage_is_named() {
-        for (line, part) in [
-            ("lanward", "no command"),
-            ("lanward frobnicate", "'frobnicate'"),
-            ("lanward pause", "MINUTES"),
-            ("lanward pause soon", "'soon'"),
-            ("lanward pause 0", "'0'"),
-            ("lanward pause -5", "-5"),
-            ("lanward on now", "on takes no operand: 'now'"),
-            ("lanward pause 5 6", "'6'"),
-            ("lanward status --temporary", "--temporary"),
-            ("lanward on --json", "--json"),
-            ("lanward --colour", "--colour"),
-            ("lanward status --user lanward", "--user goes with run"),
-            ("lanward print --user lanward", "--user goes with run"),
-            ("lanward run --user", "--user"),
-            ("lanward run --config-dir", "--config-dir"),
-            ("lanward gate", "list, admit, remove or flush"),
-            ("lanward gate open ssh", "'open'"),
-            ("lanward gate admit ssh", "GATE ADDRESS [SECONDS]"),
-            ("lanward gate admit ssh 192.0.2.1 soon", "'soon'"),
-            ("lanward gate admit ssh 192.0.2.1 -5", "-5"),
-            ("lanward gate remove ssh", "GATE ADDRESS"),
-            ("lanward gate flush", "one GATE"),
-            ("lanward gate list a b", "at most one GATE"),
-            ("lanward gate flush ssh --json", "--json"),
-            ("lanward fw4-rules now", "fw4-rules takes no operand"),
-        ] {
-            let error = parsed(line).unwrap_err();
-            assert!(error.contains(part), "{line}: {error}");
-        }
-    }
 }

@@ -4,12 +4,13 @@
 
 use crate::check;
 use crate::gate::{self, Interest, Readings};
+use crate::keygen::{self, Access};
 use crate::lan_only::Doomed;
 use crate::network::Links;
 use crate::nft::netlink::Edit;
 use crate::nft::Table;
 use crate::ruleset::gate::List;
-use crate::spa::Keys;
+use crate::spa::{Digest, Keys};
 use crate::system::conntrack::Session;
 use crate::system::nftables::{Counters, Verdict};
 use serde_json::Value;
@@ -278,12 +279,26 @@ pub struct ReadKeys {
 pub struct NewKey {
     /// Of its section and its file.
     pub name: String,
-    /// How the router is reached, for the client's file; may be empty.
-    pub host: String,
-    /// What it is to open, in fwknop's words (`tcp/22`); may be empty.
-    pub access: String,
+    /// How the router is reached, for the client's file.
+    pub host: Option<String>,
+    /// What it is to open, in fwknop's words: `tcp/22`.
+    pub ports: String,
     /// Who asked.
     pub call: CallId,
+}
+
+impl NewKey {
+    /// For a section with the defaults.
+    #[must_use]
+    pub fn access(&self) -> Access<'_> {
+        Access {
+            name: &self.name,
+            host: self.host.as_deref(),
+            ports: &self.ports,
+            port: keygen::PORT,
+            digest: Digest::Sha256,
+        }
+    }
 }
 
 /// What somebody wants of a gate's list.

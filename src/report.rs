@@ -10,7 +10,7 @@ use crate::nft::PortRange;
 use crate::profiles::{level_name, Profiles};
 use crate::ruleset;
 use crate::ruleset::gate::counter_names;
-use crate::spa::{Digest, Keys};
+use crate::spa::Keys;
 use crate::state::State;
 use crate::system::ubus::{Kind, Method};
 use serde_json::{json, Value};
@@ -252,17 +252,12 @@ fn of_gate<'a>(gate: &config::Gate, proofs: impl Iterator<Item = (&'a String, &'
 /// The answer of `spa_keygen`: all that a client needs, shown this once.
 #[must_use]
 pub fn new_key(new: &NewKey, path: &str, keys: &Keys) -> Value {
-    let access = if new.access.is_empty() { "tcp/22" } else { &new.access };
-    let host = if new.host.is_empty() {
-        "router.example.net"
-    } else {
-        &new.host
-    };
-    let stanza = keygen::stanza(&new.name, host, access, keys, Digest::default());
     let text = keygen::qr_text(keys);
-    json!({
-        "ok": true, "key_file": path, "stanza": *stanza, "qr": keygen::qr(&text).unwrap_or_default(), "qr_text": *text,
-    })
+    let made = keygen::stanza(&new.access(), keys).and_then(|stanza| Ok((stanza, keygen::qr(&text)?)));
+    match made {
+        Ok((stanza, rows)) => json!({ "ok": true, "key_file": path, "stanza": *stanza, "qr": *rows, "qr_text": *text }),
+        Err(error) => json!({ "ok": false, "error": error }),
+    }
 }
 
 /// The answer of `gate_list`: of one gate, or of all.

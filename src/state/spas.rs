@@ -263,13 +263,6 @@ impl State {
         let Some(name) = text("name") else {
             return vec![Action::Answer(id, Err(Status::InvalidArgument))];
         };
-        if !is_key_name(name) {
-            let wrong = format!(
-                "{} is no name for a key: 1 to 32 letters (a-z), digits or '_'",
-                crate::network::quoted(name)
-            );
-            return error(id, &wrong);
-        }
         let name = name.to_string();
         if method == "spa_revoke" {
             // At once, whatever becomes of the file.
@@ -278,27 +271,19 @@ impl State {
             }
             return vec![Action::RemoveKey { name, call: id }];
         }
-        let [host, access] = ["host", "access"].map(|name| text(name).unwrap_or_default().to_string());
-        // They become lines of a file.
-        let plain = |text: &str| {
-            text.bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b".:/,_-[]".contains(&byte))
-        };
-        if ![&host, &access]
-            .into_iter()
-            .all(|text| text.len() <= 253 && plain(text))
-        {
-            return error(
-                id,
-                "host and access: letters, digits and .:/,_-[] only, such as router.example.net and tcp/22",
-            );
-        }
-        vec![Action::MakeKey(NewKey {
+        let host = text("host").filter(|host| !host.is_empty());
+        let ports = text("access").filter(|access| !access.is_empty()).unwrap_or("tcp/22");
+        let new = NewKey {
             name,
-            host,
-            access,
+            host: host.map(str::to_string),
+            ports: ports.to_string(),
             call: id,
-        })]
+        };
+        // Before there is a file.
+        match new.access().check() {
+            Ok(()) => vec![Action::MakeKey(new)],
+            Err(wrong) => error(id, &wrong),
+        }
     }
 
     /// A key was made. It is shown this once; the file is the only other place where it is.
@@ -326,10 +311,4 @@ impl State {
         actions.extend(self.read_keys());
         actions
     }
-}
-
-/// As a section's name, and as a part of a file's.
-fn is_key_name(name: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
-    (1..=32).contains(&name.len()) && name.bytes().all(plain)
 }

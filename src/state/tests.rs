@@ -399,7 +399,11 @@ impl Play {
                 None
             }
             Action::MakeKey(new) => {
-                let path = format!("/etc/lanward/{}.key", new.name);
+                let directory = std::path::Path::new("/etc/lanward");
+                let path = match crate::system::keys::path(directory, &new.name) {
+                    Ok(path) => path.display().to_string(),
+                    Err(why) => return Some(Event::KeyMade { new, result: Err(why) }),
+                };
                 if self.key_files.contains_key(&path) {
                     return Some(Event::KeyMade {
                         new,

@@ -307,7 +307,9 @@ const messages = _ => [
 	_('revoked'),
 	_("'%s' is no name for a key: 1 to 32 letters (a-z), digits or '_'"),
 	_('host and access: letters, digits and .:/,_-[] only, such as router.example.net and tcp/22'),
-	/* spa/keys.rs */
+	/* keygen.rs, spa/keys.rs */
+	_("'%s' is neither a host's name nor an address"),
+	_("'%s' is no port to ask for (such as tcp/22)"),
 	_("line %s: %s has %s bytes, more than fwknop's %s"),
 	_('line %s: %s'),
 	_('a second key of that kind'),

@@ -1,0 +1,130 @@
+//! `lanward spa`: one authenticated packet, and new keys.
+
+use super::parse::{Keygen, Spa, Whose};
+use super::{complain, say, to_terminal, Exit};
+use crate::keygen::{self, Access};
+use crate::spa::{seal, Keys, Request};
+use crate::system::clock::Clock;
+use crate::system::{client, keys};
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+/// What ends a command: how, and what is said about it.
+type Ended = (Exit, String);
+
+fn failed(why: impl ToString) -> Ended {
+    (Exit::Failed, why.to_string())
+}
+
+fn ended(result: Result<Exit, Ended>) -> Exit {
+    result.unwrap_or_else(|(exit, why)| {
+        complain(&format!("lanward: {why}"));
+        exit
+    })
+}
+
+pub(super) fn send(spa: &Spa) -> Exit {
+    ended(try_to_send(spa))
+}
+
+fn try_to_send(spa: &Spa) -> Result<Exit, Ended> {
+    let file = spa.key_file.display();
+    let text = keys::read(&spa.key_file, client::user_id()).map_err(failed)?;
+    let keys = Keys::parse(&text).map_err(|error| failed(format!("{file}: {error}")))?;
+    let mut to = client::resolve(&spa.host, spa.family).map_err(failed)?;
+    to.set_port(spa.port);
+    let (socket, own) = client::towards(to).map_err(|error| failed(format!("{to}: {error}")))?;
+    let address = match spa.address {
+        Whose::This(address) => Some(address),
+        Whose::Source => None,
+        Whose::Own if is_private(own) && !is_private(to.ip()) => return Err(behind_nat(own)),
+        Whose::Own => Some(own),
+    };
+    let request = Request {
+        address,
+        ports: spa.ports.clone(),
+        seconds: spa.seconds,
+        sent: u64::try_from(Clock::start().now().unix).unwrap_or_default(),
+        user: client::user().unwrap_or_else(|| "user".into()),
+    };
+    let random = keys::random().map_err(failed)?;
+    let packet = seal(&request, &keys, spa.digest, &random).map_err(failed)?;
+    socket
+        .send(packet.as_bytes())
+        .map_err(|error| failed(format!("{to}: {error}")))?;
+    let whom = address.map_or_else(
+        || "whoever this packet comes from".into(),
+        |address| address.to_string(),
+    );
+    Ok(say(&format!(
+        "asked {to} (udp) to let {whom} in; it never answers: try now\n"
+    )))
+}
+
+fn behind_nat(own: IpAddr) -> Ended {
+    let why = format!(
+        "this machine's address, {own}, is not the one that the router sees: give --address with the public one, or --address source (whoever the packet comes from)"
+    );
+    (Exit::Usage, why)
+}
+
+/// Whether an address means something else elsewhere.
+fn is_private(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(address) => {
+            let [a, b, ..] = address.octets();
+            // RFC 6598: a provider's own NAT.
+            let shared = a == 100 && (64..128).contains(&b);
+            address.is_private() || address.is_link_local() || address.is_loopback() || shared
+        }
+        IpAddr::V6(address) => address.is_loopback() || address.is_unique_local() || address.is_unicast_link_local(),
+    }
+}
+
+pub(super) fn keygen(keygen: &Keygen, directory: &Path) -> Exit {
+    ended(make(keygen, directory))
+}
+
+fn make(keygen: &Keygen, directory: &Path) -> Result<Exit, Ended> {
+    let usage = |error| (Exit::Usage, format!("spa keygen: {error}"));
+    let usual = keys::path(directory, &keygen.name).map_err(usage)?;
+    let path: PathBuf = keygen.key_file.clone().unwrap_or(usual);
+    let access = Access {
+        name: &keygen.name,
+        host: keygen.host.as_deref(),
+        ports: &keygen.access,
+        port: keygen.port,
+        digest: keygen.digest,
+    };
+    let random = keys::random().map_err(failed)?;
+    let keys = Keys::from_random(&random);
+    // All is made before anything is written: what goes wrong leaves no key behind.
+    let stanza = keygen::stanza(&access, &keys).map_err(usage)?;
+    let rows = keygen::qr(&keygen::qr_text(&keys)).map_err(failed)?;
+    keys::create(&path, keys.file().as_bytes()).map_err(failed)?;
+    let drawn = keygen::drawn(&rows, to_terminal());
+    let section = keygen::section(&access, &keygen.gate, &path.display().to_string());
+    let whose = if keygen.host.is_some() {
+        ""
+    } else {
+        " (SPA_SERVER: the router's own name or address)"
+    };
+    let parts = [
+        &format!(
+            "# Made {}, which is for the router. For /etc/config/lanward there:\n",
+            path.display()
+        ),
+        &section,
+        &format!("\n# For ~/.fwknoprc{whose}, then: fwknop -n {}\n", keygen.name),
+        stanza.as_str(),
+        "\n# For the app Fwknop2 on a phone: new configuration, scan. Whoever has this code has the key.\n",
+        drawn.as_str(),
+    ];
+    let mut done = Exit::Done;
+    for part in parts {
+        if say(part) != Exit::Done {
+            done = Exit::Failed;
+        }
+    }
+    Ok(done)
+}
