@@ -281,19 +281,20 @@ impl Machine<'_> {
             Sequence::Open => {
                 let set = List::Knock.set(self.gate, self.family);
                 let seconds = self.knock.config.seconds;
-                // An element's time begins anew by an update; but one that is to have none would end at once by it.
-                let mut opens = match seconds {
-                    0 => vec![
-                        self.element(Operation::Delete, set.clone(), None),
-                        self.element(Operation::Add, set, None),
-                    ],
-                    _ => vec![self.element(Operation::Update, set, Some(seconds))],
+                let mut rules = Vec::new();
+                // An element's time begins anew by an update; but one that is to have none would end at once by it. And to take it out and put it
+                // in again asks for room, which a full list does not have: what a rule deletes stays in it until the kernel clears up.
+                let opens = match seconds {
+                    0 => {
+                        let there = vec![is_in(self.source, &set), done.clone()];
+                        rules.push(rule(there, "open already"));
+                        self.element(Operation::Add, set, None)
+                    }
+                    _ => self.element(Operation::Update, set, Some(seconds)),
                 };
-                opens.extend([Statement::Counter(admitted), done]);
-                vec![
-                    rule(opens, "OPEN SESAME"),
-                    rule(vec![Statement::Counter(overflow)], "the list is full"),
-                ]
+                rules.push(rule(vec![opens, Statement::Counter(admitted), done], "OPEN SESAME"));
+                rules.push(rule(vec![Statement::Counter(overflow)], "the list is full"));
+                rules
             }
             Sequence::Close => {
                 let lists = gate_lists(self.gate).into_iter();

@@ -486,7 +486,7 @@ fn from_the_lan_and_the_vpn_nothing_is_a_knock() {
             .count(),
         0
     );
-    assert_eq!(scene.log_lines("Stage"), Vec::<String>::new());
+    assert_eq!(scene.log_lines("door: "), Vec::<String>::new());
     let source = somebody(Family::V4);
     scene.knock(source, "7000 8000 9000");
     scene.settle();
