@@ -43,7 +43,7 @@ pub fn stanza(access: &Access, keys: &Keys) -> Result<Zeroizing<String>, String>
     ports(access.ports)?;
     // Of its full size at once: what a string leaves behind when it grows is not wiped.
     let mut text = Zeroizing::new(String::with_capacity(1024));
-    text.push_str("[");
+    text.push('[');
     text.push_str(access.name);
     text.push_str("]\n");
     let (port, digest) = (access.port.to_string(), access.digest.word().to_ascii_uppercase());
@@ -69,7 +69,7 @@ fn push(text: &mut String, name: &str, value: &str) {
     text.push_str(name);
     text.push_str(&"                    "[name.len().min(19)..]);
     text.push_str(value);
-    text.push_str("\n");
+    text.push('\n');
 }
 
 /// The section to add to `/etc/config/lanward`.
@@ -95,10 +95,10 @@ pub fn qr_text(keys: &Keys) -> Zeroizing<String> {
     for line in keys.file().lines() {
         if let Some((name, value)) = line.split_once(' ') {
             if !text.is_empty() {
-                text.push_str(" ");
+                text.push(' ');
             }
             text.push_str(name);
-            text.push_str(":");
+            text.push(':');
             text.push_str(value);
         }
     }
