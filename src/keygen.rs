@@ -53,7 +53,7 @@ pub fn stanza(access: &Access, keys: &Keys) -> Result<Zeroizing<String>, String>
     let host = access.host.unwrap_or("router.example.net");
     // Of its full size at once: what a string leaves behind when it grows is not wiped.
     let mut text = Zeroizing::new(String::with_capacity(1024));
-    text.push_str("[");
+    text.push('[');
     text.push_str(access.name);
     text.push_str("]\n");
     let (port, digest) = (access.port.to_string(), access.digest.word().to_ascii_uppercase());
@@ -79,7 +79,7 @@ fn push(text: &mut String, name: &str, value: &str) {
     text.push_str(name);
     text.push_str(&"                    "[name.len().min(19)..]);
     text.push_str(value);
-    text.push_str("\n");
+    text.push('\n');
 }
 
 /// The section to add to `/etc/config/lanward`.
@@ -105,10 +105,10 @@ pub fn qr_text(keys: &Keys) -> Zeroizing<String> {
     for line in keys.file().lines() {
         if let Some((name, value)) = line.split_once(' ') {
             if !text.is_empty() {
-                text.push_str(" ");
+                text.push(' ');
             }
             text.push_str(name);
-            text.push_str(":");
+            text.push(':');
             text.push_str(value);
         }
     }
@@ -221,7 +221,8 @@ mod tests {
         let stanza = |host, ports| stanza(&Access { host, ports, ..ACCESS }, &keys()).map(|text| text.lines().count());
         assert_eq!(stanza(Some("fd00::1"), "tcp/22,tcp/80"), Ok(9));
         assert_eq!(stanza(None, "tcp/22"), Ok(9));
-        for host in ["", "a b", "a\nKEY x", "-a", "a;b", "ä", &"x".repeat(254)] {
+        let long = "x".repeat(254);
+        for host in ["", "a b", "a\nKEY x", "-a", "a;b", "ä", &long] {
             assert!(stanza(Some(host), "tcp/22").is_err(), "{host}");
         }
         for ports in [

@@ -203,7 +203,13 @@ fn a_new_key_is_a_file_of_its_own_that_nothing_overwrites() {
     let linked = keygen(&scratch, "phone");
     assert_eq!((linked.status.code(), linked.stdout.len()), (Some(1), 0), "{linked:?}");
     assert!(!scratch.path("victim").exists());
-    for words in ["../laptop", "my-phone", "a.b", "phone2 --host a;b"] {
+    for words in [
+        "../laptop",
+        "my-phone",
+        "a.b",
+        "phone2 --host a;b",
+        "phone2 --key-file it's.key",
+    ] {
         let refused = keygen(&scratch, words);
         assert_eq!(
             (refused.status.code(), refused.stdout.len()),

@@ -7,13 +7,13 @@ use crate::spa::{seal, Keys, Request};
 use crate::system::clock::Clock;
 use crate::system::{client, keys};
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// What ends a command: how, and what is said about it.
 type Ended = (Exit, String);
 
-fn failed(why: impl ToString) -> Ended {
-    (Exit::Failed, why.to_string())
+fn failed(why: impl Into<String>) -> Ended {
+    (Exit::Failed, why.into())
 }
 
 fn ended(result: Result<Exit, Ended>) -> Exit {
@@ -44,7 +44,7 @@ fn try_to_send(spa: &Spa) -> Result<Exit, Ended> {
         address,
         ports: spa.ports.clone(),
         seconds: spa.seconds,
-        sent: u64::try_from(Clock::start().now().unix).unwrap_or_default(),
+        sent: Clock::start().now().unix,
         user: client::user().unwrap_or_else(|| "user".into()),
     };
     let random = keys::random().map_err(failed)?;
@@ -88,7 +88,16 @@ pub(super) fn keygen(keygen: &Keygen, directory: &Path) -> Exit {
 fn make(keygen: &Keygen, directory: &Path) -> Result<Exit, Ended> {
     let usage = |error| (Exit::Usage, format!("spa keygen: {error}"));
     let usual = keys::path(directory, &keygen.name).map_err(usage)?;
-    let path: PathBuf = keygen.key_file.clone().unwrap_or(usual);
+    let path = keygen.key_file.as_deref().unwrap_or(&usual);
+    // The section has to name it whole, and between quotes.
+    let path = std::path::absolute(path).map_err(|error| failed(format!("{}: {error}", path.display())))?;
+    let fits = |text: &&str| !text.chars().any(|letter| letter == '\'' || letter.is_control());
+    let shown = path.to_str().filter(fits).ok_or_else(|| {
+        usage(format!(
+            "'{}' cannot be written in UCI",
+            path.display().to_string().escape_debug()
+        ))
+    })?;
     let access = Access {
         name: &keygen.name,
         host: keygen.host.as_deref(),
@@ -103,7 +112,7 @@ fn make(keygen: &Keygen, directory: &Path) -> Result<Exit, Ended> {
     let rows = keygen::qr(&keygen::qr_text(&keys)).map_err(failed)?;
     keys::create(&path, keys.file().as_bytes()).map_err(failed)?;
     let drawn = keygen::drawn(&rows, to_terminal());
-    let section = keygen::section(&access, &keygen.gate, &path.display().to_string());
+    let section = keygen::section(&access, &keygen.gate, shown);
     let whose = if keygen.host.is_some() {
         ""
     } else {
