@@ -546,3 +546,27 @@ fn only_what_begins_something_at_the_router_counts() {
     scene.settle();
     assert!(!scene.is_listed(source));
 }
+
+/// Two knocks on one gate, one for a time and one without an end: whatever comes first, the other does as it says.
+#[test]
+fn a_knock_without_an_end_outlasts_one_that_has_one() {
+    let sections = ssh_gate("option forget 'never'")
+        + &door("option seconds '0'")
+        + &knock("brief", "ssh", "7100 8100", "", "option seconds '2'");
+    let Some(scene) = Scene::start(&sections) else { return };
+    let (brief_first, brief_last) = (FAMILIES.map(somebody), FAMILIES.map(somebody));
+    for source in brief_first {
+        scene.knock(source, "7100 8100 7000 8000 9000");
+    }
+    for source in brief_last {
+        scene.knock(source, "7000 8000 9000 7100 8100");
+    }
+    scene.settle();
+    std::thread::sleep(Duration::from_secs(3));
+    let out: Vec<_> = brief_first
+        .into_iter()
+        .chain(brief_last)
+        .filter(|source| !scene.is_listed(*source))
+        .collect();
+    assert!(out.is_empty(), "{out:?} of {brief_first:?} {brief_last:?}");
+}
