@@ -55,7 +55,7 @@ impl Origin {
         match list {
             List::Seen => None,
             List::Grant => Some(Self::Hand),
-            List::Knock => Some(Self::Knock),
+            List::Knock | List::Open => Some(Self::Knock),
             List::Spa => Some(Self::Spa),
         }
     }

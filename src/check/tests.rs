@@ -491,7 +491,7 @@ fn systems_that_nothing_enforces_are_said() {
     };
     let gate = |more: &str| {
         let gate = format!("config gate 'ssh'\n\tlist service 'tcp:22'\n\toption enabled '1'\n\t{more}\n");
-        format!("{gate}config knock 'door'\n\toption gate 'ssh'\n\tlist open 'tcp:7000'\n")
+        format!("{gate}config knock 'door'\n\toption gate 'ssh'\n\tlist open 'tcp:7000'\n\tlist open 'tcp:9000'\n")
     };
     assert_fine(&configured(&gate("")), "planned");
     assert_finding(
@@ -500,7 +500,15 @@ fn systems_that_nothing_enforces_are_said() {
         Severity::Warning,
         &["gate 'ssh'", "only a knock", "no proof", "knock_alone '1'"],
     );
-    assert_fine(&configured(&gate("option knock_alone '1'")), "gate");
+    let known = gate("option knock_alone '1'");
+    assert_fine(&configured(&known), "gate");
+    let scanned = known.replace("9000", "7001");
+    assert_finding(
+        &configured(&scanned),
+        "gate",
+        Severity::Warning,
+        &["knock 'door'", "a scan"],
+    );
     let proved = "\n\nconfig spa 'laptop'\n\toption gate 'ssh'\n\toption key_file '/etc/lanward/laptop.key'\n\n";
     assert_fine(&configured(&format!("{}{proved}", gate(""))), "gate");
     let lasting = format!(

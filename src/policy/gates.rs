@@ -292,6 +292,12 @@ pub fn surprises(config: &Config) -> Vec<String> {
                  service's own login. Add an SPA key or a witness, or say with knock_alone '1' that this is meant"
             ));
         }
+        for knock in knocks.iter().filter(|knock| is_a_scan(&knock.open)) {
+            warnings.push(format!(
+                "knock '{}': a scan that tries port after port opens it: take ports that are not next to each other",
+                knock.name
+            ));
+        }
         for knock in knocks
             .iter()
             .filter(|knock| knock.seconds == 0 && gate.forget != Forget::Never)
@@ -303,6 +309,15 @@ pub fn surprises(config: &Config) -> Vec<String> {
         }
     }
     warnings
+}
+
+/// Whether a scan upwards or downwards has no wrong port between the steps.
+fn is_a_scan(steps: &[config::Step]) -> bool {
+    let goes = |by: i32| {
+        let mut pairs = steps.windows(2).filter_map(|pair| pair.first().zip(pair.last()));
+        pairs.all(|(one, next)| one.protocol == next.protocol && i32::from(next.port) - i32::from(one.port) == by)
+    };
+    goes(1) || goes(-1)
 }
 
 fn opens(door: &Door, guarded: &Guarded, zones: &[String]) -> bool {

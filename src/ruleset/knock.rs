@@ -11,7 +11,7 @@ use super::gate::{
     chain, copies, counter_names, ending, families, gate_lists, is_in, not_a_network, sources, List, Statements,
 };
 use super::parts::rule;
-use crate::config::{Protocol, Step};
+use crate::config::{self, Protocol, Step};
 use crate::nft::{tcp_flag, Bits, Chain, Family, Field, Match, Operation, Rule, Set, State, Statement, Timeout, Value};
 use crate::policy::{Gate, Gates, Knock};
 
@@ -279,19 +279,19 @@ impl Machine<'_> {
         let [admitted, _, overflow] = counter_names(self.gate);
         let rules = match self.sequence {
             Sequence::Open => {
-                let set = List::Knock.set(self.gate, self.family);
-                let seconds = self.knock.config.seconds;
+                let (list, seconds) = opens(&self.knock.config);
+                let set = list.set(self.gate, self.family);
                 let mut rules = Vec::new();
-                // An element's time begins anew by an update; but one that is to have none would end at once by it. And to take it out and put it
-                // in again asks for room, which a full list does not have: what a rule deletes stays in it until the kernel clears up.
-                let opens = match seconds {
-                    0 => {
-                        let there = vec![is_in(self.source, &set), done.clone()];
-                        rules.push(rule(there, "open already"));
-                        self.element(Operation::Add, set, None)
-                    }
-                    _ => self.element(Operation::Update, set, Some(seconds)),
+                if seconds.is_none() {
+                    // It has no time that could begin anew, and a full list has no room for it twice.
+                    rules.push(rule(vec![is_in(self.source, &set), done.clone()], "open already"));
+                }
+                let operation = if seconds.is_some() {
+                    Operation::Update
+                } else {
+                    Operation::Add
                 };
+                let opens = self.element(operation, set, seconds);
                 rules.push(rule(vec![opens, Statement::Counter(admitted), done], "OPEN SESAME"));
                 rules.push(rule(vec![Statement::Counter(overflow)], "the list is full"));
                 rules
@@ -332,6 +332,15 @@ impl Machine<'_> {
         };
         chains.push(chain(&self.copy_name("done"), copies(gates, &format!("{done} {name}"))));
         chains
+    }
+}
+
+/// On which list a knock puts its source, and for how many seconds.
+#[must_use]
+pub fn opens(knock: &config::Knock) -> (List, Option<u32>) {
+    match knock.seconds {
+        0 => (List::Open, None),
+        seconds => (List::Knock, Some(seconds)),
     }
 }
 

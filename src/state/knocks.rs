@@ -5,8 +5,7 @@ use super::State;
 use crate::event::{Action, Now};
 use crate::gate::{self, Entry, Origin, Progress, Teller, Told};
 use crate::policy::{Gate, Knock};
-use crate::ruleset::gate::List;
-use crate::ruleset::knock::Sequence;
+use crate::ruleset::knock::{opens, Sequence};
 use log::Level;
 use serde_json::{json, Value};
 use std::collections::VecDeque;
@@ -71,7 +70,7 @@ impl State {
         };
         let (source, of) = (gate::masked(gate, source), sequence.steps(knock).len());
         let shown = gate::shown(gate, source);
-        let (gate, seconds) = (gate.name.clone(), knock.config.seconds);
+        let (gate, seconds, (list, _)) = (gate.name.clone(), knock.config.seconds, opens(&knock.config));
         self.knocks.recent.push_back(Recent {
             shown: shown.clone(),
             knock: name.to_string(),
@@ -113,7 +112,7 @@ impl State {
                 let ends = (seconds > 0).then(|| now.monotonic.saturating_add(u64::from(seconds) * 1000));
                 let entry = Entry {
                     address: source,
-                    list: List::Knock,
+                    list,
                     ends,
                     origin: Some(Origin::Knock),
                 };

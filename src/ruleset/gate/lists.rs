@@ -14,6 +14,8 @@ pub enum List {
     Grant,
     /// Filled from the packet path by a knock; only where there is one.
     Knock,
+    /// The same by a knock that opens until it is closed.
+    Open,
     /// Who sent an authenticated packet; only where there is a key.
     Spa,
 }
@@ -21,10 +23,11 @@ pub enum List {
 impl List {
     /// Those that a gate has.
     pub fn of(gate: &Gate) -> impl Iterator<Item = Self> + '_ {
-        let all = [Self::Seen, Self::Grant, Self::Knock, Self::Spa];
+        let all = [Self::Seen, Self::Grant, Self::Knock, Self::Open, Self::Spa];
         all.into_iter().filter(|list| match list {
             Self::Seen | Self::Grant => true,
-            Self::Knock => !gate.knocks.is_empty(),
+            Self::Knock => gate.knocks.iter().any(|knock| knock.config.seconds > 0),
+            Self::Open => gate.knocks.iter().any(|knock| knock.config.seconds == 0),
             Self::Spa => !gate.spas.is_empty(),
         })
     }
@@ -36,6 +39,7 @@ impl List {
             Self::Seen => "gate",
             Self::Grant => "grant",
             Self::Knock => "knock",
+            Self::Open => "open",
             Self::Spa => "spa",
         };
         format!("{word}{}_{}", [4, 6][family.min(1)], gate.key)
@@ -56,7 +60,7 @@ pub fn lists(gate: &Gate) -> Vec<(List, usize, Set)> {
         for list in List::of(gate) {
             let timeout = match list {
                 List::Seen => Timeout::Seconds(gate.window),
-                List::Grant | List::Knock | List::Spa => Timeout::PerElement,
+                List::Grant | List::Knock | List::Open | List::Spa => Timeout::PerElement,
             };
             lists.push((list, family, sources(&list.set(gate, family), family, timeout, gate)));
         }
