@@ -265,11 +265,14 @@ pub struct KeyFile {
     pub path: String,
 }
 
+/// What a key's file holds, or why it cannot be read.
+pub type KeyText = Result<Zeroizing<Vec<u8>>, String>;
+
 /// What the keys' files hold.
 #[derive(Debug)]
 pub struct ReadKeys {
     /// Each with its text, or why there is none.
-    pub keys: Vec<(KeyFile, Result<Zeroizing<Vec<u8>>, String>)>,
+    pub keys: Vec<(KeyFile, KeyText)>,
     /// What [`Action::KeepSeen`] has kept; `None`: nothing yet.
     pub seen: Result<Option<Vec<u8>>, String>,
 }

@@ -258,7 +258,7 @@ pub static OPTIONS: &[OptionSpec] = &[
         .means("4096", "addresses in the list, per family; full means newcomers are refused"),
     one(Gate, "prefix6", Kind::Choice(&["128", "64"]), Default("128"), "128")
         .means("128", "whether one IPv6 address is listed, or its /64"),
-    one(Gate, "knock_alone", SWITCH, Default("0"), "0").harmless()
+    one(Gate, "knock_alone", SWITCH, Default("0"), "0")
         .means("0", "1: that a knock alone opens it is known and wanted; nobody warns of it any more"),
 
     one(Witness, "gate", Kind::Gate, Required, "")

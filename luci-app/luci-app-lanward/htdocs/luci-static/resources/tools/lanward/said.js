@@ -252,6 +252,7 @@ const messages = _ => [
 	_("gate '%s': nothing redirects over IPv6: the service is at %s, not at the router's port %s"),
 	_("gate '%s': no witness, knock or spa names it: addresses are listed by hand only"),
 	_("gate '%s': only a knock opens it, which is obscurity and no proof: whoever sees it once, or guesses it, gets as far as the service's own login. Add an SPA key or a witness, or say with knock_alone '1' that this is meant"),
+	_("knock '%s': a scan that tries port after port opens it: take ports that are not next to each other"),
 	_("knock '%s': the end of a session closes the gate '%s' before the sequence does: with forget 'never' it stays open until then"),
 	/* profiles.rs, report.rs */
 	_("there is no profile '%s'; there are %s"),
@@ -318,6 +319,7 @@ const messages = _ => [
 	_('the HMAC key has %s bytes; with fewer than %s it can be guessed'),
 	_('the two keys are the same'),
 	_('neither KEY_BASE64 nor HMAC_KEY_BASE64 (nor KEY, HMAC_KEY)'),
+	_('fwknop understands no key with a space, ; or # in it: use the form with _BASE64'),
 	_('no key'),
 	_('the key is not base64, or too long'),
 	/* system/keys.rs */
