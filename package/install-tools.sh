@@ -11,10 +11,13 @@ need() { # PACKAGE COMMAND...: the package is there where the command succeeds
 	shift
 	"$@" >/dev/null 2>&1 || missing="$missing $package"
 }
+recent() { # PACKAGE: installed, and not older than Cargo.lock's crates ask for
+	dpkg --compare-versions "$(dpkg-query -W -f '${Version}' "$1" 2>/dev/null || echo 0)" ge 1.88
+}
 # Not the rustc and cargo of Debian 12 itself, which are too old and may be there under the same names.
-need rustc-web dpkg-query -W rustc-web
-need cargo-web dpkg-query -W cargo-web
-need rust-web-src test -e /usr/lib/rustlib/src/rust/library/Cargo.lock
+need rustc-web recent rustc-web
+need cargo-web recent cargo-web
+need rust-web-src recent rust-web-src
 need python3-venv python3 -c 'import ensurepip'
 need ca-certificates test -e /etc/ssl/certs/ca-certificates.crt
 need make command -v make
@@ -34,9 +37,9 @@ if [ -n "$missing" ]; then
 	trap 'rm -f "$log"' EXIT
 	export DEBIAN_FRONTEND=noninteractive
 	options='-o DPkg::Lock::Timeout=300 -qq'
+	# First the lists: with those that a machine was made with, apt would take the compiler of that day.
 	# shellcheck disable=SC2086 # words are wanted
-	if ! { apt-get $options install -y --no-install-recommends $missing ||
-		{ apt-get $options update && apt-get $options install -y --no-install-recommends $missing; }; } >"$log" 2>&1; then
+	if ! { apt-get $options update && apt-get $options install -y --no-install-recommends $missing; } >"$log" 2>&1; then
 		cat "$log" >&2
 		exit 1
 	fi
