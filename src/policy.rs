@@ -18,6 +18,8 @@ pub struct Policy {
     pub lan_only: LanOnly,
     /// The gates.
     pub gates: Gates,
+    /// Whether attempts are counted: on the same devices as the gates'.
+    pub ledger: bool,
 }
 
 /// The scope of LAN-only remote desktop.
@@ -111,6 +113,7 @@ pub fn compile(config: &Config, network: &Network, time_zone: &str, unix: u64) -
     let gates = gates::compile(config, network, &dests, &mut problems, &mut warnings);
     let policy = Policy {
         gates,
+        ledger: config.ledger.enabled,
         lan_only: LanOnly {
             sources,
             dests,

@@ -5,6 +5,8 @@
 //!   prerouting (mangle, -150)   after conntrack (-200), whose state and direction every rule here asks for; before destination NAT (-100), so
 //!                               that ports and addresses are as seen from the WAN
 //!     lan_only: learn the addresses of hosts that are named by MAC         only if there are such hosts
+//!     ledger: what begins on the WAN is counted                            only if it is enabled
+//!       before everything that refuses, so that what is refused has been counted
 //!     spa, knock: what begins on the WAN                                    only if a gate has such a proof
 //!       before the gate: what proves an address must count before the address is judged; the packets go on as any others
 //!     gate: TCP from the WAN to a port that is guarded or a witness's       only if a gate is enabled
@@ -14,6 +16,7 @@
 //!   forward (filter - 5)        lan_only: before fw4's forward chain, and so before flow offload can take the flow out of sight
 //!   fw4 (filter)                accepts what has the mark, by the rules that `lanward fw4-rules` gives it: without us nobody gets in
 //!   input, forward (filter + 5) gate: what fw4 has accepted without the mark came by a rule that is not ours, and is refused all the same
+//!                               ledger: what has come so far was accepted, and is counted as that; behind the gate, whose refusals are attempts
 //! ```
 //!
 //! Everything that happens while running is a set element; so the rules are constant.
@@ -21,6 +24,7 @@
 pub mod gate;
 pub mod knock;
 mod lan_only;
+pub mod ledger;
 mod parts;
 pub mod spa;
 
@@ -38,7 +42,7 @@ const PREROUTING_PRIORITY: i32 = -150;
 /// `filter - 5`: before fw4's forward chain and its flow offload.
 pub const FORWARD_PRIORITY: i32 = -5;
 /// `filter + 5`: after fw4's chains.
-const BELT_PRIORITY: i32 = 5;
+const BEHIND_PRIORITY: i32 = 5;
 
 /// Whether a set is a list of sources that is read while running. The stages of knocks are not: nobody is listed there.
 #[must_use]
@@ -62,19 +66,31 @@ pub fn address_of(key: &[Range]) -> Option<IpAddr> {
 #[must_use]
 pub fn lay_out(policy: &Policy, on: bool) -> Table {
     let (lan_only, gates) = (&policy.lan_only, &policy.gates);
+    let watches = policy.ledger || !gates.list.is_empty();
+    let [seen, accepted] = ledger::COUNTERS;
+    let counted = |counter| match policy.ledger {
+        true => ledger::entrance(gates, counter),
+        false => Vec::new(),
+    };
     let mut counters: Vec<String> = DROPPED.iter().chain(&OBSERVED).map(ToString::to_string).collect();
     counters.extend(gate::counters(gates));
     let mut sets = lan_only::sets(lan_only, on);
     sets.extend(gate::sets(gates));
 
     let mut before_nat = lan_only::learn(lan_only);
+    before_nat.extend(watches.then(parts::answers));
+    before_nat.extend(counted(seen));
     before_nat.extend(gate::entrance(gates));
-    let [to_router, to_lan] = gate::belt(gates);
+    let behind = gate::belt(gates).map(|belt| {
+        let begun = watches.then(parts::begun);
+        begun.into_iter().chain(belt).chain(counted(accepted)).collect()
+    });
+    let [to_router, to_lan] = behind;
     let hooked = [
         ("prerouting", Hook::Prerouting, PREROUTING_PRIORITY, before_nat),
         ("forward", Hook::Forward, FORWARD_PRIORITY, lan_only::entrance()),
-        ("gate_input", Hook::Input, BELT_PRIORITY, to_router),
-        ("gate_forward", Hook::Forward, BELT_PRIORITY, to_lan),
+        ("behind_input", Hook::Input, BEHIND_PRIORITY, to_router),
+        ("behind_forward", Hook::Forward, BEHIND_PRIORITY, to_lan),
     ];
     // A hook without rules would still cost every packet a call.
     let mut chains: Vec<Chain> = hooked
@@ -84,6 +100,11 @@ pub fn lay_out(policy: &Policy, on: bool) -> Table {
         .collect();
     chains.extend(lan_only::chains(lan_only));
     chains.extend(gate::chains(gates));
+    if policy.ledger {
+        counters.extend(ledger::counters());
+        sets.extend(ledger::sets(gates));
+        chains.extend(ledger::chains(gates));
+    }
     Table {
         name: TABLE.into(),
         counters,

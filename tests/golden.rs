@@ -2,7 +2,7 @@
 //!
 //! `tests/golden/SYSTEM/NN_case` holds blocks, each begun by a line `== NAME ==`. `lanward` is the configuration; `firewall`, `network`, `netifd` (JSON) and
 //! `now` (seconds since 1970), `time zone` are given where they differ from the recorded router in `tests/openwrt/`; `problems`, `warnings` and
-//! `script` are expected. `LANWARD_GOLDEN=rewrite cargo test --test golden` writes what is, for review as a diff. Each case is also applied, by
+//! `script` are expected. The ledger, which is on by default, counts only in cases with a section of it. `LANWARD_GOLDEN=rewrite cargo test --test golden` writes what is, for review as a diff. Each case is also applied, by
 //! the real nft and over netlink.
 
 #![allow(clippy::unwrap_used)]
@@ -62,7 +62,9 @@ fn outcome(given: &BTreeMap<String, String>) -> Outcome {
     let netifd = serde_json::from_str(&netifd).unwrap_or_else(|error| panic!("netifd: {error}"));
     let (firewall, network_file) = (package("firewall"), package("network"));
 
-    let (config, mut problems) = config::read_text(given.get("lanward").map(String::as_bytes));
+    let (mut config, mut problems) = config::read_text(given.get("lanward").map(String::as_bytes));
+    let names_ledger = given.get("lanward").is_some_and(|text| text.contains("config ledger"));
+    config.ledger.enabled &= names_ledger;
     let network = network::read(&network::Sources {
         firewall: Some(&firewall),
         network: Some(&network_file),

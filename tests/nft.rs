@@ -97,6 +97,13 @@ fn element(operation: Operation, set: &str, key: &[Field], timeout: Option<u32>)
     }
 }
 
+fn count(set: &str, key: &[Field]) -> Statement {
+    Statement::Count {
+        set: set.into(),
+        key: key.to_vec(),
+    }
+}
+
 fn log(prefix: &str) -> Statement {
     Statement::Log {
         group: 5,
@@ -240,6 +247,16 @@ fn rich_sets() -> Vec<Set> {
             ..set("ports6", &[InetService, Ip6], Contents::List)
         },
         Set {
+            dynamic: true,
+            size: Some(64),
+            ..set("counted", &[InetProto, InetService], Contents::List)
+        },
+        Set {
+            dynamic: true,
+            size: Some(64),
+            ..set("counted4", &[Ip4, InetProto, InetService], Contents::List)
+        },
+        Set {
             size: Some(9),
             timeout: Some(Timeout::Seconds(3600)),
             ..set("listed", &[Ip4, InetService], Contents::List)
@@ -356,6 +373,15 @@ fn rich_rules() -> Vec<Rule> {
         vec![
             element(Operation::Update, "seen6", &[Ip6Saddr, TcpDport], None),
             Statement::Accept,
+        ],
+        vec![
+            is(L4Proto, Value::InetProto(17)),
+            count("counted", &[L4Proto, UdpDport]),
+        ],
+        vec![
+            is(L4Proto, Value::InetProto(6)),
+            within(&[Ip4Saddr, L4Proto, CtDport], "counted4"),
+            count("counted4", &[Ip4Saddr, L4Proto, CtDport]),
         ],
         vec![beyond(&[Ip4Saddr, TcpSport], "listed"), Statement::Drop],
         vec![

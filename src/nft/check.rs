@@ -154,6 +154,12 @@ impl Table {
                 }
                 Ok(())
             }
+            Statement::Count { set, key } => match self.keyed(set, key)? {
+                target if !target.dynamic || target.interval => Err(format!(
+                    "set \"{set}\" does not count: it must be dynamic, without ranges"
+                )),
+                _ => Ok(()),
+            },
             Statement::SetMark(_, 0) => Err("sets no bit of the mark".into()),
             Statement::ClearMark(_, 0 | u32::MAX) => Err("clears no bit of the mark, or all".into()),
             Statement::Log { snaplen, prefix, .. } => check_log(*snaplen, prefix),

@@ -186,6 +186,14 @@ pub enum Statement {
         /// Seconds, for an element that is added or refreshed; `None`: the set's own timeout.
         timeout: Option<u32>,
     },
+    /// `add @SET { FIELDS counter }`: counts the packet at the element, which is added if it is not there. A full set refuses what would be new, and
+    /// the rule ends there: the packet *goes on with the next rule*.
+    Count {
+        /// The set's name.
+        set: String,
+        /// The key, as many fields as the set's key has types.
+        key: Vec<Field>,
+    },
     /// `meta mark set meta mark | BITS`: sets these bits and keeps the others.
     SetMark(Mark, u32),
     /// `meta mark set meta mark & ~BITS`: clears these bits and keeps the others.
@@ -513,7 +521,7 @@ impl Statement {
     pub fn fields(&self) -> &[Field] {
         match self {
             Statement::Match(condition) => condition.fields(),
-            Statement::Element { key, .. } => key,
+            Statement::Element { key, .. } | Statement::Count { key, .. } => key,
             _ => &[],
         }
     }

@@ -234,6 +234,7 @@ fn statement_text(statement: &Statement, style: Style) -> String {
                 fields_text(key)
             )
         }
+        Statement::Count { set, key } => format!("add @{set} {{ {} counter }}", fields_text(key)),
         Statement::SetMark(mark, bits) => {
             let name = mark_name(*mark);
             format!("{name} set {name} | {bits:#010x}")

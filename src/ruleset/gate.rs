@@ -5,7 +5,7 @@ mod lists;
 pub use lists::{counter_names, listed, lists, List};
 pub(super) use lists::{families, gate_lists, sources};
 
-use super::parts::{address, answers, configured, device_elements, device_matches, element, rule};
+use super::parts::{address, configured, device_elements, device_matches, element, rule};
 use super::{knock, spa};
 use crate::config::Forget;
 use crate::nft::{
@@ -131,7 +131,7 @@ pub(super) fn entrance(gates: &Gates) -> Vec<Rule> {
         let matches = [knock::begins()].into_iter().chain(device);
         ending(matches, Statement::Jump(ARRIVAL.into()), "what begins on the WAN")
     });
-    [answers()].into_iter().chain(proofs).chain(rules).collect()
+    proofs.chain(rules).collect()
 }
 
 /// What proves an address by itself, whatever its port.
@@ -403,13 +403,7 @@ pub(super) fn belt(gates: &Gates) -> [Vec<Rule>; 2] {
             ],
             [Match::State(vec![State::Invalid]), Match::TcpFlags(probe)],
         ];
-        // Most packets are of connections that have begun: they cost one comparison.
-        let begun = Match::State(vec![State::Established]);
-        let mut rules = vec![ending(
-            [begun],
-            Statement::Return,
-            "a session that has begun is never held up",
-        )];
+        let mut rules = Vec::new();
         for device in device_matches(&gates.wan, DEVICES, Field::IifName) {
             rules.extend(judged.iter().cloned().map(|judged| {
                 let matches = judged

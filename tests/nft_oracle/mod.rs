@@ -324,13 +324,26 @@ fn print_expression(name: &str, tree: &Tree) -> String {
         ),
         "objref" => format!("objref type {} name {}", n(1), text_of(tree, 2)),
         "dynset" => format!(
-            "dynset {} reg_key {} set {}{}",
+            "dynset {} reg_key {} set {}{}{}",
             ["add", "update", "delete"][n(3) as usize],
             n(4),
             text_of(tree, 1),
             match other_number(tree, 6) {
                 0 => String::new(),
                 timeout => format!(" timeout {timeout}ms"),
+            },
+            match &*inner(tree, 7) {
+                [] => String::new(),
+                _ => {
+                    let expression = inner(tree, 7);
+                    let counts = inner(&expression, 2);
+                    format!(
+                        " expr {} pkts {} bytes {}",
+                        text_of(&expression, 1),
+                        other_number(&counts, 2),
+                        other_number(&counts, 1)
+                    )
+                }
             }
         ),
         "immediate" => {
@@ -473,6 +486,10 @@ fn any_action() -> impl Strategy<Value = Vec<Statement>> {
         vec![limit, log.clone(), add6],
         vec![delete, mark(Mark::Packet), counter],
         vec![mark(Mark::Connection), log],
+        vec![Statement::Count {
+            set: "counted".into(),
+            key: vec![Field::L4Proto, Field::TcpDport],
+        }],
     ])
 }
 

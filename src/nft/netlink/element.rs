@@ -2,7 +2,7 @@
 
 use super::super::element::{self, Span};
 use super::super::{Element, Kind, Range, Set};
-use super::attribute::{attributes, find, u32, u64, Attribute};
+use super::attribute::{attributes, find, string, u32, u64, Attribute};
 use super::instruction::DATA_VALUE;
 use super::Endian;
 
@@ -16,6 +16,8 @@ const TIMEOUT: u16 = 4;
 const EXPIRATION: u16 = 5;
 /// `NFTA_SET_ELEM_USERDATA`
 const USERDATA: u16 = 6;
+/// `NFTA_SET_ELEM_EXPR`
+const EXPRESSION: u16 = 7;
 /// `NFTA_SET_ELEM_KEY_END`
 const KEY_END: u16 = 10;
 /// `NFTA_LIST_ELEM`
@@ -30,6 +32,8 @@ pub struct Reading {
     pub key: Vec<Range>,
     /// Milliseconds that are left; `None`: for ever.
     pub expires: Option<u64>,
+    /// What its counter says, if it has one: see [`super::super::Statement::Count`].
+    pub packets: Option<u64>,
 }
 
 /// Whether keys are turned to network order, so that `memcmp` orders them.
@@ -152,7 +156,17 @@ fn decode_one(set: &Set, element: &[u8], endian: Endian) -> Option<Reading> {
     Some(Reading {
         key,
         expires: u64(element, EXPIRATION),
+        packets: packets(element),
     })
+}
+
+/// The counter of an element that has one expression: `NFTA_COUNTER_PACKETS` in `NFTA_EXPR_DATA`.
+fn packets(element: &[u8]) -> Option<u64> {
+    let expression = find(element, EXPRESSION)?;
+    match string(expression, 1) {
+        Some("counter") => u64(find(expression, 2)?, 2),
+        _ => None,
+    }
 }
 
 /// Beginnings and ends come apart, in any order.
@@ -184,6 +198,7 @@ fn decode_ranges(set: &Set, elements: &[Vec<u8>], endian: Endian) -> Vec<Reading
             readings.push(Reading {
                 key: vec![Range { from, to }],
                 expires: *expires,
+                packets: None,
             });
         }
     }

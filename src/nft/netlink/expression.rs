@@ -8,10 +8,10 @@ use super::super::{
 };
 use super::attribute::Attribute;
 use super::instruction::{
-    bitwise, byteorder, compare, counter, ct, ct_towards, dynset, expression, fib_daddr_type, limit, load_mark, log,
-    meta, payload, reject, store_mark, verdict, Header, Place, CMP_EQ, CMP_GT, CMP_GTE, CMP_LT, CMP_NEQ, CT_BYTES,
-    CT_DIRECTION, CT_DST_IP, CT_DST_IP6, CT_PROTO_DST, CT_SRC_IP, CT_SRC_IP6, CT_STATE, CT_STATUS, META_IIFNAME,
-    META_IIFTYPE, META_L4PROTO, META_NFPROTO, META_OIFNAME, META_TIME_NS, REGISTER32_0, REGISTER_1,
+    bitwise, byteorder, compare, counter, counting, ct, ct_towards, dynset, expression, fib_daddr_type, limit,
+    load_mark, log, meta, payload, reject, store_mark, verdict, Header, Place, CMP_EQ, CMP_GT, CMP_GTE, CMP_LT,
+    CMP_NEQ, CT_BYTES, CT_DIRECTION, CT_DST_IP, CT_DST_IP6, CT_PROTO_DST, CT_SRC_IP, CT_SRC_IP6, CT_STATE, CT_STATUS,
+    META_IIFNAME, META_IIFTYPE, META_L4PROTO, META_NFPROTO, META_OIFNAME, META_TIME_NS, REGISTER32_0, REGISTER_1,
 };
 use super::Endian;
 
@@ -116,10 +116,12 @@ impl Encoder<'_> {
                 key,
                 timeout,
             } => {
-                self.dependencies(key);
-                let loads = self.load_all(key, false);
-                self.pieces.extend(loads.into_iter().map(Piece::Action));
+                self.load_key(key);
                 dynset(*operation, set, *timeout)
+            }
+            Statement::Count { set, key } => {
+                self.load_key(key);
+                counting(set)
             }
             Statement::SetMark(mark, bits) => self.change_mark(*mark, *bits, *bits),
             Statement::ClearMark(mark, bits) => self.change_mark(*mark, *bits, 0),
@@ -133,6 +135,12 @@ impl Encoder<'_> {
             Statement::Drop => verdict(0, None),
         };
         self.pieces.push(Piece::Action(action));
+    }
+
+    fn load_key(&mut self, key: &[Field]) {
+        self.dependencies(key);
+        let loads = self.load_all(key, false);
+        self.pieces.extend(loads.into_iter().map(Piece::Action));
     }
 
     /// Of the bits `among`, those in `set` are set and the others cleared.

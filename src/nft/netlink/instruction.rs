@@ -204,6 +204,23 @@ pub(super) fn dynset(operation: Operation, set: &str, timeout: Option<u32>) -> A
     expression("dynset", data)
 }
 
+/// [`dynset`] of an element that counts: `NFTA_DYNSET_EXPR` is what it begins with, `NFTA_COUNTER_BYTES` and `NFTA_COUNTER_PACKETS` of 0.
+/// (`NFTA_DYNSET_EXPRESSIONS` came with Linux 5.11 only.)
+pub(super) fn counting(set: &str) -> Attribute {
+    let zero = vec![Attribute::u64(1, 0), Attribute::u64(2, 0)];
+    let begin = vec![
+        Attribute::string(EXPRESSION_NAME, "counter"),
+        Attribute::nest(EXPRESSION_DATA, zero),
+    ];
+    let data = vec![
+        Attribute::string(1, set),
+        Attribute::u32(3, 0),
+        Attribute::u32(4, REGISTER_1),
+        Attribute::nest(7, begin),
+    ];
+    expression("dynset", data)
+}
+
 /// `NFTA_LOG_GROUP`, `NFTA_LOG_PREFIX`, `NFTA_LOG_SNAPLEN`
 pub(super) fn log(group: u16, snaplen: u32, prefix: &str) -> Attribute {
     expression(
