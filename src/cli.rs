@@ -1,5 +1,6 @@
 //! The command line: what the words mean, the commands that ask the daemon, and those that need none.
 
+mod history;
 mod import;
 mod knock;
 mod parse;
@@ -113,6 +114,8 @@ fn perform(invocation: Invocation) -> Exit {
             removed_text,
         ),
         Command::GateFlush(gate) => answer(ask("gate_flush", json!({ "gate": gate })), false, removed_text),
+        Command::History(history) => history::history(ask, history.arguments, history.form),
+        Command::Erase => history::erase(ask("ledger_erase", json!({}))),
         Command::Knock(knock) => knock::knock(&knock),
         Command::Spa(spa) => spa::send(&spa),
         Command::Keygen(keygen) => spa::keygen(&keygen, &paths.state_dir),

@@ -2,6 +2,7 @@
 
 mod flows;
 mod keys;
+mod ledger;
 mod table;
 
 use crate::check;
@@ -151,6 +152,7 @@ struct Daemon {
     nflog: Option<Nflog>,
     links: links::Reader,
     watcher: links::Watcher,
+    writing: Option<ledger::Writing>,
     leaving: bool,
 }
 
@@ -177,6 +179,7 @@ impl Daemon {
             links: starting("rtnetlink", links::Reader::open())?,
             watcher: starting("rtnetlink notifications", links::Watcher::open())?,
             nflog: None,
+            writing: None,
             leaving: false,
             files: starting("keeper", Files::new(&paths.config_dir, keeper))?,
             lost: None,
@@ -208,6 +211,7 @@ impl Daemon {
                 _ = hang_up.recv() => Some(Event::Wake(Wake::Config)),
                 () = self.watcher.next() => Some(Event::Wake(Wake::Links)),
                 heard = next_copies(self.nflog.as_mut()) => copied(heard),
+                result = written(self.writing.as_mut()) => self.committed(result),
                 incoming = self.bus.next() => self.incoming(incoming).await,
             };
             if let Some(event) = event {
@@ -366,6 +370,18 @@ impl Daemon {
                 facts: Box::new(self.diagnose().await),
                 call,
             }),
+            Action::LoadLedger => Some(self.load_ledger()),
+            Action::SetLedgerAside => Some(self.set_ledger_aside()),
+            Action::ReadLedger(asked) => Some(self.read_ledger(asked)),
+            Action::ForgetSubjects(subjects) => Some(self.forget_subjects(subjects)),
+            Action::KeepCounts(bytes) => self.keep_counts(&bytes),
+            Action::CommitLedger {
+                bytes,
+                unix,
+                call,
+                waits,
+            } => self.commit_ledger(bytes, unix, call, waits).await,
+            Action::EraseLedger(call) => Some(self.erase_ledger(call).await),
             Action::WriteScript(table) => {
                 let written = self.keep(&self.paths.script(), text::script(&table).as_bytes());
                 self.note("script for the firewall's include", written)
@@ -451,6 +467,13 @@ fn silence(error: &CallError) -> String {
 async fn next_copies(nflog: Option<&mut Nflog>) -> nflog::Heard {
     match nflog {
         Some(nflog) => nflog.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn written(writing: Option<&mut ledger::Writing>) -> Result<(), String> {
+    match writing {
+        Some(writing) => writing.done().await,
         None => std::future::pending().await,
     }
 }

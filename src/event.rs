@@ -3,9 +3,14 @@
 //! An action that gives something back names, in its doc comment, the event that brings it. A failure is such an event, too.
 
 use crate::check;
+use crate::date::Date;
 use crate::gate::{self, Interest, Readings};
 use crate::keygen::{self, Access};
 use crate::lan_only::Doomed;
+use crate::ledger::counts::Reading as Counted;
+use crate::ledger::day::Day;
+use crate::ledger::views::Query;
+use crate::ledger::Subject;
 use crate::network::Links;
 use crate::nft::netlink::Edit;
 use crate::nft::Table;
@@ -151,6 +156,42 @@ pub enum Event {
         gate: String,
         /// For how long.
         seconds: Option<u32>,
+        /// Who asked.
+        call: CallId,
+    },
+    /// [`Action::LoadLedger`] has ended.
+    LedgerLoaded {
+        /// Its file; `None`: there is none yet.
+        file: Result<Option<Vec<u8>>, String>,
+        /// What an earlier daemon has left in the run directory.
+        run: Option<Vec<u8>>,
+    },
+    /// [`Action::SetLedgerAside`] has ended: under which name, or why not.
+    LedgerSetAside(Result<String, String>),
+    /// [`Action::ReadLedger`] has ended.
+    LedgerRead {
+        /// What the kernel has counted; `None`: there is no table.
+        result: Result<Option<Counted>, String>,
+        /// Whether somebody sets the clock.
+        synchronised: bool,
+        /// Why it was read.
+        asked: Asked,
+    },
+    /// [`Action::ForgetSubjects`] has ended: who is gone, or why they are still there.
+    SubjectsForgotten(Result<Vec<Subject>, String>),
+    /// [`Action::CommitLedger`] has ended.
+    LedgerCommitted {
+        /// Why the old file is still there.
+        result: Result<(), String>,
+        /// The time that the file says it was written.
+        unix: u64,
+        /// Who asked.
+        call: Option<CallId>,
+    },
+    /// [`Action::EraseLedger`] has ended.
+    LedgerErased {
+        /// Why the file is still there.
+        result: Result<(), String>,
         /// Who asked.
         call: CallId,
     },
@@ -388,6 +429,25 @@ pub enum Reply {
     Gate(Ask),
 }
 
+/// Why the ledger's counters are read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Asked {
+    /// It was time.
+    Nobody,
+    /// `history`
+    History(CallId, Box<Query>),
+    /// `ledger_recent`
+    Recent(CallId),
+    /// The days go to flash.
+    Commit(Option<CallId>),
+    /// `ledger_erase`
+    Erase(CallId),
+    /// `ledger_import`
+    Import(CallId, Vec<(Date, Day)>),
+    /// The daemon ends.
+    Stop,
+}
+
 /// Something to do. Carried out in order.
 #[derive(Debug, PartialEq)]
 pub enum Action {
@@ -487,6 +547,29 @@ pub enum Action {
         /// Who asked.
         call: CallId,
     },
+    /// → [`Event::LedgerLoaded`]
+    LoadLedger,
+    /// Keep a file that is damaged or not understood, under another name. → [`Event::LedgerSetAside`]
+    SetLedgerAside,
+    /// Read what the kernel has counted. → [`Event::LedgerRead`]
+    ReadLedger(Asked),
+    /// Take subjects out of the sets that count. → [`Event::SubjectsForgotten`]
+    ForgetSubjects(Vec<Subject>),
+    /// Keep what was read, for the next daemon, in the run directory.
+    KeepCounts(Vec<u8>),
+    /// Write the ledger's file. → [`Event::LedgerCommitted`]
+    CommitLedger {
+        /// Its content.
+        bytes: Vec<u8>,
+        /// The time that it says.
+        unix: u64,
+        /// Who asked.
+        call: Option<CallId>,
+        /// Whether all else waits for it; otherwise it is written beside, since flash can be slow.
+        waits: bool,
+    },
+    /// Remove the ledger's files. → [`Event::LedgerErased`]
+    EraseLedger(CallId),
     /// Write the applied table as nft script, for fw4's include.
     WriteScript(Rc<Table>),
     /// Write the note about an unsaved switch; `None`: remove it.

@@ -5,7 +5,7 @@ mod events;
 mod fw4;
 mod sessions;
 
-pub use events::{Heard, Progress, Teller, Told};
+pub use events::{Attempt, Heard, Progress, Teller, Told};
 pub use fw4::{rules as fw4_rules, NAME as FW4_RULE_NAME};
 pub use sessions::{Alive, Interest, Sessions};
 

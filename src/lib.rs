@@ -14,6 +14,7 @@ pub mod gate;
 pub mod keygen;
 pub mod knockd_import;
 pub mod lan_only;
+pub mod ledger;
 pub mod network;
 pub mod nft;
 pub mod policy;

@@ -1,5 +1,9 @@
 //! What is published: the methods of the bus object and the shapes of their answers. The only file that knows them.
 
+mod ledger;
+
+pub use ledger::{history, imported, imported_day, query, recent};
+
 use crate::check::Check;
 use crate::config::{self, Config, Forget, Host, Problem, Refuse, System};
 use crate::event::{NewKey, Now, Reading};
@@ -86,6 +90,34 @@ pub const METHODS: &[Method] = &[
         arguments: &[("name", Kind::String)],
     },
     Method {
+        name: "history",
+        arguments: &[
+            ("by", Kind::String),
+            ("from", Kind::String),
+            ("to", Kind::String),
+            ("limit", Kind::Int),
+            ("protocol", Kind::String),
+            ("port", Kind::Int),
+            ("address", Kind::String),
+        ],
+    },
+    Method {
+        name: "ledger_recent",
+        arguments: &[],
+    },
+    Method {
+        name: "ledger_erase",
+        arguments: &[],
+    },
+    Method {
+        name: "ledger_commit",
+        arguments: &[],
+    },
+    Method {
+        name: "ledger_import",
+        arguments: &[("days", Kind::Array)],
+    },
+    Method {
         name: "check",
         arguments: &[],
     },
@@ -106,7 +138,7 @@ pub fn status(state: &State, reading: &Reading, now: Now) -> Value {
         "warnings": warnings(state),
         "lan_only": lan_only(state, reading, now),
         "gates": state.config.gates.iter().map(|gate| gate_status(state, gate)).collect::<Vec<_>>(),
-        "ledger": { "enabled": false, "today": 0, "last_commit": 0 },
+        "ledger": ledger::status(state, reading, now),
         "relays": [],
     })
 }

@@ -223,14 +223,15 @@ fn shown_around(zone: &TimeZone, now: i64) -> Result<(i64, i64), String> {
 }
 
 /// Seconds that local clocks are ahead of UTC.
-fn offset(zone: &TimeZone, time: i64) -> Result<i64, String> {
+pub(crate) fn offset(zone: &TimeZone, time: i64) -> Result<i64, String> {
     match zone.find_local_time_type(time) {
         Ok(local) => Ok(i64::from(local.ut_offset())),
         Err(error) => Err(format!("no local time at {time}: {error}")),
     }
 }
 
-fn parse_zone(tz: &str) -> Result<TimeZone, String> {
+/// A POSIX TZ string; an empty one means UTC.
+pub(crate) fn parse_zone(tz: &str) -> Result<TimeZone, String> {
     let tz = tz.trim();
     if tz.is_empty() {
         return Ok(TimeZone::utc());

@@ -11,6 +11,7 @@ mod replay;
 
 pub use keys::Keys;
 pub use packet::{open, seal, seal_text};
+pub(crate) use replay::checksum;
 pub use replay::Replay;
 
 use crate::config::Protocol;

@@ -7,6 +7,7 @@ mod gates;
 mod gates_tests;
 mod kernel;
 mod knocks;
+mod ledger;
 #[cfg(test)]
 mod proofs_tests;
 #[cfg(test)]
@@ -32,6 +33,7 @@ use deadlines::Deadlines;
 pub(crate) use kernel::Kernel;
 use kernel::{Carried, Losses};
 use knocks::Knocks;
+use ledger::Ledger;
 use log::Level;
 use serde_json::{json, Value};
 use spas::Spas;
@@ -99,6 +101,7 @@ pub struct State {
     closing: Vec<(String, IpAddr, u8)>,
     /// Admissions by hand and by authenticated packets, by gate.
     by_daemon: Vec<(String, u64)>,
+    ledger: Ledger,
     reloads: Vec<CallId>,
     deadlines: Deadlines,
     failures: u32,
@@ -176,11 +179,18 @@ impl State {
                 seconds,
                 call,
             } => self.endpoint_found(inner, endpoint, gate, seconds, call),
+            Event::LedgerLoaded { file, run } => self.ledger_loaded(file, run.as_deref(), now),
+            Event::LedgerSetAside(result) => self.ledger_set_aside(result),
+            Event::LedgerRead {
+                result,
+                synchronised,
+                asked,
+            } => self.ledger_read(result, synchronised, asked, now),
+            Event::SubjectsForgotten(result) => self.subjects_forgotten(result),
+            Event::LedgerCommitted { result, unix, call } => self.ledger_committed(result, unix, call),
+            Event::LedgerErased { result, call } => self.ledger_erased(result, call),
             Event::Deadline => self.deadline(now),
-            Event::Terminate => vec![
-                Action::Log(Level::Info, "stopping; what is enforced stays enforced".into()),
-                Action::Exit,
-            ],
+            Event::Terminate => self.stop(),
         }
     }
 
@@ -224,7 +234,7 @@ impl State {
         if !self.configured {
             self.unsaved = texts.run_state.as_deref().and_then(Override::decode);
             self.configured = true;
-            actions.extend(self.accept(config));
+            actions.extend(self.accept(config, now));
         } else if !refused {
             self.candidate = Some(config);
         }
@@ -242,11 +252,13 @@ impl State {
         actions
     }
 
-    fn accept(&mut self, config: Config) -> Vec<Action> {
+    fn accept(&mut self, config: Config, now: Now) -> Vec<Action> {
         self.config = config;
-        let level = Action::LogLevel(self.config.log_level);
-        let after = self.drop_outlived_note().into_iter().chain(self.read_keys());
-        [level].into_iter().chain(after).collect()
+        let mut actions = vec![Action::LogLevel(self.config.log_level)];
+        actions.extend(self.drop_outlived_note());
+        actions.extend(self.read_keys());
+        actions.extend(self.place_ledger(now));
+        actions
     }
 
     /// The configuration has spoken since the switch was turned without being saved; for the next daemon, too.
@@ -334,7 +346,7 @@ impl State {
                 compiled = compile(&self.config);
                 self.candidate = Some(candidate);
             } else {
-                actions.extend(self.accept(candidate));
+                actions.extend(self.accept(candidate, now));
             }
         }
         let known: BTreeSet<Problem> = self.policy_problems.iter().cloned().collect();

@@ -1,11 +1,13 @@
 //! The words of the command line, and what they mean.
 
+use super::history::Form;
 use crate::config::{Protocol, Step};
 use crate::daemon::Paths;
 use crate::keygen::{ports, PORT};
 use crate::spa::Digest;
 use crate::system::client::Family;
 use lexopt::prelude::*;
+use serde_json::Map;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -19,6 +21,8 @@ Usage: lanward COMMAND [OPTIONS]
   gate admit GATE ADDRESS|me [SECONDS]   list an address; me: where this SSH session comes from
   gate remove GATE ADDRESS               take an address off the list
   gate flush GATE                        empty the list
+  history [--by day|hour|month|port|source] [--from DATE] [--to DATE] [--limit N] [--json|--csv]
+                          what strangers tried; only --protocol tcp, --port N, --address ADDRESS. --erase: forget it all
   check [--json]          configuration problems and a diagnosis of this router
   reload                  read the configuration again
   print                   the nft script it would apply, from configuration, without a daemon
@@ -71,6 +75,8 @@ pub(super) enum Command {
         address: String,
     },
     GateFlush(String),
+    History(History),
+    Erase,
     Knock(Knock),
     Spa(Spa),
     Keygen(Keygen),
@@ -80,6 +86,14 @@ pub(super) enum Command {
     },
     Help,
     Version,
+}
+
+/// What is asked of the ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct History {
+    /// As the bus takes them.
+    pub(super) arguments: Map<String, serde_json::Value>,
+    pub(super) form: Form,
 }
 
 /// One packet to each port.
@@ -148,6 +162,13 @@ struct Given {
     hmac: Option<String>,
     host: Option<String>,
     gate: Option<String>,
+    by: Option<String>,
+    from: Option<String>,
+    to: Option<String>,
+    limit: Option<String>,
+    protocol: Option<String>,
+    csv: bool,
+    erase: bool,
 }
 
 impl Given {
@@ -158,12 +179,19 @@ impl Given {
             (self.family.is_some(), "--ipv4 and --ipv6 go with knock and spa HOST"),
             (self.access.is_some(), "--access goes with spa"),
             (self.key_file.is_some(), "--key-file goes with spa"),
-            (self.port.is_some(), "--port goes with spa"),
-            (self.address.is_some(), "--address goes with spa HOST"),
+            (self.port.is_some(), "--port goes with spa and history"),
+            (self.address.is_some(), "--address goes with spa HOST and history"),
             (self.seconds.is_some(), "--seconds goes with spa HOST"),
             (self.hmac.is_some(), "--hmac goes with spa"),
             (self.host.is_some(), "--host goes with spa keygen"),
             (self.gate.is_some(), "--gate goes with spa keygen and import-knockd"),
+            (self.by.is_some(), "--by goes with history"),
+            (self.from.is_some(), "--from goes with history"),
+            (self.to.is_some(), "--to goes with history"),
+            (self.limit.is_some(), "--limit goes with history"),
+            (self.protocol.is_some(), "--protocol goes with history"),
+            (self.csv, "--csv goes with history"),
+            (self.erase, "--erase goes with history, alone"),
         ]
         .into_iter()
         .find_map(|(is_left, what)| is_left.then_some(what))
@@ -214,6 +242,13 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Invocation, lexopt::Er
             Long("hmac") => given.hmac = Some(parser.value()?.string()?),
             Long("host") => given.host = Some(parser.value()?.string()?),
             Long("gate") => given.gate = Some(parser.value()?.string()?),
+            Long("by") => given.by = Some(parser.value()?.string()?),
+            Long("from") => given.from = Some(parser.value()?.string()?),
+            Long("to") => given.to = Some(parser.value()?.string()?),
+            Long("limit") => given.limit = Some(parser.value()?.string()?),
+            Long("protocol") => given.protocol = Some(parser.value()?.string()?),
+            Long("csv") => given.csv = true,
+            Long("erase") => given.erase = true,
             Long("json") => json = true,
             Long("temporary") => temporary = true,
             Long("help") | Short('h') => help = true,
@@ -240,6 +275,11 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Invocation, lexopt::Er
         ["print"] => Command::Print,
         ["fw4-rules"] => Command::Fw4Rules,
         ["gate", words @ ..] => gate_command(words)?,
+        ["history"] if given.erase => {
+            given.erase = false;
+            Command::Erase
+        }
+        ["history"] => Command::History(history(&mut given, json)?),
         ["knock", words @ ..] => knock(words, &mut given)?,
         ["spa", "keygen", words @ ..] => keygen(words, &mut given)?,
         ["spa", words @ ..] => spa(words, &mut given)?,
@@ -249,7 +289,8 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Invocation, lexopt::Er
         },
         ["import-knockd", ..] => return Err("import-knockd takes one FILE, or - for standard input".into()),
         [] => return Err("no command".into()),
-        [word @ ("run" | "status" | "on" | "off" | "resume" | "check" | "reload" | "print" | "fw4-rules"), operand, ..] =>
+        [word
+        @ ("run" | "status" | "on" | "off" | "resume" | "check" | "reload" | "print" | "fw4-rules" | "history"), operand, ..] =>
         {
             return Err(format!("{word} takes no operand: '{operand}'").into());
         }
@@ -270,10 +311,15 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Invocation, lexopt::Er
     if json
         && !matches!(
             command,
-            Command::Status | Command::Check | Command::GateList(_) | Command::Help | Command::Version
+            Command::Status
+                | Command::Check
+                | Command::GateList(_)
+                | Command::History(_)
+                | Command::Help
+                | Command::Version
         )
     {
-        return Err("--json goes with status, check and gate list".into());
+        return Err("--json goes with status, check, gate list and history".into());
     }
     Ok(Invocation {
         command,
@@ -281,6 +327,33 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Invocation, lexopt::Er
         json,
         user,
     })
+}
+
+/// Values go to the daemon as they are, which says what is wrong with them; but numbers have to be numbers.
+fn history(given: &mut Given, json: bool) -> Result<History, String> {
+    let mut arguments = Map::new();
+    let texts = [
+        ("by", given.by.take()),
+        ("from", given.from.take()),
+        ("to", given.to.take()),
+        ("protocol", given.protocol.take()),
+        ("address", given.address.take()),
+    ];
+    for (name, text) in texts {
+        arguments.extend(text.map(|text| (name.to_string(), text.into())));
+    }
+    for (name, text) in [("limit", given.limit.take()), ("port", given.port.take())] {
+        let Some(text) = text else { continue };
+        let number: u32 = text.parse().map_err(|_| format!("--{name}: '{text}' is no number"))?;
+        arguments.insert(name.into(), number.into());
+    }
+    let form = match (json, std::mem::take(&mut given.csv)) {
+        (true, true) => return Err("history: --json or --csv".into()),
+        (true, false) => Form::Json,
+        (false, true) => Form::Csv,
+        (false, false) => Form::Text,
+    };
+    Ok(History { arguments, form })
 }
 
 fn gate_command(words: &[&str]) -> Result<Command, lexopt::Error> {

@@ -1,7 +1,9 @@
 //! What the kernel's copies say, and how much of it is told.
 
+use crate::ledger::Service;
 use crate::ruleset::gate::{ADMIT, CLOSED, REMOVE};
 use crate::ruleset::knock::{Sequence, CLOSE, OPEN, STAGE, WRONG};
+use crate::ruleset::ledger::SAMPLE;
 use crate::ruleset::spa::PACKET;
 use crate::system::nflog::Copied;
 use std::net::IpAddr;
@@ -43,6 +45,8 @@ pub enum Heard {
         /// Where the packet came from.
         source: IpAddr,
     },
+    /// What begins on the WAN, and may be refused yet.
+    Attempt(Attempt),
     /// What came to an SPA's port.
     Packet {
         /// The port.
@@ -52,6 +56,15 @@ pub enum Heard {
         /// Where the packet came from.
         source: IpAddr,
     },
+}
+
+/// Who tries what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attempt {
+    /// Where the packet came from.
+    pub source: IpAddr,
+    /// What it was sent to.
+    pub service: Service,
 }
 
 /// How far a source has come in a sequence.
@@ -69,6 +82,10 @@ impl Heard {
     /// Reads a copy. `None` for what no rule of ours says.
     #[must_use]
     pub fn of(copied: &Copied) -> Option<Self> {
+        if copied.prefix == SAMPLE {
+            let source = copied.source;
+            return service(&copied.payload).map(|service| Self::Attempt(Attempt { source, service }));
+        }
         if copied.prefix != PACKET {
             return Self::read(&copied.prefix, copied.source);
         }
@@ -121,18 +138,32 @@ fn knocked(prefix: &str) -> Option<(&str, Sequence, Progress)> {
     open.or_else(|| rest(CLOSE).map(|knock| (knock, Sequence::Close, Progress::Done)))
 }
 
-/// The destination port of a UDP packet and what is in it; `None` where it was cut off, and for one with IPv6 extension headers.
-fn datagram(packet: &[u8]) -> Option<(u16, &[u8])> {
-    const UDP: u8 = 17;
+/// The protocol of a packet and what is behind its IP header; `None` where that was cut off. IPv6 extension headers count as protocols.
+fn packet(packet: &[u8]) -> Option<(u8, &[u8])> {
     let (protocol, header) = match packet.first()? >> 4 {
         4 => (packet.get(9)?, usize::from(packet.first()? & 0x0f) * 4),
         6 => (packet.get(6)?, 40),
         _ => return None,
     };
-    let udp = packet.get(header..)?;
-    let field = |at: usize| Some(u16::from_be_bytes([*udp.get(at)?, *udp.get(at + 1)?]));
-    let length = usize::from(field(4)?);
-    (*protocol == UDP).then_some((field(2)?, udp.get(8..length)?))
+    Some((*protocol, packet.get(header..)?))
+}
+
+fn port(segment: &[u8]) -> Option<u16> {
+    Some(u16::from_be_bytes([*segment.get(2)?, *segment.get(3)?]))
+}
+
+/// What a packet was sent to.
+fn service(bytes: &[u8]) -> Option<Service> {
+    let (protocol, segment) = packet(bytes)?;
+    Some(Service::of(protocol, port(segment).unwrap_or(0)))
+}
+
+/// The destination port of a UDP packet and what is in it; `None` where it was cut off, and for one with IPv6 extension headers.
+fn datagram(bytes: &[u8]) -> Option<(u16, &[u8])> {
+    const UDP: u8 = 17;
+    let (protocol, udp) = packet(bytes)?;
+    let length = usize::from(u16::from_be_bytes([*udp.get(4)?, *udp.get(5)?]));
+    (protocol == UDP).then_some((port(udp)?, udp.get(8..length)?))
 }
 
 /// Keeps whoever comes and goes all the time from filling the log: so many lines a minute for one source, and so many for all.

@@ -103,7 +103,7 @@ fn number(bytes: &[u8]) -> Option<u64> {
     bytes.try_into().ok().map(u64::from_be_bytes)
 }
 
-fn checksum(body: &[u8]) -> [u8; CHECK] {
+pub fn checksum(body: &[u8]) -> [u8; CHECK] {
     let mut check = [0; CHECK];
     check.copy_from_slice(&sum(Kind::Sha256, &[body]).bytes()[..CHECK]);
     check

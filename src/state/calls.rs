@@ -33,6 +33,9 @@ impl State {
             "spa_keygen" | "spa_revoke" => self.call_spa(id, method, arguments),
             "spa_list" => vec![Action::Answer(id, Ok(self.spa_list()))],
             "knock_list" => vec![Action::Answer(id, Ok(self.knock_list(now)))],
+            "history" | "ledger_recent" | "ledger_commit" | "ledger_erase" | "ledger_import" => {
+                self.call_ledger(id, method, arguments)
+            }
             "preview" => self.call_preview(id),
             "check" => vec![Action::Diagnose { call: id }],
             "reload" => vec![Action::ReadConfig(Some(id))],

@@ -162,7 +162,8 @@ impl State {
     #[must_use]
     pub fn next_deadline(&self) -> Option<u64> {
         let pause = self.pause_until.map(|end| end.saturating_add(PAUSE_SLACK));
-        self.deadlines.next().into_iter().chain(pause).min()
+        let others = pause.into_iter().chain(self.ledger.next());
+        self.deadlines.next().into_iter().chain(others).min()
     }
 
     /// Another program has changed something and nobody has looked yet: nobody is told of a table that may not be there.
@@ -198,6 +199,7 @@ impl State {
         if take_due(&mut self.deadlines.sessions, |due| due, time) {
             actions.extend(self.look_at_sessions(now));
         }
+        actions.extend(self.look_at_ledger(now));
         actions
     }
 

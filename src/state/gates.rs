@@ -357,6 +357,10 @@ impl State {
                     actions.extend(self.knocked(knock, *sequence, *progress, *source, now));
                     continue;
                 }
+                Heard::Attempt(attempt) => {
+                    self.sample(*attempt, now);
+                    continue;
+                }
                 Heard::Packet { port, packet, source } => {
                     actions.extend(self.packet(*port, packet, *source, now));
                     continue;
@@ -385,7 +389,7 @@ impl State {
                     }
                     self.deadlines.sessions_within(now.monotonic, CLOSING_QUIET);
                 }
-                Heard::Knocked { .. } | Heard::Packet { .. } => {}
+                Heard::Knocked { .. } | Heard::Packet { .. } | Heard::Attempt(_) => {}
             }
         }
         self.place_looks(now);

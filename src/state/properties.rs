@@ -477,8 +477,9 @@ impl Trial {
             has_schedule && crate::schedule::next_refresh(before) != crate::schedule::next_refresh(self.play.now.unix),
         );
         assert!(self.play.applies - applies <= new_windows, "nothing else has changed");
-        // A schedule looks at the clock once a minute; nothing else does.
-        let most = if has_schedule { 64 } else { 0 };
+        // A schedule looks at the clock once a minute, the ledger at its counters, and now and then at its file; nothing else does.
+        let minutes = u32::from(has_schedule) + u32::from(self.play.state.config.ledger.enabled);
+        let most = 64 * minutes;
         assert!(
             self.play.deadlines - deadlines <= most,
             "{} wake-ups",

@@ -62,6 +62,19 @@ pub(super) struct Play {
     pub(super) dump_takes: u64,
     /// Inner addresses of VPN peers, and where they are.
     pub(super) endpoints: Vec<(IpAddr, IpAddr)>,
+    pub(super) ledger: PlayedLedger,
+}
+
+/// The kernel's counters and the ledger's files.
+#[derive(Default)]
+pub(super) struct PlayedLedger {
+    pub(super) counted: crate::ledger::counts::Reading,
+    pub(super) file: Option<Vec<u8>>,
+    pub(super) aside: Option<Vec<u8>>,
+    pub(super) run: Option<Vec<u8>>,
+    pub(super) synchronised: bool,
+    pub(super) write_fails: Option<&'static str>,
+    pub(super) commits: u32,
 }
 
 pub(super) fn caller() -> CallId {
@@ -110,7 +123,15 @@ impl Play {
             dumps: 0,
             dump_takes: 0,
             endpoints: Vec::new(),
+            ledger: PlayedLedger::default(),
         }
+    }
+
+    /// The ledger is on by default and wakes the daemon every minute: only where it is named.
+    fn lanward_text(&self) -> String {
+        let off = "\nconfig ledger 'ledger'\n\toption enabled '0'\n";
+        let names = self.lanward.contains("config ledger");
+        format!("{}{}", self.lanward, if names { "" } else { off })
     }
 
     pub(super) fn started(lanward: &str) -> Self {
@@ -266,7 +287,7 @@ impl Play {
                 let texts = Texts {
                     lanward: match self.unreadable {
                         true => Err("Input/output error".into()),
-                        false => Ok(Some(self.lanward.clone().into_bytes())),
+                        false => Ok(Some(self.lanward_text().into_bytes())),
                     },
                     firewall: Ok(Some(self.firewall.clone().into_bytes())),
                     network: Ok(Some(NETWORK.as_bytes().to_vec())),
@@ -393,6 +414,46 @@ impl Play {
                     keys,
                     seen: self.seen.clone(),
                 }))
+            }
+            Action::LoadLedger => Some(Event::LedgerLoaded {
+                file: Ok(self.ledger.file.clone()),
+                run: self.ledger.run.clone(),
+            }),
+            Action::SetLedgerAside => {
+                self.ledger.aside = self.ledger.file.take();
+                Some(Event::LedgerSetAside(Ok("/etc/lanward/ledger.aside".into())))
+            }
+            Action::ReadLedger(asked) => {
+                let counted = &mut self.ledger.counted;
+                counted.handle = self.handle;
+                Some(Event::LedgerRead {
+                    result: Ok(self.table.is_some().then(|| counted.clone())),
+                    synchronised: self.ledger.synchronised,
+                    asked,
+                })
+            }
+            Action::ForgetSubjects(subjects) => {
+                self.ledger
+                    .counted
+                    .subjects
+                    .retain(|(known, _)| !subjects.contains(known));
+                Some(Event::SubjectsForgotten(Ok(subjects)))
+            }
+            Action::KeepCounts(bytes) => {
+                self.ledger.run = Some(bytes);
+                None
+            }
+            Action::CommitLedger { bytes, unix, call, .. } => {
+                let result = self.ledger.write_fails.map_or(Ok(()), |why| Err(why.to_string()));
+                if result.is_ok() {
+                    self.ledger.file = Some(bytes);
+                    self.ledger.commits += 1;
+                }
+                Some(Event::LedgerCommitted { result, unix, call })
+            }
+            Action::EraseLedger(call) => {
+                self.ledger.file = None;
+                Some(Event::LedgerErased { result: Ok(()), call })
             }
             Action::KeepSeen(bytes) => {
                 self.seen = Ok(Some(bytes));

@@ -36,6 +36,20 @@ impl Clock {
     }
 }
 
+/// Whether the kernel has been told that the clock is right: by an NTP client, as busybox's is (`adjtimex`, `STA_UNSYNC`).
+#[must_use]
+#[allow(unsafe_code)]
+pub fn is_synchronised() -> bool {
+    // More than `struct timex` takes on any machine: its layout differs, and only the answer matters.
+    let mut timex = [0u64; 64];
+    // SAFETY: the kernel writes no more than its struct timex, which has 208 bytes at most. All zero, it changes nothing.
+    let state = unsafe { nix::libc::syscall(nix::libc::SYS_adjtimex, timex.as_mut_ptr()) };
+    (0..TIME_ERROR).contains(&state)
+}
+
+/// `TIME_ERROR`: the clock is not synchronised.
+const TIME_ERROR: nix::libc::c_long = 5;
+
 /// OpenWrt keeps the POSIX TZ string in `/etc/TZ` (a link to `/tmp/TZ`), `TZ` overrides it as it does for the C library. Empty: UTC.
 ///
 /// Where there is a file that cannot be read, the text says so. It is no time zone, so that a schedule cannot be placed and is told with this text,

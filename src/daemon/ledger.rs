@@ -1,0 +1,210 @@
+//! The ledger's counters and files, as the loop's actions ask for them.
+
+use super::Daemon;
+use crate::event::{Asked, CallId, Event};
+use crate::ledger::counts::{key_of, Reading};
+use crate::ledger::{Service, Subject};
+use crate::nft::netlink::Edit;
+use crate::nft::{self, Element, Value as Key};
+use crate::ruleset::ledger::{counting_sets, set, COUNTERS};
+use crate::ruleset::{self, address_of};
+use crate::system::clock;
+use crate::system::nftables;
+use crate::system::storage::{self, Durability};
+use serde_json::{json, Value};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// In the state directory.
+const FILE: &str = "ledger";
+/// A file that could not be read as a whole.
+const ASIDE: &str = "ledger.aside";
+/// In the run directory.
+const RUN: &str = "ledger";
+
+/// What is being written to flash, beside the loop.
+pub(super) struct Writing {
+    task: tokio::task::JoinHandle<std::io::Result<()>>,
+    unix: u64,
+    call: Option<CallId>,
+}
+
+impl Writing {
+    pub(super) async fn done(&mut self) -> Result<(), String> {
+        match (&mut self.task).await {
+            Ok(result) => result.map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}
+
+impl Daemon {
+    fn ledger_file(&self, name: &str) -> PathBuf {
+        self.paths.state_dir.join(name)
+    }
+
+    pub(super) fn load_ledger(&self) -> Event {
+        Event::LedgerLoaded {
+            file: storage::read(&self.ledger_file(FILE)).map_err(|error| error.to_string()),
+            run: storage::read(&self.paths.run_dir.join(RUN)).ok().flatten(),
+        }
+    }
+
+    pub(super) fn set_ledger_aside(&self) -> Event {
+        let aside = self.ledger_file(ASIDE);
+        let result = std::fs::rename(self.ledger_file(FILE), &aside);
+        Event::LedgerSetAside(match result {
+            Ok(()) => Ok(aside.display().to_string()),
+            Err(error) => Err(error.to_string()),
+        })
+    }
+
+    pub(super) fn read_ledger(&mut self, asked: Asked) -> Event {
+        Event::LedgerRead {
+            result: self.counted().map_err(|error| error.to_string()),
+            synchronised: clock::is_synchronised(),
+            asked,
+        }
+    }
+
+    /// What came is read before what was accepted of it, so that nothing seems to be an attempt that was accepted meanwhile.
+    fn counted(&mut self) -> Result<Option<Reading>, nftables::Error> {
+        let Some(handle) = self.nftables.table_handle(ruleset::TABLE)? else {
+            return Ok(None);
+        };
+        let mut subjects: BTreeMap<Subject, [u64; 2]> = BTreeMap::new();
+        for (index, (_, set)) in counting_sets().enumerate() {
+            for element in self.nftables.elements(ruleset::TABLE, &set)? {
+                if let (Some(subject), Some(packets)) = (subject(&element.key), element.packets) {
+                    subjects.entry(subject).or_default()[index % 2] = packets;
+                }
+            }
+        }
+        let counters = self.nftables.counters(ruleset::TABLE)?;
+        let packets = |name: &str| counters.get(name).map_or(0, |counter| counter.packets);
+        Ok(Some(Reading {
+            handle,
+            totals: COUNTERS.map(packets),
+            subjects: subjects.into_iter().collect(),
+        }))
+    }
+
+    pub(super) fn forget_subjects(&mut self, subjects: Vec<Subject>) -> Event {
+        let mut table = nft::Table {
+            name: ruleset::TABLE.into(),
+            counters: Vec::new(),
+            sets: Vec::new(),
+            chains: Vec::new(),
+        };
+        table.sets.extend(counting_sets().map(|(_, set)| set));
+        let edits: Vec<Edit> = subjects
+            .iter()
+            .flat_map(|subject| {
+                let key = key_of(*subject);
+                key.sets().map(|name| Edit::Delete {
+                    element: element(*subject, &set(key, &name)),
+                    set: name,
+                })
+            })
+            .collect();
+        let result = self.nftables.edit(&table, &edits);
+        Event::SubjectsForgotten(result.map(|()| subjects).map_err(|error| error.to_string()))
+    }
+
+    pub(super) fn keep_counts(&self, bytes: &[u8]) -> Option<Event> {
+        let written = self.keep(&self.paths.run_dir.join(RUN), bytes);
+        self.note("ledger", written)
+    }
+
+    /// Whoever asked for what comes too late for an event of its own.
+    async fn finish_writing(&mut self) {
+        let Some(mut writing) = self.writing.take() else { return };
+        let answer = match writing.done().await {
+            Ok(()) => json!({ "ok": true }),
+            Err(error) => json!({ "ok": false, "error": error }),
+        };
+        if let (Some(call), Value::Object(fields)) = (writing.call, answer) {
+            self.bus.answer(call, Ok(&fields));
+        }
+    }
+
+    pub(super) async fn commit_ledger(
+        &mut self,
+        bytes: Vec<u8>,
+        unix: u64,
+        call: Option<CallId>,
+        waits: bool,
+    ) -> Option<Event> {
+        // One at a time: what was begun earlier must not come last.
+        self.finish_writing().await;
+        let path = self.ledger_file(FILE);
+        if waits {
+            return Some(Event::LedgerCommitted {
+                result: write(&path, &bytes).map_err(|error| error.to_string()),
+                unix,
+                call,
+            });
+        }
+        self.writing = Some(Writing {
+            task: tokio::task::spawn_blocking(move || write(&path, &bytes)),
+            unix,
+            call,
+        });
+        None
+    }
+
+    pub(super) fn committed(&mut self, result: Result<(), String>) -> Option<Event> {
+        let Writing { unix, call, .. } = self.writing.take()?;
+        Some(Event::LedgerCommitted { result, unix, call })
+    }
+
+    pub(super) async fn erase_ledger(&mut self, call: CallId) -> Event {
+        self.finish_writing().await;
+        let removed = storage::remove(&self.ledger_file(FILE)).and_then(|()| storage::remove(&self.ledger_file(ASIDE)));
+        Event::LedgerErased {
+            result: removed.map_err(|error| error.to_string()),
+            call,
+        }
+    }
+}
+
+fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
+    storage::replace(path, bytes, Durability::Flash)
+}
+
+fn subject(key: &[nft::Range]) -> Option<Subject> {
+    let source = address_of(key);
+    let rest = if source.is_some() { key.get(1..)? } else { key };
+    let service = match rest {
+        [protocol] => (&protocol.from, 0),
+        [protocol, port] => match port.from {
+            Key::InetService(port) => (&protocol.from, port),
+            _ => return None,
+        },
+        _ => return None,
+    };
+    match service {
+        (Key::InetProto(protocol), port) => Some(Subject {
+            source,
+            service: Service::of(*protocol, port),
+        }),
+        _ => None,
+    }
+}
+
+fn element(subject: Subject, set: &nft::Set) -> Element {
+    let source = subject.source.map(|source| match source {
+        std::net::IpAddr::V4(address) => Key::Ipv4Addr(address),
+        std::net::IpAddr::V6(address) => Key::Ipv6Addr(address),
+    });
+    let rest = [
+        Key::InetProto(subject.service.protocol),
+        Key::InetService(subject.service.port),
+    ];
+    let values = source.into_iter().chain(rest);
+    Element {
+        key: values.take(set.key.len()).map(nft::Range::from).collect(),
+        timeout: None,
+    }
+}

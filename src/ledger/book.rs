@@ -1,0 +1,388 @@
+//! The ledger's account: what was counted, put into the router's local hours.
+//!
+//! A router has no battery: after it was switched on, its clock says 1970, or the time of the last file that it wrote, until a time server has answered. What
+//! was counted until then waits, by a clock that never jumps, and is put into its days when the right time is known.
+
+use super::counts::{Counts, Reading};
+use super::day::{number, put, Day};
+use super::outliers::{self, Usual};
+use super::store::{Parsed, Store};
+use super::{Attempts, Subject};
+use crate::date::Date;
+use crate::event::Now;
+use crate::schedule;
+use crate::spa::checksum;
+use std::borrow::Cow;
+use tz::TimeZone;
+
+/// The name of the run directory's format and its version.
+const MAGIC: &[u8] = b"lwcount\x01";
+/// Milliseconds without a jump after which a clock is believed that nobody sets.
+const STEADY: u64 = 3_600_000;
+/// Seconds that the clock may go wrong between two readings without having been set.
+const JUMP: i64 = 30;
+/// Stretches that wait for the right time; more are joined, two by two.
+const MOST_PENDING: usize = 64;
+/// Seconds over which attempts are spread that nobody read in time. What was left for longer is put where it was read.
+const LONGEST_GAP: i64 = 40 * 86_400;
+const HOUR: i64 = 3600;
+
+/// The router's local time.
+#[derive(Debug, Clone)]
+pub struct Zone(TimeZone);
+
+impl Zone {
+    /// Of a POSIX TZ string; UTC if it is none.
+    #[must_use]
+    pub fn of(text: &str) -> Self {
+        Self(schedule::parse_zone(text).unwrap_or_else(|_| TimeZone::utc()))
+    }
+
+    /// Seconds since 1970 by the clock on the wall.
+    fn local(&self, unix: i64) -> i64 {
+        unix.saturating_add(schedule::offset(&self.0, unix).unwrap_or(0))
+    }
+
+    /// The day.
+    #[must_use]
+    pub fn date(&self, unix: u64) -> Option<Date> {
+        let local = self.local(wall(unix));
+        Date::from_days(local.div_euclid(86_400))
+    }
+
+    /// As `YYYY-MM-DDTHH:MM:SS`.
+    #[must_use]
+    pub fn time(&self, unix: u64) -> String {
+        let local = self.local(wall(unix));
+        let date = Date::from_days(local.div_euclid(86_400)).unwrap_or(Date::FIRST);
+        let second = local.rem_euclid(86_400);
+        format!("{date}T{:02}:{:02}:{:02}", second / HOUR, second / 60 % 60, second % 60)
+    }
+
+    /// The hours that a stretch touches, with its seconds in each; at least one.
+    fn hours(&self, from: i64, to: i64) -> Vec<(Date, u8, u64)> {
+        let mut hours: Vec<(Date, u8, u64)> = Vec::new();
+        let mut at = if (1..=LONGEST_GAP).contains(&(to - from)) {
+            from
+        } else {
+            to - 1
+        };
+        while at < to {
+            let local = self.local(at);
+            let next = (at + HOUR - local.rem_euclid(HOUR)).min(to);
+            let hour = u8::try_from(local.rem_euclid(86_400) / HOUR).unwrap_or(0);
+            let date = Date::from_days(local.div_euclid(86_400)).unwrap_or(Date::FIRST);
+            hours.push((date, hour, u64::try_from(next - at).unwrap_or(1)));
+            at = next;
+        }
+        hours
+    }
+}
+
+/// A stretch of the clock that never jumps, in milliseconds, and what was counted in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Slot {
+    from: i64,
+    to: i64,
+    attempts: Attempts,
+}
+
+/// What is known of the clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sight {
+    /// Now.
+    pub now: Now,
+    /// The kernel says that somebody (NTP) sets the clock.
+    pub synchronised: bool,
+}
+
+/// The account.
+#[derive(Debug, Clone, Default)]
+pub struct Book {
+    store: Store,
+    counts: Counts,
+    /// What waits for the right time, in order.
+    pending: Vec<Slot>,
+    /// Of the last reading, of whichever daemon.
+    last: Option<i64>,
+    /// Seconds that the wall clock was ahead of the other, at the last reading.
+    offset: Option<i64>,
+    /// When it was seen to jump last, in milliseconds.
+    jumped: u64,
+    /// Attempts since the daemon has started.
+    counted: u64,
+    /// Something has changed since the file was written.
+    is_changed: bool,
+    /// When the file was written, in seconds since 1970; 0: never.
+    written: u64,
+    /// The day that was told to be out of the ordinary.
+    told: Option<Date>,
+}
+
+/// A day that is out of the ordinary, told once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Outlier {
+    pub date: Date,
+    pub attempts: u64,
+    pub usual: Usual,
+}
+
+impl Book {
+    /// Takes over what the file and the run directory hold: the days, and what an earlier daemon has read of the kernel's counters. Gives what is wrong
+    /// with the file, for people.
+    pub fn load(&mut self, file: Option<&[u8]>, run: Option<&[u8]>, now: Now) -> Option<String> {
+        let mut wrong = None;
+        match file.map(Store::parse) {
+            None => {}
+            Some(Parsed::Days(store, written, lost)) => {
+                self.store = store;
+                self.written = written;
+                if lost > 0 {
+                    wrong = Some(format!("{lost} bytes of it are damaged; the other days are kept"));
+                }
+            }
+            Some(Parsed::Newer) => wrong = Some("a newer program wrote it".into()),
+            Some(Parsed::Foreign) => wrong = Some("it is no ledger".into()),
+        }
+        if run.is_some_and(|run| self.load_run(run, now).is_none()) {
+            self.counts = Counts::default();
+        }
+        wrong
+    }
+
+    fn load_run(&mut self, run: &[u8], now: Now) -> Option<()> {
+        let (body, check) = run.split_last_chunk::<8>()?;
+        let mut at = body.strip_prefix(MAGIC)?;
+        if *check != checksum(body) {
+            return None;
+        }
+        let unix = number(&mut at)?;
+        self.counts = Counts::decode(&mut at)?;
+        self.store.take_open(at);
+        self.is_changed = true;
+        let ago = i64::try_from(now.unix.checked_sub(unix)?).ok()?;
+        self.last = Some(milliseconds(now).saturating_sub(ago.saturating_mul(1000)));
+        Some(())
+    }
+
+    /// For the next daemon, if the router goes on meanwhile.
+    #[must_use]
+    pub fn run_bytes(&self, now: Now) -> Vec<u8> {
+        let mut bytes = MAGIC.to_vec();
+        put(&mut bytes, now.unix);
+        self.counts.encode(&mut bytes);
+        self.store.encode_open(&mut bytes);
+        let check = checksum(&bytes);
+        bytes.extend_from_slice(&check);
+        bytes
+    }
+
+    /// Takes in a reading of the kernel's counters; gives whom the kernel's sets should forget.
+    pub fn take(&mut self, reading: &Reading, sight: Sight, zone: &Zone, masks: bool) -> Vec<Subject> {
+        let (mut attempts, idle) = self.counts.take(reading);
+        if masks {
+            attempts.mask();
+        }
+        let to = milliseconds(sight.now);
+        let slot = Slot {
+            from: self.last.replace(to).map_or(to, |last| last.min(to)),
+            to,
+            attempts,
+        };
+        self.watch(sight.now);
+        if !slot.attempts.is_none() {
+            self.counted = self.counted.saturating_add(slot.attempts.total);
+            self.pending.push(slot);
+        }
+        if sight.synchronised || self.is_steady(sight.now) {
+            self.settle(sight.now, zone);
+        } else if self.pending.len() > MOST_PENDING {
+            self.join();
+        }
+        idle
+    }
+
+    fn watch(&mut self, now: Now) {
+        let offset = wall(now.unix) - milliseconds(now) / 1000;
+        if self.offset.is_some_and(|before| (offset - before).abs() > JUMP) {
+            self.jumped = now.monotonic;
+        }
+        self.offset = Some(offset);
+    }
+
+    fn is_steady(&self, now: Now) -> bool {
+        is_set(now) && now.monotonic.saturating_sub(self.jumped) >= STEADY
+    }
+
+    fn join(&mut self) {
+        let mut joined: Vec<Slot> = Vec::new();
+        for (index, slot) in std::mem::take(&mut self.pending).into_iter().enumerate() {
+            match joined.last_mut() {
+                Some(last) if index % 2 == 1 => {
+                    last.to = slot.to;
+                    last.attempts.add(&slot.attempts);
+                }
+                _ => joined.push(slot),
+            }
+        }
+        self.pending = joined;
+    }
+
+    /// Puts what waits into its days, by the clock as it is now.
+    fn settle(&mut self, now: Now, zone: &Zone) {
+        for slot in std::mem::take(&mut self.pending) {
+            put_down(&mut self.store, &slot, now, zone);
+            self.is_changed = true;
+        }
+    }
+
+    /// The days, with what waits put where it would be if the clock were right; a clock that was never set is not.
+    fn shown(&self, now: Now, zone: &Zone) -> Cow<'_, Store> {
+        if self.pending.is_empty() || !is_set(now) {
+            return Cow::Borrowed(&self.store);
+        }
+        let mut store = self.store.clone();
+        for slot in &self.pending {
+            put_down(&mut store, slot, now, zone);
+        }
+        Cow::Owned(store)
+    }
+
+    /// Answers a question about the days.
+    pub fn ask<T>(&self, now: Now, zone: &Zone, answer: impl FnOnce(&Store) -> T) -> T {
+        answer(&self.shown(now, zone))
+    }
+
+    /// Attempts of today as far as they were read, with those that the kernel's two counters have beyond that.
+    #[must_use]
+    pub fn today(&self, counters: Option<(u64, [u64; 2])>, now: Now, zone: &Zone) -> u64 {
+        let shown = self.shown(now, zone);
+        let today = zone.date(now.unix);
+        let newest = shown.newest_first().take_while(|(date, _)| Some(*date) >= today);
+        let read = newest
+            .filter(|(date, _)| Some(*date) == today)
+            .map(|(_, day)| day.attempts());
+        read.sum::<u64>().saturating_add(self.unread(counters))
+    }
+
+    /// All attempts since the daemon has started.
+    #[must_use]
+    pub fn counted(&self, counters: Option<(u64, [u64; 2])>) -> u64 {
+        self.counted.saturating_add(self.unread(counters))
+    }
+
+    fn unread(&self, counters: Option<(u64, [u64; 2])>) -> u64 {
+        match counters {
+            Some((handle, totals)) if self.counts.is_of(handle) => self.counts.unread(totals),
+            Some(_) | None => 0,
+        }
+    }
+
+    /// Today, if it is out of the ordinary and nobody was told.
+    pub fn outlier(&mut self, now: Now, zone: &Zone) -> Option<Outlier> {
+        let today = zone.date(now.unix).filter(|today| self.told != Some(*today))?;
+        let mut days: Vec<(Date, u64)> = (self.store.newest_first().take(outliers::DAYS))
+            .map(|(date, day)| (date, day.attempts()))
+            .collect();
+        days.reverse();
+        let attempts = days.iter().find(|(date, _)| *date == today)?.1;
+        let usual = outliers::outlier(&days, today, attempts)?;
+        self.told = Some(today);
+        Some(Outlier {
+            date: today,
+            attempts,
+            usual,
+        })
+    }
+
+    /// Merges a day from elsewhere.
+    pub fn merge(&mut self, date: Date, day: &Day) {
+        self.store.day(date).merge(day);
+        self.is_changed = true;
+    }
+
+    /// What is to be on flash, if it is not there yet. `keep_days` counts back from today; a clock that may be wrong lets nothing go by age.
+    pub fn commit(&mut self, sight: Sight, zone: &Zone, keep_days: u32) -> Option<Vec<u8>> {
+        let trusts = sight.synchronised || self.is_steady(sight.now);
+        let back = i32::try_from(keep_days.saturating_sub(1)).unwrap_or(i32::MAX);
+        let today = zone.date(sight.now.unix).filter(|_| trusts);
+        self.store.prune(today.and_then(|today| today.plus(-back)));
+        self.is_changed.then(|| self.store.bytes(sight.now.unix))
+    }
+
+    /// Before the daemon ends: what waits is put down by the clock there is, if it was ever set.
+    pub fn close(&mut self, now: Now, zone: &Zone) {
+        if is_set(now) {
+            self.settle(now, zone);
+        }
+    }
+
+    /// It is on flash.
+    pub fn committed(&mut self, unix: u64) {
+        self.written = unix;
+        self.is_changed = false;
+    }
+
+    /// When it was written, in seconds since 1970; 0: never.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Forgets every day. What the kernel has counted so far does not come again.
+    pub fn erase(&mut self) {
+        self.store = Store::default();
+        self.pending.clear();
+        self.told = None;
+        self.written = 0;
+        self.is_changed = false;
+    }
+
+    /// The kernel's sets have forgotten them.
+    pub fn forget(&mut self, gone: Vec<Subject>) {
+        self.counts.forget(gone);
+    }
+}
+
+fn milliseconds(now: Now) -> i64 {
+    i64::try_from(now.monotonic).unwrap_or(i64::MAX)
+}
+
+fn wall(unix: u64) -> i64 {
+    i64::try_from(unix).unwrap_or(0)
+}
+
+fn is_set(now: Now) -> bool {
+    wall(now.unix) >= schedule::CLOCK_IS_SET
+}
+
+fn put_down(store: &mut Store, slot: &Slot, now: Now, zone: &Zone) {
+    let unix = |milliseconds: i64| wall(now.unix) - (self::milliseconds(now) - milliseconds) / 1000;
+    let hours = zone.hours(unix(slot.from), unix(slot.to));
+    let whole: u64 = hours.iter().map(|(.., seconds)| seconds).sum();
+    let mut before = 0;
+    for (date, hour, seconds) in hours {
+        // What was not read in time is spread evenly; rounding never loses one.
+        let share = |number: u64| part(number, before + seconds, whole) - part(number, before, whole);
+        let day = store.day(date);
+        day.add(hour, share(slot.attempts.total));
+        for (subject, attempts) in &slot.attempts.subjects {
+            let attempts = share(*attempts);
+            match subject.source {
+                _ if attempts == 0 => {}
+                None => day.add_service(subject.service, attempts),
+                Some(source) => {
+                    day.add_source(source, hour, attempts);
+                    day.add_source_service(source, subject.service, attempts);
+                }
+            }
+        }
+        before += seconds;
+    }
+}
+
+fn part(number: u64, seconds: u64, whole: u64) -> u64 {
+    let part = u128::from(number) * u128::from(seconds) / u128::from(whole.max(1));
+    u64::try_from(part).unwrap_or(u64::MAX)
+}
