@@ -47,7 +47,7 @@ router-kernel: ## The kernel of the big-endian one, once (eight minutes)
 lint: ## Format, clippy and shellcheck
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --quiet -- -D warnings
-	git ls-files -z '*.sh' '*-pkg' '.ci/run' 'files/etc/init.d' 'files/etc/uci-defaults' 'tests/init/root' | xargs -0 -r shellcheck
+	git ls-files -z '*.sh' '*-pkg' '.ci/run' 'files/etc/init.d' 'files/etc/uci-defaults' 'docs/fleet/99-lanward' 'tests/init/root' | xargs -0 -r shellcheck
 
 clean: ## Remove what was built
 	$(CARGO) clean

@@ -4,7 +4,7 @@
 # where there is nothing to do.
 set -eu
 
-# The browser is by far the largest part.
+# The browser is by far the largest part; the other packages of Python are left out with it.
 browser=yes
 [ "${1:-}" != --no-browser ] || browser=no
 
@@ -31,12 +31,14 @@ need shellcheck command -v shellcheck
 need busybox-static command -v busybox
 # The page's code is run without a browser.
 need nodejs command -v node
-# And in one, with Playwright in a place of its own.
+# And in one, with Playwright in a place of its own; so have the tools of whoever has many routers.
 if [ "$browser" = yes ]; then
 	need chromium command -v chromium
 	need ca-certificates test -e /etc/ssl/certs/ca-certificates.crt
 	need python3-venv /usr/bin/python3 -c 'import ensurepip, venv'
 fi
+# What the exporter on a router is written in.
+need lua5.1 command -v lua5.1
 # The gate's tests: real servers behind it, real clients before it, and scanners.
 need openssh-client command -v ssh
 need openssh-server command -v sshd
@@ -62,22 +64,26 @@ need pkg-config command -v pkg-config
 need libjson-c-dev test -e /usr/include/json-c/json.h
 need libclang-dev any /usr/lib/llvm-*/lib/libclang.so
 
-# Playwright and axe for Python, in target/tools/browser; the browser is Debian's. Quick where they are.
-install_browser() {
-	[ "$browser" = yes ] || return 0
-	place=$(dirname "$0")/../target/tools/browser
-	wanted='playwright==1.65.2 axe-playwright-python==0.1.8'
-	[ "$(cat "$place/wanted" 2>/dev/null)" != "$wanted" ] || return 0
-	echo "installing: $wanted"
+# Packages of Python in target/tools/NAME. Quick where they are.
+install_python() { # NAME PACKAGE==VERSION...
+	place=$(dirname "$0")/../target/tools/$1
+	shift
+	[ "$(cat "$place/wanted" 2>/dev/null)" != "$*" ] || return 0
+	echo "installing: $*"
 	rm -rf "$place"
 	mkdir -p "$(dirname "$place")"
 	/usr/bin/python3 -m venv "$place"
-	# shellcheck disable=SC2086 # words are wanted
-	"$place/bin/pip" install --quiet --disable-pip-version-check $wanted
-	echo "$wanted" >"$place/wanted"
+	"$place/bin/pip" install --quiet --disable-pip-version-check "$@"
+	echo "$*" >"$place/wanted"
+}
+# Playwright and axe (the browser is Debian's); and what reads metrics, their queries, OpenWISP's templates and Ansible's plays.
+install_pythons() {
+	[ "$browser" = yes ] || return 0
+	install_python browser playwright==1.65.2 axe-playwright-python==0.1.8
+	install_python fleet prometheus-client==0.26.0 promql-parser==0.12.0 netjsonconfig==1.3.1 ansible-core==2.19.14
 }
 if [ -z "$missing" ]; then
-	install_browser
+	install_pythons
 	exit 0
 fi
 
@@ -118,4 +124,4 @@ fi
 for service in $services; do
 	update-rc.d "$service" disable >/dev/null 2>&1 || true
 done
-install_browser
+install_pythons

@@ -4,6 +4,7 @@ pub mod bench;
 pub mod broker;
 pub mod count;
 pub mod daemon;
+pub mod fleet;
 pub mod flood;
 pub mod home;
 pub mod house;
