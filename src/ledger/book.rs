@@ -139,6 +139,7 @@ impl Book {
                 self.store = store;
                 self.written = written;
                 if lost > 0 {
+                    self.is_changed = true;
                     wrong = Some(format!("{lost} bytes of it are damaged; the other days are kept"));
                 }
             }

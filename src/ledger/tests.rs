@@ -645,7 +645,10 @@ fn rows_are_newest_last_and_largest_first_within_a_day() {
         .collect();
     assert_eq!(
         times,
-        [("2025-01-03".to_string(), 22, 1022), ("2025-01-03".to_string(), 23, 1023)]
+        [
+            ("2025-01-03".to_string(), 22, 1022),
+            ("2025-01-03".to_string(), 23, 1023)
+        ]
     );
 }
 

@@ -1,0 +1,535 @@
+//! The ledger with real packets: what the kernel counts, what the daemon makes of it, and what is left of it after whatever may happen to either.
+
+#![allow(clippy::unwrap_used)]
+
+use lanward_rig::home::Home;
+use lanward_rig::house::{Family, House};
+use lanward_rig::knock::{tcp, udp, Knocker, Step};
+use lanward_rig::news::News;
+use lanward_rig::report_line::{figure, this_test};
+use lanward_rig::settings::Firewall;
+use serde_json::{json, Value};
+use std::fs;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+const LEDGER: &str = "config ledger 'ledger'\n";
+const GATED: &str = "config ledger 'ledger'\n\nconfig gate 'ssh'\n\toption enabled '1'\n\tlist service 'tcp:22'\n";
+/// Nobody's (RFC 2544, RFC 5180).
+const STRANGER: &str = "198.18.0.7";
+const OTHER: &str = "198.18.0.8";
+const STRANGER6: &str = "2001:2::7";
+const SOON: Duration = Duration::from_secs(20);
+
+/// `IPPROTO_GRE`
+const GRE: u8 = 47;
+
+struct Scene {
+    home: Home,
+    knocker: Knocker,
+}
+
+impl Scene {
+    fn start(firewall: Firewall, config: &str) -> Option<Self> {
+        let home = Home::start_gated(&this_test(), House::plan(), firewall, config)?;
+        let internet = &home.house.host("internet").namespace;
+        internet.ip("route add local 198.18.0.0/15 dev lo\nroute add local 2001:2::/48 dev lo\n");
+        let knocker = Knocker::new(&home.house);
+        Some(Self { home, knocker })
+    }
+
+    /// So many packets of one kind from an address, each from a port of its own.
+    fn send(&self, from: &str, step: Step, count: u16) {
+        let from: IpAddr = from.parse().unwrap();
+        let frames: Vec<Vec<u8>> = (0..count)
+            .map(|n| self.knocker.frame(SocketAddr::new(from, 20_000 + n), step))
+            .collect();
+        self.knocker.send(&frames);
+    }
+
+    /// A packet of another protocol.
+    fn send_protocol(&self, from: &str, protocol: u8, payload: &[u8]) {
+        let (from, to): (IpAddr, IpAddr) = (from.parse().unwrap(), self.knocker.target(from.parse().unwrap()));
+        let (IpAddr::V4(from), IpAddr::V4(to)) = (from, to) else {
+            panic!("IPv4 only")
+        };
+        let length = u16::try_from(20 + payload.len()).unwrap();
+        let mut packet = vec![0x45, 0, 0, 0, 0, 1, 0, 0, 64, protocol, 0, 0];
+        packet[2..4].copy_from_slice(&length.to_be_bytes());
+        packet.extend(from.octets());
+        packet.extend(to.octets());
+        let sum = checksum(&packet);
+        packet[10..12].copy_from_slice(&sum.to_be_bytes());
+        packet.extend(payload);
+        self.knocker.send(&[self.knocker.enclose(&packet)]);
+    }
+
+    fn status(&self) -> Value {
+        self.home.daemon.must("status", &json!({}))["ledger"].clone()
+    }
+
+    fn today(&self) -> u64 {
+        self.status()["today"].as_u64().unwrap()
+    }
+
+    fn rows(&self, arguments: &Value) -> Vec<Value> {
+        self.home.daemon.must("history", arguments)["rows"]
+            .as_array()
+            .unwrap()
+            .clone()
+    }
+
+    /// What is kept of today by port: protocol and port with the number.
+    fn ports(&self) -> Vec<(String, u64, u64)> {
+        let row = |row: &Value| {
+            let number = |key: &str| row[key].as_u64().unwrap();
+            (
+                row["protocol"].as_str().unwrap().to_string(),
+                number("port"),
+                number("attempts"),
+            )
+        };
+        self.rows(&json!({ "by": "port" })).iter().map(row).collect()
+    }
+
+    fn sources(&self, arguments: &Value) -> Vec<(String, u64)> {
+        let mut arguments = arguments.clone();
+        arguments["by"] = json!("source");
+        let row = |row: &Value| {
+            (
+                row["address"].as_str().unwrap().to_string(),
+                row["attempts"].as_u64().unwrap(),
+            )
+        };
+        self.rows(&arguments).iter().map(row).collect()
+    }
+
+    fn file(&self) -> PathBuf {
+        self.home.house.directory().join("state/ledger")
+    }
+}
+
+fn checksum(header: &[u8]) -> u16 {
+    let words = header
+        .chunks(2)
+        .map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]])));
+    let sum: u32 = words.sum();
+    let folded = (sum & 0xffff) + (sum >> 16);
+    !u16::try_from((folded & 0xffff) + (folded >> 16)).unwrap()
+}
+
+fn allow(port: u16) -> Value {
+    json!({ "type": "rule", "name": "Allow", "src": "wan", "proto": "tcp udp", "dest_port": port.to_string(), "target": "ACCEPT" })
+}
+
+/// The tests look at one day, and packets are counted by the hour: none of them begins within a few seconds of midnight (UTC).
+fn away_from_midnight() {
+    let seconds = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap()
+        .as_secs()
+        % 86_400;
+    if seconds > 86_400 - 90 {
+        std::thread::sleep(Duration::from_secs(86_401 - seconds));
+    }
+}
+
+fn within(patience: Duration, mut holds: impl FnMut() -> bool) -> bool {
+    let end = Instant::now() + patience;
+    loop {
+        if holds() {
+            return true;
+        }
+        if Instant::now() > end {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn word(text: &str) -> String {
+    text.to_string()
+}
+
+#[test]
+fn what_nothing_accepts_is_counted_by_port_and_source_in_both_families() {
+    away_from_midnight();
+    let Some(scene) = Scene::start(Firewall::default().with(allow(993)), LEDGER) else {
+        return;
+    };
+    scene.send(STRANGER, tcp(23), 5);
+    scene.send(STRANGER, udp(1900), 7);
+    scene.send(OTHER, udp(1900), 2);
+    scene.send(STRANGER6, tcp(445), 3);
+    // Accepted by a rule of the firewall: no attempts. Ping is accepted as well, GRE is not.
+    scene.send(OTHER, tcp(993), 9);
+    scene.send(STRANGER6, udp(993), 9);
+    scene.send_protocol(OTHER, 1, &[8, 0, 0xf7, 0xfe, 0, 1, 0, 0]);
+    scene.send_protocol(OTHER, GRE, &[0, 0, 8, 0, 1, 2, 3, 4]);
+    assert!(
+        within(SOON, || scene.today() == 18),
+        "{}\n{:?}",
+        scene.status(),
+        scene.ports()
+    );
+    assert_eq!(
+        scene.ports(),
+        [
+            (word("udp"), 1900, 9),
+            (word("tcp"), 23, 5),
+            (word("tcp"), 445, 3),
+            (word("gre"), 0, 1)
+        ]
+    );
+    assert_eq!(
+        scene.sources(&json!({})),
+        [(word(STRANGER), 12), (word(OTHER), 3), (word(STRANGER6), 3)]
+    );
+    assert_eq!(
+        scene.sources(&json!({ "protocol": "udp", "port": 1900 })),
+        [(word(STRANGER), 7), (word(OTHER), 2)]
+    );
+    let hours = scene.rows(&json!({ "by": "hour", "address": STRANGER }));
+    let sum: u64 = hours.iter().map(|row| row["attempts"].as_u64().unwrap()).sum();
+    assert_eq!(sum, 12, "{hours:?}");
+    let days = scene.rows(&json!({}));
+    assert_eq!(
+        (days.len(), &days[0]["attempts"], &days[0]["outlier"]),
+        (1, &json!(18), &json!(false))
+    );
+    let months = scene.rows(&json!({ "by": "month" }));
+    assert_eq!(
+        (&months[0]["attempts"], &months[0]["per_day"]),
+        (&json!(18), &json!(18.0))
+    );
+}
+
+#[test]
+fn what_a_gate_refuses_is_an_attempt_and_what_a_listed_source_does_is_none() {
+    away_from_midnight();
+    for refuse in ["zone", "reset", "drop"] {
+        let config = format!("{GATED}\toption refuse '{refuse}'\n");
+        let Some(scene) = Scene::start(Firewall::default(), &config) else {
+            return;
+        };
+        scene.send(STRANGER, tcp(22), 4);
+        assert!(within(SOON, || scene.today() == 4), "{refuse}: {}", scene.status());
+        let admit = json!({ "gate": "ssh", "address": OTHER });
+        scene.home.daemon.must("gate_admit", &admit);
+        scene.send(OTHER, tcp(22), 6);
+        scene.send(STRANGER, tcp(22), 1);
+        assert!(within(SOON, || scene.today() == 5), "{refuse}: {}", scene.status());
+        assert_eq!(scene.ports(), [(word("tcp"), 22, 5)], "{refuse}");
+        assert_eq!(scene.sources(&json!({})), [(word(STRANGER), 5)], "{refuse}");
+    }
+}
+
+#[test]
+fn nothing_is_counted_twice_or_lost_whatever_happens_to_the_daemon_and_the_table() {
+    away_from_midnight();
+    let Some(mut scene) = Scene::start(Firewall::default(), LEDGER) else {
+        return;
+    };
+    let total = |scene: &Scene| scene.rows(&json!({}))[0]["attempts"].as_u64().unwrap();
+    scene.send(STRANGER, tcp(23), 10);
+    assert_eq!(total(&scene), 10);
+    // Killed, with packets while it is dead.
+    scene.home.daemon.kill9();
+    scene.send(STRANGER, tcp(23), 5);
+    scene.home.daemon.start_again().unwrap();
+    assert_eq!(total(&scene), 15);
+    // Stopped: now there is a file.
+    assert!(!scene.file().exists());
+    assert!(scene.home.daemon.terminate().unwrap().success());
+    assert!(scene.file().exists());
+    scene.send(STRANGER, tcp(23), 1);
+    scene.home.daemon.start_again().unwrap();
+    assert_eq!(total(&scene), 16);
+    // The run directory lost, as at a reboot: what was committed comes back. (The table was not, so it counts from its own beginning: a
+    // reboot loses both.)
+    assert!(scene.home.daemon.terminate().unwrap().success());
+    fs::remove_file(scene.home.house.directory().join("run/ledger")).unwrap();
+    let table = scene.home.house.router();
+    table.nft("delete table inet lanward");
+    scene.home.daemon.start_again().unwrap();
+    assert_eq!(total(&scene), 16);
+    // The table deleted under a running daemon.
+    let news = News::subscribe(&scene.home.house.directory().join("ubus.sock"));
+    scene.send(STRANGER, tcp(23), 2);
+    assert_eq!(total(&scene), 18);
+    table.nft("delete table inet lanward");
+    assert_eq!(news.hear(&["table.restored"], 1, SOON).len(), 1);
+    scene.send(STRANGER, tcp(23), 3);
+    assert_eq!(total(&scene), 21);
+    // A reload in between.
+    scene.home.daemon.must("reload", &json!({}));
+    scene.send(STRANGER, tcp(23), 1);
+    assert_eq!(total(&scene), 22);
+    assert_eq!(scene.ports(), [(word("tcp"), 23, 22)]);
+    assert_eq!(scene.sources(&json!({})), [(word(STRANGER), 22)]);
+}
+
+#[test]
+fn a_damaged_file_costs_what_is_damaged_and_a_newer_one_is_left() {
+    let Some(mut scene) = Scene::start(Firewall::default(), LEDGER) else {
+        return;
+    };
+    let day = |date: &str| json!({ "date": date, "hours": vec![7; 24], "ports": [], "sources": [] });
+    let days: Vec<Value> = (1..=9).map(|n| day(&format!("2026-01-0{n}"))).collect();
+    let imported = scene.home.daemon.must("ledger_import", &json!({ "days": days }));
+    assert_eq!((&imported["ok"], &imported["days"]), (&json!(true), &json!(9)));
+    scene.home.daemon.must("ledger_commit", &json!({}));
+    assert!(scene.home.daemon.terminate().unwrap().success());
+    let whole = fs::read(scene.file()).unwrap();
+    let count = |scene: &Scene| scene.rows(&json!({ "to": "2026-01-31" })).len();
+
+    let mut damaged = whole.clone();
+    let middle = damaged.len() / 2;
+    damaged[middle] ^= 1;
+    fs::write(scene.file(), &damaged).unwrap();
+    scene.home.daemon.start_again().unwrap();
+    // The run directory has the days that were changed last.
+    assert!(count(&scene) >= 8, "{}", count(&scene));
+    let problem = scene.status()["problem"].as_str().unwrap().to_string();
+    assert!(
+        problem.contains("damaged") && problem.contains("ledger.aside"),
+        "{problem}"
+    );
+    assert_eq!(
+        fs::read(scene.home.house.directory().join("state/ledger.aside")).unwrap(),
+        damaged
+    );
+
+    assert!(scene.home.daemon.terminate().unwrap().success());
+    let mut newer = whole.clone();
+    newer[7] = 9;
+    fs::write(scene.file(), &newer).unwrap();
+    scene.home.daemon.start_again().unwrap();
+    assert!(scene.status()["problem"].as_str().unwrap().contains("newer program"));
+    assert_eq!(
+        fs::read(scene.home.house.directory().join("state/ledger.aside")).unwrap(),
+        newer
+    );
+}
+
+#[test]
+fn a_full_flash_keeps_the_old_file_and_the_days_in_memory() {
+    let Some(mut scene) = Scene::start(Firewall::default(), LEDGER) else {
+        return;
+    };
+    scene.send(STRANGER, tcp(23), 3);
+    scene.home.daemon.must("ledger_commit", &json!({}));
+    let before = fs::read(scene.file()).unwrap();
+    // What is to be written aside cannot be: a directory is in its place.
+    let aside = scene.home.house.directory().join("state/ledger.new");
+    fs::create_dir(&aside).unwrap();
+    scene.send(STRANGER, tcp(23), 2);
+    let answer = scene.home.daemon.call("ledger_commit", &json!({})).unwrap();
+    assert_eq!(answer["ok"], json!(false), "{answer}");
+    assert!(scene.status()["problem"]
+        .as_str()
+        .unwrap()
+        .contains("cannot be written"));
+    assert_eq!(fs::read(scene.file()).unwrap(), before);
+    assert_eq!(scene.today(), 5);
+    fs::remove_dir(&aside).unwrap();
+    scene.home.daemon.must("ledger_commit", &json!({}));
+    assert_eq!(scene.status().get("problem"), None);
+    scene.home.daemon.kill9();
+    fs::remove_file(scene.home.house.directory().join("run/ledger")).unwrap();
+    scene.home.house.router().nft("delete table inet lanward");
+    scene.home.daemon.start_again().unwrap();
+    assert_eq!(scene.today(), 5);
+}
+
+#[test]
+fn all_is_forgotten_when_that_is_asked_for() {
+    let Some(mut scene) = Scene::start(Firewall::default(), LEDGER) else {
+        return;
+    };
+    scene.send(STRANGER, tcp(23), 3);
+    scene.home.daemon.must("ledger_commit", &json!({}));
+    assert_eq!(scene.today(), 3);
+    scene.home.daemon.must("ledger_erase", &json!({}));
+    assert_eq!((scene.today(), scene.file().exists()), (0, false));
+    assert_eq!(scene.rows(&json!({ "by": "source" })), Vec::<Value>::new());
+    let run = fs::read(scene.home.house.directory().join("run/ledger")).unwrap();
+    scene.home.daemon.kill9();
+    scene.home.daemon.start_again().unwrap();
+    assert_eq!(scene.today(), 0, "what the kernel had counted does not come back");
+    assert!(!run.is_empty());
+    scene.send(STRANGER, tcp(23), 1);
+    assert_eq!(scene.rows(&json!({}))[0]["attempts"], json!(1));
+}
+
+#[test]
+fn masked_sources_leave_no_address_anywhere() {
+    let config = format!("{LEDGER}\toption mask_sources '1'\n");
+    let Some(scene) = Scene::start(Firewall::default(), &config) else {
+        return;
+    };
+    scene.send(STRANGER, tcp(23), 3);
+    scene.send(OTHER, tcp(23), 4);
+    scene.send(STRANGER6, tcp(23), 2);
+    assert_eq!(
+        scene.sources(&json!({})),
+        [(word("198.18.0.0"), 7), (word("2001:2::"), 2)]
+    );
+    let recent = scene.home.daemon.must("ledger_recent", &json!({})).to_string();
+    assert!(!recent.contains(STRANGER) && !recent.contains(STRANGER6), "{recent}");
+    scene.home.daemon.must("ledger_commit", &json!({}));
+    let [a, b, c, d] = [198u8, 18, 0, 7];
+    let written = fs::read(scene.file()).unwrap();
+    assert!(
+        !written.windows(4).any(|bytes| bytes == [a, b, c, d]),
+        "the address is in the file"
+    );
+}
+
+#[test]
+fn a_sample_of_what_was_refused_is_shown_and_nothing_that_was_accepted() {
+    let Some(scene) = Scene::start(Firewall::default().with(allow(993)), LEDGER) else {
+        return;
+    };
+    scene.send(STRANGER, tcp(3389), 2);
+    scene.send(OTHER, tcp(993), 3);
+    let shown = || {
+        let recent = scene.home.daemon.must("ledger_recent", &json!({}));
+        recent["attempts"].as_array().unwrap().clone()
+    };
+    assert!(within(SOON, || shown().len() >= 2), "{:?}", shown());
+    for attempt in shown() {
+        let Value::String(time) = &attempt["time"] else {
+            panic!("{attempt}")
+        };
+        assert_eq!(time.len(), "2026-11-25T12:00:00".len());
+        assert_eq!(
+            (&attempt["address"], &attempt["protocol"], &attempt["port"]),
+            (&json!(STRANGER), &json!("tcp"), &json!(3389))
+        );
+    }
+    // A flood makes no more than fits.
+    for _ in 0..20 {
+        scene.send(STRANGER, udp(1900), 500);
+    }
+    assert!(shown().len() <= 50);
+}
+
+#[test]
+fn a_flood_of_spoofed_sources_is_counted_to_the_last_and_costs_the_daemon_little() {
+    const SOURCES: u32 = 100_000;
+    away_from_midnight();
+    let Some(scene) = Scene::start(Firewall::default(), LEDGER) else {
+        return;
+    };
+    scene.send(STRANGER, udp(1900), 50);
+    assert_eq!(scene.today(), 50);
+    let (rss, lines) = (scene.home.daemon.rss_kib(), scene.home.daemon.log().lines().count());
+    let began = Instant::now();
+    for family in [Family::V4, Family::V6] {
+        let mut flood = scene.knocker.spoofed(family, udp(5353));
+        flood.send((0..SOURCES).map(|n| lanward_rig::flood::nobody(family, n).ip()));
+    }
+    let took = began.elapsed();
+    let wanted = 50 + u64::from(2 * SOURCES);
+    assert!(
+        within(SOON, || scene.today() == wanted),
+        "{} of {wanted}",
+        scene.today()
+    );
+    let ports = scene.ports();
+    assert_eq!(ports[0], (word("udp"), 5353, u64::from(2 * SOURCES)));
+    let sources = scene.sources(&json!({}));
+    assert_eq!(
+        sources[0],
+        (word(STRANGER), 50),
+        "who was there before is not pushed out"
+    );
+    assert!(sources.len() <= 257);
+    let others = sources.iter().find(|(address, _)| address == "other").unwrap().1;
+    assert_eq!(
+        sources.iter().map(|(_, attempts)| attempts).sum::<u64>(),
+        wanted,
+        "with {others} others"
+    );
+    let grown = scene.home.daemon.rss_kib().saturating_sub(rss);
+    let told = scene.home.daemon.log().lines().count() - lines;
+    figure(
+        &this_test(),
+        &format!(
+            "ledger: {} spoofed sources in {took:.1?}: daemon grew {grown} KiB",
+            2 * SOURCES
+        ),
+    );
+    assert!(grown <= 1536, "{grown} KiB");
+    assert!(told <= 2, "{}", scene.home.daemon.log());
+    // Room is made for those who come later.
+    scene.home.daemon.must("history", &json!({}));
+    scene.home.daemon.must("history", &json!({}));
+    scene.send(OTHER, tcp(23), 40);
+    assert!(
+        within(SOON, || scene.sources(&json!({})).contains(&(word(OTHER), 40))),
+        "{:?}",
+        &scene.sources(&json!({}))[..3]
+    );
+}
+
+#[test]
+fn a_ledger_that_is_off_counts_nothing_and_leaves_no_rule() {
+    let Some(mut scene) = Scene::start(Firewall::default(), "config ledger 'ledger'\n\toption enabled '0'\n") else {
+        return;
+    };
+    scene.send(STRANGER, tcp(23), 3);
+    let status = scene.status();
+    assert_eq!((&status["enabled"], &status["today"]), (&json!(false), &json!(0)));
+    let listed = scene
+        .home
+        .house
+        .router()
+        .must("nft", &["list", "table", "inet", "lanward"], "");
+    assert!(!listed.contains("ledger"), "{listed}");
+    assert_eq!(scene.home.reload_gated(LEDGER)["applied"], json!(true));
+    scene.send(STRANGER, tcp(23), 3);
+    assert_eq!(scene.today(), 3);
+}
+
+#[test]
+fn wrong_questions_are_answered_with_the_reason() {
+    let Some(scene) = Scene::start(Firewall::default(), LEDGER) else {
+        return;
+    };
+    for (arguments, part) in [
+        (json!({ "by": "week" }), "by: 'week' is not one of day, hour"),
+        (json!({ "from": "2026-02-30" }), "from: '2026-02-30'"),
+        (json!({ "to": "today" }), "to: 'today'"),
+        (json!({ "limit": -1 }), "limit: -1"),
+        (json!({ "protocol": "tcpp" }), "protocol: 'tcpp'"),
+        (json!({ "port": 65_536 }), "port: 65536"),
+        (
+            json!({ "address": "192.0.2.256; reboot" }),
+            "address: '192.0.2.256; reboot'",
+        ),
+        (json!({ "by": "hour", "port": 23 }), "not kept by port"),
+    ] {
+        let answer = scene.home.daemon.call("history", &arguments).unwrap();
+        let error = answer["error"]
+            .as_str()
+            .unwrap_or_else(|| panic!("{arguments}: {answer}"));
+        assert!(error.contains(part), "{arguments}: {error}");
+    }
+    for days in [
+        json!([{}]),
+        json!([{ "date": "2026-01-01", "hours": [1], "ports": [], "sources": [] }]),
+        json!(["x"]),
+    ] {
+        let answer = scene
+            .home
+            .daemon
+            .call("ledger_import", &json!({ "days": days }))
+            .unwrap();
+        assert_eq!(answer["ok"], json!(false), "{days}: {answer}");
+    }
+    assert_eq!(scene.home.daemon.call("history", &json!({ "by": 5 })), Err(2));
+    assert_eq!(scene.home.daemon.call("history", &json!({ "colour": "red" })), Err(2));
+}
