@@ -1,10 +1,11 @@
 //! Authenticated packets on their whole way: the stock `fwknop` client outside, the router's real rules, the daemon. Each test has a house of its own.
 
 use lanward_rig::home::Home;
-use lanward_rig::house::{Family, House};
+use lanward_rig::house::{Family, House, FAMILIES};
 use lanward_rig::namespace::Namespace;
 use lanward_rig::report_line::{skip, this_test};
-use lanward_rig::settings::Firewall;
+use lanward_rig::scan::{nmap, Scan};
+use lanward_rig::settings::{Firewall, Refusal};
 use serde_json::{json, Value};
 use std::fs::{self, Permissions};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -25,16 +26,15 @@ struct Scene {
 impl Scene {
     /// A router whose key `laptop` is made and in force, and a laptop with its stanza. `options`: further lines of its section.
     fn start(options: &str) -> Option<Self> {
+        Self::start_behind(Firewall::default(), options)
+    }
+
+    fn start_behind(firewall: Firewall, options: &str) -> Option<Self> {
         if Command::new("fwknop").arg("--version").output().is_err() {
             skip(&this_test(), "no fwknop (Debian: fwknop-client)");
             return None;
         }
-        let home = Home::start_gated(
-            &this_test(),
-            House::plan(),
-            Firewall::default(),
-            "config lanward 'lanward'\n",
-        )?;
+        let home = Home::start_gated(&this_test(), House::plan(), firewall, "config lanward 'lanward'\n")?;
         let rc = home.house.directory().join("fwknoprc");
         let mut scene = Self { home, rc };
         let router = scene.home.house.router_address("wan", Family::V4).to_string();
@@ -332,4 +332,32 @@ fn over_ipv6_whoever_sends_it_is_listed() {
     scene.refused("names 2001:db8::77, but came from 2001:db8:1::1", |scene| {
         send(scene, &["--address", "2001:db8::77"]);
     });
+}
+
+/// To a stranger with `nmap`, before and after the port was used, and to the router itself.
+#[test]
+fn a_keys_port_is_a_closed_one() {
+    for refusal in [Refusal::Reject, Refusal::Drop] {
+        let Some(scene) = Scene::start_behind(Firewall::refusing(refusal), "") else {
+            return;
+        };
+        let router = scene.home.house.router();
+        for limit in ["net/ipv4/icmp_ratelimit", "net/ipv6/icmp/ratelimit"] {
+            router.sysctl(limit, "0").expect("every kernel has it");
+        }
+        for round in 0..2 {
+            for family in FAMILIES {
+                let to = scene.home.house.router_address("wan", family);
+                let seen = nmap(scene.internet(), Scan::Udp, to, &[PORT, PORT - 1]);
+                assert_eq!(seen[&PORT], seen[&(PORT - 1)], "{refusal:?} {family}");
+            }
+            for table in ["udp", "udp6"] {
+                let sockets = router.proc_net(table);
+                assert!(!sockets.contains(&format!(":{PORT:04X} ")), "{sockets}");
+            }
+            if round == 0 {
+                scene.accepted(scene.client(), 30, |scene| drop(scene.fwknop("-s")));
+            }
+        }
+    }
 }

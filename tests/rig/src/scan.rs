@@ -19,10 +19,12 @@ pub enum Scan {
     Xmas,
     /// `-sN`: no flag at all.
     Null,
+    /// `-sU`: a UDP packet.
+    Udp,
 }
 
 impl Scan {
-    /// All of them.
+    /// All of TCP's.
     pub const ALL: [Self; 6] = [Self::Syn, Self::Connect, Self::Ack, Self::Fin, Self::Xmas, Self::Null];
 
     fn option(self) -> &'static str {
@@ -33,6 +35,7 @@ impl Scan {
             Self::Fin => "-sF",
             Self::Xmas => "-sX",
             Self::Null => "-sN",
+            Self::Udp => "-sU",
         }
     }
 }
