@@ -49,12 +49,16 @@ impl Scene {
     }
 
     fn configure(&mut self, options: &str) {
+        self.configure_at(&self.key(), options);
+    }
+
+    fn configure_at(&mut self, key: &Path, options: &str) {
         let lines: String = options.lines().map(|line| format!("\t{}\n", line.trim())).collect();
         let config = format!(
             "config lanward 'lanward'\n\nconfig lan_only 'lan_only'\n\toption enabled '0'\n\n\
              config gate 'ssh'\n\toption enabled '1'\n\tlist service 'tcp:22'\n\toption forget 'never'\n\n\
              config spa 'laptop'\n\toption gate 'ssh'\n\toption key_file '{}'\n{lines}",
-            self.key().display()
+            key.display()
         );
         let reply = self.home.reload_gated(&config);
         assert_eq!(reply["applied"], json!(true), "{reply}");
@@ -360,4 +364,22 @@ fn a_keys_port_is_a_closed_one() {
             }
         }
     }
+}
+
+#[test]
+fn a_key_whose_file_lies_elsewhere_is_dead_at_once_and_its_file_is_named() {
+    let Some(mut scene) = Scene::start("") else { return };
+    let client = scene.client();
+    scene.accepted(client, 30, |scene| drop(scene.fwknop("-s")));
+    let elsewhere = scene.home.house.directory().join("laptop.key");
+    fs::rename(scene.key(), &elsewhere).expect("our own");
+    scene.configure_at(&elsewhere, "");
+    scene.accepted(client, 30, |scene| drop(scene.fwknop("-s")));
+    let answer = scene.home.daemon.call("spa_revoke", &json!({ "name": "laptop" }));
+    let answer = answer.expect("it answers").to_string();
+    assert!(
+        answer.contains("error") && answer.contains("remove it by hand"),
+        "{answer}"
+    );
+    scene.refused("no key at this port", |scene| drop(scene.fwknop("-s")));
 }
