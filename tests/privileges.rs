@@ -316,16 +316,11 @@ fn it_makes_keys_takes_packets_and_remembers_them() {
         // Elsewhere, where it is root's: the client takes no key that a third user could change.
         let key = scene.house.directory().join("carried.key");
         fs::copy(state.join(format!("{name}.key")), &key).expect("root may");
-        let words = [
-            "spa",
-            &router,
-            "--access",
-            "tcp/22",
-            "--key-file",
-            &key.to_string_lossy(),
-            "--address",
-            "source",
-        ];
+        let words = format!(
+            "spa {router} --access tcp/22 --address source --key-file {}",
+            key.display()
+        );
+        let words: Vec<&str> = words.split(' ').collect();
         let internet = &scene.house.host("internet").namespace;
         internet.must(&program, &words, "");
         assert!(

@@ -4,7 +4,7 @@ use lanward_rig::home::Home;
 use lanward_rig::house::{Family, House, FAMILIES};
 use lanward_rig::namespace::Namespace;
 use lanward_rig::report_line::{skip, this_test};
-use lanward_rig::scan::{nmap, Scan};
+use lanward_rig::scan::nmap_udp;
 use lanward_rig::settings::{Firewall, Refusal};
 use serde_json::{json, Value};
 use std::fs::{self, Permissions};
@@ -352,7 +352,7 @@ fn a_keys_port_is_a_closed_one() {
         for round in 0..2 {
             for family in FAMILIES {
                 let to = scene.home.house.router_address("wan", family);
-                let seen = nmap(scene.internet(), Scan::Udp, to, &[PORT, PORT - 1]);
+                let seen = nmap_udp(scene.internet(), to, &[PORT, PORT - 1]);
                 assert_eq!(seen[&PORT], seen[&(PORT - 1)], "{refusal:?} {family}");
             }
             for table in ["udp", "udp6"] {

@@ -419,10 +419,10 @@ impl Play {
             }
             Action::RemoveKey { name, path, call } => {
                 let path = path.unwrap_or_else(|| format!("/etc/lanward/{name}.key"));
-                let result = match path.starts_with("/etc/lanward/") {
-                    true => Ok(drop(self.key_files.remove(&path))),
-                    false => Err(format!("{path}: remove it by hand")),
-                };
+                let is_ours = path.starts_with("/etc/lanward/");
+                let result = is_ours
+                    .then(|| drop(self.key_files.remove(&path)))
+                    .ok_or(format!("{path}: remove it by hand"));
                 Some(Event::KeyRemoved { name, result, call })
             }
             Action::Sessions(interest) => {
