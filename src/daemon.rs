@@ -351,7 +351,7 @@ impl Daemon {
                 None
             }
             Action::MakeKey(new) => Some(self.make_key(new)),
-            Action::RemoveKey { name, call } => Some(self.remove_key(name, call)),
+            Action::RemoveKey { name, path, call } => Some(self.remove_key(name, path, call)),
             Action::Sessions(interest) => Some(Event::Sessions(flows::sessions(&interest))),
             Action::FindEndpoint {
                 devices,

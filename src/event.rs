@@ -524,6 +524,8 @@ pub enum Action {
     RemoveKey {
         /// Whose.
         name: String,
+        /// Where its section says that it lies; `None`: no section names it.
+        path: Option<String>,
         /// Who asked.
         call: CallId,
     },

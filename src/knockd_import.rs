@@ -259,7 +259,7 @@ fn judge<'a>(door: &'a Door, name: String, told: &mut Told) -> Knock<'a> {
             timeout.clamp(1, 3600)
         }
     };
-    let effect = commands(door, &mut taken, told);
+    let effect = commands(door, !steps.is_empty(), &mut taken, told);
     let seconds = seconds(door, effect.as_ref(), told);
     Knock {
         door,
@@ -359,8 +359,8 @@ fn flags(door: &Door, steps: &[Step], told: &mut Told) -> bool {
     right && (only || !tcp)
 }
 
-/// What the commands do, and what is done instead.
-fn commands(door: &Door, taken: &mut bool, told: &mut Told) -> Option<Effect> {
+/// What the commands do, and what is done instead. `written`: there is a section, be it a comment.
+fn commands(door: &Door, written: bool, taken: &mut bool, told: &mut Told) -> Option<Effect> {
     let start = door.get(START).filter(|(_, command)| !command.is_empty());
     let Some((line, command)) = start else {
         *taken = false;
@@ -375,6 +375,7 @@ fn commands(door: &Door, taken: &mut bool, told: &mut Told) -> Option<Effect> {
     };
     let effect = effect(command);
     let (lost, message) = match &effect {
+        None if !written => (true, "not run".into()),
         None => (
             true,
             "not run, and what it does is not known: if it opens what the gate guards, remove the # before the section"

@@ -399,6 +399,11 @@ fn the_stock_server_accepts_our_packet() {
         panic!("no '{what}' in\n{log}");
     };
     hears("Kicking off UDP server");
+    // It says so before it listens.
+    let began = std::time::Instant::now();
+    while !wire.router.proc_net("udp").contains(":F2F9 ") && began.elapsed() < Duration::from_secs(10) {
+        std::thread::sleep(Duration::from_millis(10));
+    }
     let send = |words: &str| {
         let words = format!("spa {words} --access tcp/22 --key-file {}", key.display());
         let words: Vec<&str> = words.split(' ').collect();

@@ -341,6 +341,23 @@ fn options_that_contradict_each_other_are_named() {
     let knock = |options: &str| problem(&format!("{gate}config knock 'door'\n\toption gate 'ssh'\n{options}"));
     assert!(knock("\tlist open 'tcp:1'\n\toption seconds '0'\n").starts_with("lanward.door.close: is missing"));
     assert!(knock("\toption open 'tcp:1 tcp:1'\n").starts_with("lanward.door.open: has the same step twice"));
+    for (open, close, again) in [
+        ("tcp:1 tcp:2", "tcp:1 tcp:2", true),
+        ("tcp:2", "tcp:1 tcp:2", true),
+        ("tcp:1 tcp:2", "tcp:3 tcp:1 tcp:2", true),
+        // A step that was taken is nothing when it comes again.
+        ("tcp:1 tcp:2 tcp:3", "tcp:1 tcp:2 tcp:1 tcp:3", true),
+        ("tcp:1 tcp:2", "tcp:1 tcp:3 tcp:2", false),
+        ("tcp:1 tcp:2", "tcp:1 tcp:2 tcp:3", false),
+        ("tcp:1 tcp:2 tcp:3", "tcp:3", false),
+        ("tcp:1 tcp:2", "tcp:1 udp:2", false),
+    ] {
+        let named = lines(&format!(
+            "{gate}config knock 'door'\n\toption gate 'ssh'\n\toption open '{open}'\n\toption close '{close}'\n"
+        ));
+        let expected = "lanward.door.close: ends with the sequence that opens, and so opens again: take other steps";
+        assert_eq!(named, Vec::from_iter(again.then_some(expected)), "{open}, {close}");
+    }
     assert!(
         knock(&"\tlist open 'tcp:1'\n\tlist open 'tcp:2'\n".repeat(9)).starts_with("lanward.door.open: has 18 steps")
     );

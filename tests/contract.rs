@@ -2,8 +2,10 @@
 
 use lanward::config;
 use lanward::report::METHODS;
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 fn file(name: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name))
@@ -45,5 +47,37 @@ fn the_readmes_begin_with_the_two_commands() {
         let text = file(readme);
         let head: String = text.lines().take(40).collect();
         assert!(head.contains("make demo") && head.contains("make test"), "{readme}");
+    }
+}
+
+#[test]
+fn both_readmes_name_every_command_and_every_notification() {
+    let help = Command::new(env!("CARGO_BIN_EXE_lanward")).arg("--help").output();
+    let help = String::from_utf8(help.expect("it can be started").stdout).expect("text");
+    let commands: BTreeSet<&str> = help
+        .lines()
+        .filter_map(|line| line.strip_prefix("  ")?.split(' ').next())
+        .filter(|word| {
+            word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+                && !word.is_empty()
+                && !word.starts_with('-')
+        })
+        .collect();
+    assert!(commands.contains("spa") && commands.len() >= 12, "{commands:?}");
+    let notifications = "lan_only pause gate.admit gate.remove knock.stage knock.open spa.accept spa.reject table.lost table.restored problem";
+    for readme in ["README.md", "README.ja.md"] {
+        let text = file(readme);
+        for command in &commands {
+            assert!(
+                text.contains(&format!("`lanward {command}")),
+                "{readme} does not name the command {command}"
+            );
+        }
+        for name in notifications.split(' ') {
+            assert!(
+                text.contains(&format!("`{name}`")),
+                "{readme} does not name the notification {name}"
+            );
+        }
     }
 }

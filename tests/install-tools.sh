@@ -52,6 +52,10 @@ need iptables command -v iptables
 need knockd command -v knockd
 need fwknop-client command -v fwknop
 need fwknop-server command -v fwknopd
+# What a phone makes of a key's QR code.
+need zbar-tools command -v zbarimg
+# A daemon whose clock is wrong.
+need faketime command -v faketime
 # Local time as the C library and Python know it.
 need python3 python3 -c 'import zoneinfo'
 need tzdata test -e /usr/share/zoneinfo/Pacific/Kiritimati

@@ -144,6 +144,21 @@ fn a_closing_door_joins_what_opens_the_same_and_nothing_else() {
 }
 
 #[test]
+fn nobody_is_sent_to_a_section_that_is_not_there() {
+    for door in [
+        "[once]\none_time_sequences = /etc/once\ncommand = /sbin/reboot\n",
+        "[wrong]\nsequence = 7000:\ncommand = /sbin/reboot\n",
+        "[none]\ncommand = /sbin/reboot\n",
+    ] {
+        let imported = import(door.as_bytes(), "ssh");
+        assert_eq!(imported.uci.trim(), "", "{door}");
+        let remarks: Vec<String> = imported.remarks.iter().map(ToString::to_string).collect();
+        assert!(remarks.iter().any(|line| line.ends_with(": not run")), "{remarks:#?}");
+        assert!(!remarks.iter().any(|line| line.contains("section")), "{remarks:#?}");
+    }
+}
+
+#[test]
 fn names_are_never_ours_nor_twice() {
     let door = "sequence = 1,2\ncommand = iptables -I INPUT -s %IP% -j ACCEPT\n";
     let names = [

@@ -1139,7 +1139,7 @@ fn the_settings_take_the_values_that_the_daemon_takes_and_no_others() {
 }
 
 /// Sections as UCI writes them, `NAME=VALUE` or `NAME=VALUE VALUE`, and whether nothing is wrong with them.
-const SECTIONS: [(System, &str, bool); 50] = [
+const SECTIONS: [(System, &str, bool); 56] = [
     (System::Lanward, "", true),
     (System::Lanward, "mark=0x3", false),
     (System::LanOnly, "", true),
@@ -1187,6 +1187,20 @@ const SECTIONS: [(System, &str, bool); 50] = [
     (System::Knock, "gate=ssh open=tcp:1+tcp:01", false),
     (System::Knock, "gate=ssh open=tcp:1 seconds=0", false),
     (System::Knock, "gate=ssh open=tcp:1 seconds=0 close=tcp:2", true),
+    (System::Knock, "gate=ssh open=tcp:1 close=tcp:1", false),
+    (
+        System::Knock,
+        "gate=ssh open=tcp:1+tcp:2 close=tcp:3+tcp:1+tcp:2",
+        false,
+    ),
+    (
+        System::Knock,
+        "gate=ssh open=tcp:1+tcp:2+tcp:3 close=tcp:1+tcp:2+tcp:1+tcp:3",
+        false,
+    ),
+    (System::Knock, "gate=ssh open=tcp:1+tcp:2 close=tcp:1+tcp:3+tcp:2", true),
+    (System::Knock, "gate=ssh open=tcp:1+tcp:2 close=tcp:1+tcp:2+tcp:3", true),
+    (System::Knock, "gate=ssh open=tcp:1+tcp:2 close=tcp:2", true),
     (System::Knock, "gate=ssh open=1+2 close=tcp:2", false),
     (System::Spa, "gate=ssh key_file=/etc/lanward/laptop.key", true),
     (System::Spa, "gate=ssh", false),

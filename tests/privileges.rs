@@ -277,6 +277,74 @@ fn it_does_all_its_work() {
 }
 
 #[test]
+fn it_makes_keys_takes_packets_and_remembers_them() {
+    let gate = "\nconfig gate 'ssh'\n\toption enabled '1'\n\tlist service 'tcp:22'\n";
+    let config = switched_off("") + gate;
+    let Some(mut scene) = Scene::start(&config) else {
+        return;
+    };
+    let state = scene.house.directory().join("state");
+    let made = scene.daemon.must("spa_keygen", &json!({ "name": "laptop" }));
+    assert_eq!(made["ok"], json!(true), "{made}");
+    // Root's own beside it.
+    let words = ["spa", "keygen", "phone", "--state-dir", &state.to_string_lossy()];
+    let program = program();
+    let program = program.to_string_lossy();
+    scene.house.router().must(&program, &words, "");
+    let owner = |name: &str| fs::metadata(state.join(name)).expect("it is there").uid();
+    let user = User::from_name(USER).expect("readable").expect("it is everywhere");
+    assert_eq!((owner("laptop.key"), owner("phone.key")), (user.uid.as_raw(), 0));
+    let section = |name: &str| {
+        let key = state.join(format!("{name}.key"));
+        format!(
+            "\nconfig spa '{name}'\n\toption gate 'ssh'\n\toption key_file '{}'\n",
+            key.display()
+        )
+    };
+    scene
+        .house
+        .configure(&(config + &section("laptop") + &section("phone")));
+    let reply = scene.daemon.must("reload", &json!({}));
+    assert_eq!(
+        (&reply["applied"], &reply["problems"]),
+        (&json!(true), &json!([])),
+        "{reply}"
+    );
+    let router = scene.house.router_address("wan", Family::V4).to_string();
+    let listed = |scene: &Scene| scene.daemon.must("gate_list", &json!({}))["entries"] != json!([]);
+    for name in ["laptop", "phone"] {
+        // Elsewhere, where it is root's: the client takes no key that a third user could change.
+        let key = scene.house.directory().join("carried.key");
+        fs::copy(state.join(format!("{name}.key")), &key).expect("root may");
+        let words = format!(
+            "spa {router} --access tcp/22 --address source --key-file {}",
+            key.display()
+        );
+        let words: Vec<&str> = words.split(' ').collect();
+        let internet = &scene.house.host("internet").namespace;
+        internet.must(&program, &words, "");
+        assert!(
+            within(Duration::from_secs(5), || listed(&scene)),
+            "{}",
+            scene.daemon.log()
+        );
+        scene.daemon.must("gate_flush", &json!({ "gate": "ssh" }));
+    }
+    // What was accepted is the daemon's to keep, and there for the next one.
+    let seen = fs::metadata(state.join("spa.seen")).expect("kept before anybody was let in");
+    assert_eq!(seen.uid(), user.uid.as_raw());
+    scene.daemon.kill9();
+    scene.daemon.start_again().expect("it starts");
+    assert!(!scene.daemon.log().contains("cannot be read"), "{}", scene.daemon.log());
+    // Both kinds of key can be revoked.
+    for name in ["laptop", "phone"] {
+        let revoked = scene.daemon.must("spa_revoke", &json!({ "name": name }));
+        assert_eq!(revoked["ok"], json!(true), "{name}: {revoked}");
+        assert!(!state.join(format!("{name}.key")).exists());
+    }
+}
+
+#[test]
 fn the_diagnosis_reads_what_is_roots_alone() {
     let Some(scene) = Scene::start(&switched_on("")) else {
         return;

@@ -364,6 +364,10 @@ fn knock(mut options: Options, gates: &[String]) -> Option<Knock> {
         let message = "is missing: with seconds 0 only it closes the gate again (such as tcp:9000)";
         options.problem("close", message.to_string());
     }
+    if !open.is_empty() && completes(&open, &close) {
+        let message = "ends with the sequence that opens, and so opens again: take other steps";
+        options.problem("close", message.to_string());
+    }
     options.are_right().then_some(())?;
     Some(Knock {
         name: options.label(),
@@ -373,6 +377,23 @@ fn knock(mut options: Options, gates: &[String]) -> Option<Knock> {
         timeout,
         seconds,
     })
+}
+
+/// Whether the last of these packets, from somebody who has sent nothing before, is the last step of a sequence: the rules' judgement of steps that are due, sent
+/// again and wrong, without their time.
+fn completes(sequence: &[Step], packets: &[Step]) -> bool {
+    let mut stage = 0;
+    for packet in packets {
+        // What came before is over.
+        stage = if stage == sequence.len() { 0 } else { stage };
+        let (taken, ahead) = sequence.split_at(stage);
+        if ahead.first() == Some(packet) {
+            stage += 1;
+        } else if !taken.contains(packet) {
+            stage = 0;
+        }
+    }
+    stage == sequence.len()
 }
 
 /// A sequence. The same step twice in a row could not be told from a packet sent again.

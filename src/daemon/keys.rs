@@ -50,9 +50,10 @@ impl Daemon {
         Ok((path.display().to_string(), keys))
     }
 
-    pub(super) fn remove_key(&self, name: String, call: CallId) -> Event {
+    pub(super) fn remove_key(&self, name: String, path: Option<String>, call: CallId) -> Event {
         let directory = &self.paths.state_dir;
-        let result = keys::path(directory, &name).and_then(|path| keys::remove(directory, &path));
+        let path = path.map_or_else(|| keys::path(directory, &name), |path| Ok(path.into()));
+        let result = path.and_then(|path| keys::remove(directory, &path));
         Event::KeyRemoved { name, result, call }
     }
 }

@@ -134,7 +134,9 @@ pub(super) fn arrival(gates: &Gates) -> Vec<Rule> {
 pub(super) fn chains(gates: &Gates) -> Vec<Chain> {
     let mut chains = Vec::new();
     for family in 0..2 {
-        let of_family: Vec<Machine> = machines(gates).filter(|machine| machine.family == family).collect();
+        let mut of_family: Vec<Machine> = machines(gates).filter(|machine| machine.family == family).collect();
+        // A packet that ends one of each has opened in the end: a door that shuts behind the step that opens it would never be open.
+        of_family.sort_by_key(|machine| machine.sequence == Sequence::Open);
         let each = of_family
             .iter()
             .map(|machine| ending([], Statement::Jump(machine.name("knock")), "each sequence for itself"));

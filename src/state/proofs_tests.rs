@@ -264,6 +264,32 @@ fn keys_are_made_once_shown_once_and_revoked_at_once() {
 }
 
 #[test]
+fn a_key_is_revoked_wherever_its_section_has_it() {
+    for (path, removed) in [("/etc/lanward/old-laptop.key", true), ("/root/laptop.key", false)] {
+        let mut play = Play::started(&GATE.replace("/etc/lanward/laptop.key", path));
+        play.key_files.insert(path.into(), keys(1).file().as_bytes().to_vec());
+        play.event(Event::Wake(Wake::Config));
+        play.now.unix = 1_800_000_000;
+        let before = packet(&play, 1, |_| {});
+        arrives(&mut play, &before, SOURCE);
+        assert_eq!(play.lists_now()["spa4_ssh"].len(), 1);
+        let _ = play.call("gate_flush", json!({ "gate": "ssh" }));
+        let answer = play.call("spa_revoke", json!({ "name": "laptop" }));
+        assert_eq!(
+            (answer["ok"] == true, answer["error"].is_string()),
+            (removed, !removed),
+            "{answer}"
+        );
+        assert_eq!(play.key_files.contains_key(path), !removed);
+        // At once, and even where the file is still there.
+        play.now.unix += 1;
+        let after = packet(&play, 1, |_| {});
+        arrives(&mut play, &after, SOURCE);
+        assert!(play.lists_now().values().all(Vec::is_empty), "{path}");
+    }
+}
+
+#[test]
 fn what_was_accepted_before_and_cannot_be_read_refuses_all_that_is_older() {
     let mut play = with_keys();
     let before = packet(&play, 1, |_| {});

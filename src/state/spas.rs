@@ -269,7 +269,9 @@ impl State {
             for key in self.spas.keys.iter_mut().filter(|key| key.file.spa == name) {
                 key.keys = Err("revoked".into());
             }
-            return vec![Action::RemoveKey { name, call: id }];
+            let section = self.config.spas.iter().find(|spa| spa.name == name);
+            let path = section.map(|spa| spa.key_file.clone());
+            return vec![Action::RemoveKey { name, path, call: id }];
         }
         let host = text("host").filter(|host| !host.is_empty());
         let ports = text("access").filter(|access| !access.is_empty()).unwrap_or("tcp/22");
@@ -301,13 +303,14 @@ impl State {
     }
 
     pub(super) fn key_removed(&mut self, name: &str, result: Result<(), String>, call: CallId) -> Vec<Action> {
-        let mut actions = match result {
-            Err(why) => error(call, &why),
-            Ok(()) => vec![
-                Action::Log(Level::Info, format!("spa: the key {name} was revoked")),
-                Action::Answer(call, Ok(json!({ "ok": true }))),
-            ],
-        };
+        // Where its file is still there, to read it again would bring the key back to life.
+        if let Err(why) = result {
+            return error(call, &why);
+        }
+        let mut actions = vec![
+            Action::Log(Level::Info, format!("spa: the key {name} was revoked")),
+            Action::Answer(call, Ok(json!({ "ok": true }))),
+        ];
         actions.extend(self.read_keys());
         actions
     }

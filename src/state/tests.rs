@@ -478,9 +478,12 @@ impl Play {
                     result: Ok((path, keys)),
                 })
             }
-            Action::RemoveKey { name, call } => {
-                let removed = self.key_files.remove(&format!("/etc/lanward/{name}.key"));
-                let result = removed.map(|_| ()).ok_or_else(|| "no such file".to_string());
+            Action::RemoveKey { name, path, call } => {
+                let path = path.unwrap_or_else(|| format!("/etc/lanward/{name}.key"));
+                let is_ours = path.starts_with("/etc/lanward/");
+                let result = is_ours
+                    .then(|| drop(self.key_files.remove(&path)))
+                    .ok_or(format!("{path}: remove it by hand"));
                 Some(Event::KeyRemoved { name, result, call })
             }
             Action::Sessions(interest) => {

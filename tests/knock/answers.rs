@@ -1,4 +1,4 @@
-//! What a port of a sequence answers: what any other closed port does, before, during and after a knock.
+//! What a port of a sequence, and a key's port, answers: what any other closed port does, before, during and after a knock.
 
 use crate::scene::{door, knock, somebody, ssh_gate, Scene, UNUSED};
 use lanward_rig::house::FAMILIES;
@@ -9,8 +9,16 @@ use lanward_rig::tap::Tap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-/// The sequences' steps, in no order that opens or closes.
-const PROBED: [Step; 6] = [tcp(8000), udp(9001), tcp(7000), udp(8001), tcp(9000), udp(7001)];
+/// A key's port, and the sequences' steps in no order that opens or closes.
+const PROBED: [Step; 7] = [
+    tcp(8000),
+    udp(9001),
+    udp(62201),
+    tcp(7000),
+    udp(8001),
+    tcp(9000),
+    udp(7001),
+];
 /// From this port the probes come.
 const FROM: u16 = 51_000;
 
@@ -81,7 +89,8 @@ fn ports_look_closed(refusal: Refusal) {
             "7001:udp 8001:udp 9001:udp",
             "9001:udp 8001:udp",
             "option timeout '600'",
-        );
+        )
+        + "\nconfig spa 'laptop'\n\toption gate 'ssh'\n\toption key_file '/nonexistent/laptop.key'\n";
     let Some(scene) = Scene::start_behind(Firewall::refusing(refusal), &sections) else {
         return;
     };

@@ -426,6 +426,31 @@ fn the_close_sequence_takes_off_all_lists() {
     }
 }
 
+/// As in the example that is shipped: the step that closes is the one that the sequence that opens ends with.
+#[test]
+fn a_packet_that_ends_both_sequences_opens() {
+    let knocks = [("9000", "7000 8000 9000"), ("8000:udp 9000", "7000 8000:udp 9000")];
+    for (close, open) in knocks {
+        let sections = ssh_gate("option forget 'never'") + &knock("door", "ssh", open, close, "option seconds '600'");
+        let Some(scene) = Scene::start(&sections) else { return };
+        for source in FAMILIES.map(somebody) {
+            // The second time, whoever is in stays in.
+            for _ in 0..2 {
+                scene.knock(source, &format!("6000 {open}"));
+                scene.settle();
+                assert!(
+                    scene.gets_in(source) && scene.is_listed(source),
+                    "{source}: {open}, {close}"
+                );
+            }
+            scene.knock(source, &format!("6000 {close}"));
+            scene.settle();
+            assert!(!scene.gets_in(source), "{source}: {close}");
+        }
+        assert_eq!(scene.list(), []);
+    }
+}
+
 #[test]
 fn a_full_list_keeps_whom_it_has() {
     for seconds in [600, 0] {

@@ -93,6 +93,11 @@ impl Daemon {
         if let Ok(zone) = fs::read_to_string(at("TZ")) {
             command.env("TZ", zone);
         }
+        // And a clock: how many seconds it is off, and the library (faketime's) that says so.
+        if let (Ok(offset), Ok(library)) = (fs::read_to_string(at("clock")), fs::read_to_string(at("preload"))) {
+            command.env("LD_PRELOAD", library);
+            command.env("FAKETIME", offset).env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        }
         // Also where this machine has a syslog.
         command
             .env("LANWARD_LOG", "stderr")

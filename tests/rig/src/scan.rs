@@ -62,11 +62,24 @@ impl Verdict {
 /// If `nmap` fails or is silent about a port.
 #[must_use]
 pub fn nmap(from: &Namespace, scan: Scan, to: IpAddr, ports: &[u16]) -> BTreeMap<u16, Verdict> {
+    look(from, scan.option(), to, ports)
+}
+
+/// The same with UDP packets.
+///
+/// # Panics
+/// As [`nmap`].
+#[must_use]
+pub fn nmap_udp(from: &Namespace, to: IpAddr, ports: &[u16]) -> BTreeMap<u16, Verdict> {
+    look(from, "-sU", to, ports)
+}
+
+fn look(from: &Namespace, way: &str, to: IpAddr, ports: &[u16]) -> BTreeMap<u16, Verdict> {
     let list: Vec<String> = ports.iter().map(u16::to_string).collect();
     let (list, target) = (list.join(","), to.to_string());
     #[rustfmt::skip]
     let mut arguments = vec![
-        scan.option(), "-Pn", "-n", "-p", &list, "-oX", "-", "--max-retries", "2",
+        way, "-Pn", "-n", "-p", &list, "-oX", "-", "--max-retries", "2",
         "--initial-rtt-timeout", "150ms", "--max-rtt-timeout", "300ms", &target,
     ];
     if to.is_ipv6() {

@@ -51,6 +51,7 @@ const messages = _ => [
 	_("there is none; add config gate '%s'"),
 	_('there are %s'),
 	_('is missing: with seconds 0 only it closes the gate again (such as tcp:9000)'),
+	_('ends with the sequence that opens, and so opens again: take other steps'),
 	_('has %s steps: it must have at most %s'),
 	_('has the same step twice in a row: put another one between'),
 	_("'%s' is less than retry: it must be at least %s"),

@@ -307,7 +307,8 @@ const across = {
 	},
 	'knock.open': get => sequence(get('open')),
 	'knock.close': get => sequence(get('close')) || ((filled(get('seconds')) && Number(get('seconds')) == 0 && !filled(get('close'))) ?
-		_('With 0 seconds only this sequence closes the gate again: write one, such as tcp:9000.') : null),
+		_('With 0 seconds only this sequence closes the gate again: write one, such as tcp:9000.') :
+		completes(get('open'), get('close')) ? _('It ends with the sequence that opens, and would open again: take other steps.') : null),
 	'spa.max_seconds': get => {
 		const [ least, most ] = [ get('seconds') || '30', get('max_seconds') || '3600' ];
 
@@ -319,6 +320,20 @@ const across = {
 		return Number(least) > Number(most) ? _('It must not be less than the wait before the first reconnect (%d).').format(Number(least)) : null;
 	}
 };
+
+/* Whether these packets end by being the whole sequence: a step that is due, one that was taken, a wrong one. */
+function completes(texts, packets) {
+	const words = texts => (texts || []).map(step).map(one => one ? one.protocol + one.port : '');
+	const steps = words(texts);
+	let stage = 0;
+
+	words(packets).forEach(packet => {
+		stage %= steps.length || 1;
+		stage = steps[stage] == packet ? stage + 1 : steps.slice(0, stage).includes(packet) ? stage : 0;
+	});
+
+	return steps.length > 0 && stage == steps.length;
+}
 
 function sequence(texts) {
 	const steps = (texts || []).map(step);
