@@ -27,7 +27,7 @@ use zeroize::Zeroizing;
 /// The time, as an event's handler is told it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Now {
-    /// Milliseconds on a clock that never jumps.
+    /// Milliseconds since the boot, on a clock that never jumps.
     pub monotonic: u64,
     /// Seconds since 1970; wrong on a router without a battery until NTP has answered.
     pub unix: u64,

@@ -87,6 +87,35 @@ struct Slot {
     attempts: Attempts,
 }
 
+impl Slot {
+    fn encode(&self, bytes: &mut Vec<u8>) {
+        for time in [self.from, self.to] {
+            put(bytes, u64::try_from(time).unwrap_or(0));
+        }
+        put(bytes, self.attempts.total);
+        put(bytes, self.attempts.subjects.len() as u64);
+        for (subject, attempts) in &self.attempts.subjects {
+            subject.encode(bytes);
+            put(bytes, *attempts);
+        }
+    }
+
+    fn decode(at: &mut &[u8]) -> Option<Self> {
+        let mut slot = Self {
+            from: i64::try_from(number(at)?).ok()?,
+            to: i64::try_from(number(at)?).ok()?,
+            attempts: Attempts {
+                total: number(at)?,
+                subjects: Vec::new(),
+            },
+        };
+        for _ in 0..number(at)? {
+            slot.attempts.subjects.push((Subject::decode(at)?, number(at)?));
+        }
+        Some(slot)
+    }
+}
+
 /// What is known of the clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sight {
@@ -158,12 +187,20 @@ impl Book {
         if *check != checksum(body) {
             return None;
         }
-        let unix = number(&mut at)?;
-        self.counts = Counts::decode(&mut at)?;
+        let last = i64::try_from(number(&mut at)?).ok()?;
+        let counts = Counts::decode(&mut at)?;
+        let mut pending = Vec::new();
+        for _ in 0..number(&mut at)? {
+            pending.push(Slot::decode(&mut at)?);
+        }
         self.store.take_open(at);
         self.is_changed = true;
-        let ago = i64::try_from(now.unix.checked_sub(unix)?).ok()?;
-        self.last = Some(milliseconds(now).saturating_sub(ago.saturating_mul(1000)));
+        // Otherwise it is of the time before the router was switched off: the kernel has begun anew since, and nobody knows when that was.
+        if last <= milliseconds(now) {
+            self.counts = counts;
+            self.pending = pending;
+            self.last = Some(last);
+        }
         Some(())
     }
 
@@ -171,8 +208,12 @@ impl Book {
     #[must_use]
     pub fn run_bytes(&self, now: Now) -> Vec<u8> {
         let mut bytes = MAGIC.to_vec();
-        put(&mut bytes, now.unix);
+        put(&mut bytes, now.monotonic);
         self.counts.encode(&mut bytes);
+        put(&mut bytes, self.pending.len() as u64);
+        for slot in &self.pending {
+            slot.encode(&mut bytes);
+        }
         self.store.encode_open(&mut bytes);
         let check = checksum(&bytes);
         bytes.extend_from_slice(&check);
@@ -274,10 +315,7 @@ impl Book {
     }
 
     fn unread(&self, counters: Option<(u64, [u64; 2])>) -> u64 {
-        match counters {
-            Some((handle, totals)) if self.counts.is_of(handle) => self.counts.unread(totals),
-            Some(_) | None => 0,
-        }
+        counters.map_or(0, |(handle, totals)| self.counts.unread(handle, totals))
     }
 
     /// Today, if it is out of the ordinary and nobody was told.

@@ -2,7 +2,7 @@
 
 use super::day::{address, number, put, put_address, put_service, service};
 use super::{Attempts, Subject};
-use crate::ruleset::ledger::{Key, SIZE};
+use crate::ruleset::ledger::{Key, ACCEPTED_SIZE, SIZE};
 use std::net::IpAddr;
 
 /// What the kernel has counted, since its table was made.
@@ -53,18 +53,25 @@ impl Counts {
             };
         }
         let mut new = Attempts {
-            total: self.unread(reading.totals),
+            total: self.unread(reading.handle, reading.totals),
             subjects: Vec::new(),
         };
         self.told = self.told.saturating_add(new.total);
         self.seen = reading.totals[0];
+        let full: Vec<Key> = Key::ALL
+            .into_iter()
+            .filter(|key| members(reading, *key)[1] >= ACCEPTED_SIZE as usize)
+            .collect();
         let mut known = std::mem::take(&mut self.known).into_iter().peekable();
         for (subject, [seen, accepted]) in &reading.subjects {
             while let Some(absent) = known.next_if(|known| known.subject < *subject) {
                 self.miss(absent);
             }
             let before = known.next_if(|known| known.subject == *subject);
-            self.look(*subject, *seen, *accepted, before, &mut new);
+            // Whether it was accepted cannot be said.
+            let is_doubtful = *accepted == 0 && full.contains(&key_of(*subject));
+            let accepted = if is_doubtful { *seen } else { *accepted };
+            self.look(*subject, *seen, accepted, before, &mut new);
         }
         for absent in known {
             self.miss(absent);
@@ -105,8 +112,8 @@ impl Counts {
     fn idle(&self, reading: &Reading) -> Vec<Subject> {
         let mut idle = Vec::new();
         for key in Key::ALL {
-            let members = reading.subjects.iter().filter(|(subject, _)| key_of(*subject) == key);
-            if members.count() as u64 <= u64::from(SIZE / 2) {
+            let [seen, accepted] = members(reading, key);
+            if seen <= SIZE as usize / 2 && accepted <= ACCEPTED_SIZE as usize / 2 {
                 continue;
             }
             let there = |known: &&Known| {
@@ -130,15 +137,10 @@ impl Counts {
 
     /// How many attempts the counters have that no reading has told yet.
     #[must_use]
-    pub fn unread(&self, [seen, accepted]: [u64; 2]) -> u64 {
-        let told = if seen < self.seen { 0 } else { self.told };
+    pub fn unread(&self, handle: u64, [seen, accepted]: [u64; 2]) -> u64 {
+        let is_same = handle == self.handle && seen >= self.seen;
+        let told = if is_same { self.told } else { 0 };
         seen.saturating_sub(accepted).saturating_sub(told)
-    }
-
-    /// Whether it knows a table of that number.
-    #[must_use]
-    pub fn is_of(&self, handle: u64) -> bool {
-        self.handle == handle
     }
 
     /// For the next daemon.
@@ -147,11 +149,7 @@ impl Counts {
             put(bytes, number);
         }
         for known in &self.known {
-            match known.subject.source {
-                Some(source) => put_address(bytes, source),
-                None => bytes.push(0),
-            }
-            put_service(bytes, known.subject.service);
+            known.subject.encode(bytes);
             put(bytes, known.seen);
             put(bytes, known.told);
         }
@@ -165,16 +163,8 @@ impl Counts {
             known: Vec::new(),
         };
         for _ in 0..number(at)? {
-            let source = match at.split_first() {
-                Some((0, rest)) => {
-                    *at = rest;
-                    None
-                }
-                _ => Some(address(at)?),
-            };
-            let service = service(at)?;
             counts.known.push(Known {
-                subject: Subject { source, service },
+                subject: Subject::decode(at)?,
                 seen: number(at)?,
                 told: number(at)?,
                 idle: 0,
@@ -185,6 +175,39 @@ impl Counts {
             .is_sorted_by(|one, next| one.subject < next.subject)
             .then_some(counts)
     }
+}
+
+impl Subject {
+    pub(super) fn encode(&self, bytes: &mut Vec<u8>) {
+        match self.source {
+            Some(source) => put_address(bytes, source),
+            None => bytes.push(0),
+        }
+        put_service(bytes, self.service);
+    }
+
+    pub(super) fn decode(at: &mut &[u8]) -> Option<Self> {
+        let source = match at.split_first()? {
+            (0, rest) => {
+                *at = rest;
+                None
+            }
+            _ => Some(address(at)?),
+        };
+        let service = service(at)?;
+        Some(Self { source, service })
+    }
+}
+
+/// How many elements the two sets of a key have.
+fn members(reading: &Reading, key: Key) -> [usize; 2] {
+    let of_key = reading.subjects.iter().filter(|(subject, _)| key_of(*subject) == key);
+    of_key.fold([0; 2], |[seen, accepted], (_, packets)| {
+        [
+            seen + usize::from(packets[0] > 0),
+            accepted + usize::from(packets[1] > 0),
+        ]
+    })
 }
 
 /// In which sets a subject is.

@@ -185,7 +185,11 @@ fn a_minute_goes_into_the_hour_in_which_it_was() {
         ]
     );
     assert_eq!(book.today(Some((1, [11, 0])), now, &zone), 6);
-    assert_eq!(book.today(Some((2, [11, 0])), now, &zone), 4, "of another table");
+    assert_eq!(
+        book.today(Some((2, [11, 1])), now, &zone),
+        14,
+        "of another table, which nobody has read yet"
+    );
     assert_eq!(book.counted(Some((1, [11, 0]))), 11);
 }
 
@@ -315,12 +319,20 @@ fn the_next_daemon_counts_on() {
     book.take(&reading(1, 60, 0), at(1120, NOON + 120), &zone, false);
     let run = book.run_bytes(at(1120, NOON + 120).now);
 
-    // Its clock that never jumps begins anew.
     let mut next = Book::default();
-    assert_eq!(next.load(Some(&file), Some(&run), at(0, NOON + 300).now), None);
-    next.take(&reading(1, 75, 0), at(0, NOON + 300), &zone, false);
-    let found = days(&next, at(0, NOON + 300).now, &zone);
+    assert_eq!(next.load(Some(&file), Some(&run), at(1300, NOON + 300).now), None);
+    next.take(&reading(1, 75, 0), at(1300, NOON + 300), &zone, false);
+    let found = days(&next, at(1300, NOON + 300).now, &zone);
     assert_eq!(found, [("2026-11-25".to_string(), vec![(12, 75)])]);
+
+    // After a boot, what the run directory says of the kernel is of another kernel.
+    let mut next = Book::default();
+    next.load(Some(&file), Some(&run), at(20, NOON + 300).now);
+    next.take(&reading(1, 75, 0), at(30, NOON + 310), &zone, false);
+    assert_eq!(
+        days(&next, at(30, NOON + 310).now, &zone),
+        [("2026-11-25".to_string(), vec![(12, 60 + 75)])]
+    );
 
     // Without what the last one left: what it had not written is lost, and nothing comes twice.
     for run in [None, Some(&run[1..]), Some(&run[..run.len() - 1]), Some(&[][..])] {

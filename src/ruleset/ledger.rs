@@ -16,8 +16,10 @@ pub const SAMPLE: &str = "lanward attempt";
 /// Copies in a second, and at once: a live table for people needs no more.
 const COPIES: (u32, u32) = (1, 10);
 const DEVICES: &str = "ledger_devices";
-/// Elements of a set: some 130 bytes of the kernel's memory each. The daemon takes out what is idle before they are full.
+/// Elements of a set of what comes: some 130 bytes of the kernel's memory each. The daemon takes out what is idle before they are full.
 pub const SIZE: u32 = 2048;
+/// Of a set of what was accepted. While it is full, what it does not hold may have been accepted.
+pub const ACCEPTED_SIZE: u32 = 4096;
 
 const TCP: u8 = 6;
 const UDP: u8 = 17;
@@ -88,7 +90,11 @@ pub(super) fn counters() -> Vec<String> {
 pub fn set(key: Key, name: &str) -> Set {
     Set {
         dynamic: true,
-        size: Some(SIZE),
+        size: Some(if name.starts_with(COUNTERS[0]) {
+            SIZE
+        } else {
+            ACCEPTED_SIZE
+        }),
         contents: Contents::List,
         ..configured(name, &key.kinds(), Vec::new())
     }
@@ -150,17 +156,15 @@ fn counting(counter: &str, ports: &[Field; 2], gates: &Gates) -> Vec<Chain> {
     chains
 }
 
-/// One element's count. What was accepted is counted only where it was counted when it came: so the one set is never full before the other.
+/// One element's count. (Not only where the other set has it: to look an element up counts at it as well.)
 fn count(counter: &str, key: Key, port: Option<(Match, Field)>) -> Rule {
     let [seen, accepted] = key.sets();
     let (protocol, port) = port.unzip();
-    let fields = key.fields(port);
-    let (before, set) = match counter == COUNTERS[0] {
-        true => (None, seen),
-        false => (Some(Match::In(fields.clone(), seen)), accepted),
+    let count = Statement::Count {
+        set: if counter == COUNTERS[0] { seen } else { accepted },
+        key: key.fields(port),
     };
-    let count = Statement::Count { set, key: fields };
-    ending(protocol.into_iter().chain(before), count, "which")
+    ending(protocol, count, "which")
 }
 
 /// A copy of some, for who looks on. Whether the firewall accepts them is not known yet: the daemon leaves out what it has accepted.

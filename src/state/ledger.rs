@@ -188,7 +188,13 @@ impl State {
                 let answer = report::recent(&self.ledger.recent, self.config.ledger.mask_sources, now, &zone);
                 actions.push(Action::Answer(call, Ok(answer)));
             }
-            Asked::Commit(call) => actions.extend(self.commit(Asked::Commit(call), now, synchronised)),
+            Asked::Commit(call) => {
+                // Who asks for it may be about to switch off: better by this clock than not at all.
+                if call.is_some() {
+                    self.ledger.book.close(now, &zone);
+                }
+                actions.extend(self.commit(Asked::Commit(call), now, synchronised));
+            }
             Asked::Erase(call) => {
                 self.ledger.book.erase();
                 self.ledger.recent.clear();

@@ -1,6 +1,8 @@
 //! The two clocks and the time zone.
 
 use crate::event::Now;
+use nix::sys::time::TimeValLike;
+use nix::time::{clock_gettime, ClockId};
 use std::path::Path;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -8,13 +10,19 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
     start: Instant,
+    /// Milliseconds since the boot, at the start: the next daemon's clock goes on where this one's ended.
+    booted: u64,
 }
 
 impl Clock {
     /// Starts to count.
     #[must_use]
     pub fn start() -> Self {
-        Self { start: Instant::now() }
+        let booted = clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(0, |time| time.num_milliseconds());
+        Self {
+            start: Instant::now(),
+            booted: u64::try_from(booted).unwrap_or(0),
+        }
     }
 
     /// The time. A wall clock before 1970 reads as 1970.
@@ -24,7 +32,9 @@ impl Clock {
             .duration_since(UNIX_EPOCH)
             .map_or(0, |since| since.as_secs());
         Now {
-            monotonic: u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX),
+            monotonic: u64::try_from(self.start.elapsed().as_millis())
+                .unwrap_or(u64::MAX)
+                .saturating_add(self.booted),
             unix,
         }
     }
@@ -32,7 +42,7 @@ impl Clock {
     /// The instant of a monotonic millisecond of [`Now`].
     #[must_use]
     pub fn instant(&self, monotonic: u64) -> Instant {
-        self.start + std::time::Duration::from_millis(monotonic)
+        self.start + std::time::Duration::from_millis(monotonic.saturating_sub(self.booted))
     }
 }
 
