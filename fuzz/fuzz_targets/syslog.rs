@@ -26,7 +26,7 @@ fuzz_target!(|bytes: &[u8]| {
     }
     let once = &counts[0];
     assert_eq!(counts[1].known, !bytes.is_empty());
-    let singly = once.attempts - once.repeated;
+    let singly = once.attempts.saturating_sub(once.repeated);
     assert!(once.lines >= singly + once.no_attempts + once.foreign);
     assert!(
         once.shown.len() <= 5

@@ -132,11 +132,20 @@ impl<'a> Fields<'a> {
             let exact = token.get(..3).is_some_and(|key| key.eq_ignore_ascii_case(b"IN="));
             let Some(fields) = found.as_mut().filter(|_| !(exact && glued)) else {
                 // Prefixes often have no blank behind them; some have the same letters in them.
-                if let Some(key) = token.windows(3).rposition(|part| part.eq_ignore_ascii_case(b"IN=")) {
+                let value = token
+                    .iter()
+                    .rposition(|byte| *byte == b'=')
+                    .map_or(0, |place| place + 1);
+                let key = value.checked_sub(3);
+                if let Some(key) = key.filter(|key| {
+                    token
+                        .get(*key..value - 1)
+                        .is_some_and(|key| key.eq_ignore_ascii_case(b"IN"))
+                }) {
                     glued = key > 0;
                     found = Some(Self {
                         before: text.get(..begin + key)?,
-                        device: token.get(key + 3..)?,
+                        device: token.get(value..)?,
                         ..Self::default()
                     });
                 }
@@ -276,6 +285,9 @@ fn is_no_attempt(before: &[u8]) -> bool {
     };
     let (mut accepted, mut refused) = (false, false);
     for word in prefix.split(|byte| !byte.is_ascii_alphabetic()) {
+        if word.len() < 3 {
+            continue;
+        }
         accepted |= is(word, &ACCEPTED);
         refused |= is(word, &REFUSED);
     }

@@ -193,8 +193,10 @@ impl Reading {
                     self.before = Some(number);
                     self.days.add(date.days(), attempt, times)
                 } else {
-                    self.before = Some(number);
-                    self.yearless.add(number, attempt, times)
+                    // Only so many days are added, which also bounds how far a file that jumps about can lead.
+                    let is_counted = self.yearless.add(number, attempt, times);
+                    self.before = if is_counted { Some(number) } else { self.before };
+                    is_counted
                 }
             }
         };
@@ -232,12 +234,16 @@ impl Reading {
             return;
         };
         let last = number(last.plus(1).unwrap_or(last));
-        let fits = |years: &i32| {
-            newest - years * YEAR <= last && yearless.keys().all(|key| date(key - years * YEAR).is_some())
+        let least = ((newest - last).max(0) + YEAR - 1) / YEAR;
+        let fits = |years: &i32| yearless.keys().all(|key| date(key - years * YEAR).is_some());
+        // Leap years are eight years apart at most.
+        let years = (least..least + 8).find(fits).unwrap_or(least);
+        let earliest = self.earliest;
+        let rename = |key: i32| {
+            date(key - years * YEAR)
+                .filter(|date| *date >= earliest)
+                .map(Date::days)
         };
-        // Nine: from the 29th of February of 1904 to that of 1896; and no file is older than ten times that.
-        let years = (0..100).find(fits).unwrap_or(0);
-        let rename = |key: i32| date(key - years * YEAR).map(Date::days);
         let lost = self.days.merge(yearless, &rename);
         self.count.lose(lost, Why::BadDate);
     }

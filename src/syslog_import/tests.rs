@@ -415,6 +415,22 @@ fn the_year_of_a_classic_stamp_is_that_of_the_file_s_end_or_of_its_neighbours() 
 }
 
 #[test]
+fn a_file_that_jumps_about_leads_nowhere() {
+    let lines: Vec<String> = (0..20_000)
+        .map(|number| {
+            format!(
+                "{} 12:00:00 router kernel: {SYN}",
+                ["Jan  1", "May  1", "Sep  1", "Feb 29"][number % 4]
+            )
+        })
+        .collect();
+    let (counts, days) = tally(&[&lines]);
+    assert_eq!(counts[0].attempts + counts[0].unread, 20_000);
+    assert_eq!(days.iter().map(|day| day.1).sum::<u64>(), counts[0].attempts);
+    assert!(days.len() < 90 && days[0].0.as_str() >= "2000-01-01" && days[days.len() - 1].0.as_str() <= "2020-05-02");
+}
+
+#[test]
 fn stamps_with_a_year_settle_those_without() {
     let mixed = dates(&[
         "Nov 30 12:00:00",

@@ -212,24 +212,24 @@ fn crc(mut crc: u32, bytes: &[u8]) -> u32 {
     const TABLE: [u32; 16] = table();
     for byte in bytes {
         crc ^= u32::from(*byte);
-        crc = crc >> 4 ^ TABLE[(crc & 15) as usize];
-        crc = crc >> 4 ^ TABLE[(crc & 15) as usize];
+        crc = (crc >> 4) ^ TABLE[(crc & 15) as usize];
+        crc = (crc >> 4) ^ TABLE[(crc & 15) as usize];
     }
     crc
 }
 
 const fn table() -> [u32; 16] {
     let mut table = [0; 16];
-    let mut index = 0;
-    while index < 16 {
-        let mut value = index as u32;
+    let (mut index, mut number) = (0, 0_u32);
+    while index < table.len() {
+        let mut value = number;
         let mut bit = 0;
         while bit < 4 {
-            value = value >> 1 ^ (value & 1) * 0xedb8_8320;
+            value = (value >> 1) ^ ((value & 1) * 0xedb8_8320);
             bit += 1;
         }
         table[index] = value;
-        index += 1;
+        (index, number) = (index + 1, number + 1);
     }
     table
 }
