@@ -174,10 +174,10 @@ fn peak() -> u64 {
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
-/// Every day has more sources and ports than are held, and none of a day's come again on the next.
+/// Every day has more sources and ports than are held, and other ones than the day before.
 #[test]
 fn memory_does_not_grow_with_the_log() {
-    const DAYS: u32 = 240;
+    const DAYS: u32 = 150;
     const LINES: u32 = 6000;
     let directory = directory("pipe");
     let pipe = directory.join("log");
@@ -206,7 +206,7 @@ fn memory_does_not_grow_with_the_log() {
     result.unwrap();
     let written = writer.join().unwrap();
     assert_eq!(count.attempts, u64::from(DAYS * LINES));
-    assert!(written > 280_000_000, "{written}");
+    assert!(written > 200_000_000, "{written}");
     let days: Vec<DayCount> = tally.into_days().collect();
     assert!(days.iter().all(|day| day.attempts() == u64::from(LINES)));
     let grown = peak() - before;
