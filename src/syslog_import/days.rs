@@ -1,21 +1,21 @@
-//! Attempts by day, in bounded memory: sums are exact, ports and sources are the largest ones.
+//! Attempts by day, in bounded memory: sums are exact, ports and sources are the largest ones. Sorted lists hold them: they are short enough, and maps would
+//! cost a router 30 KB more of program.
 
 use super::Attempt;
 use crate::date::Date;
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 /// The most days of a run.
 pub(super) const MOST_DAYS: usize = 4000;
 /// The most ports, and the most sources, of a day that is being read. One more, and the smaller half goes.
-const OPEN: usize = 4096;
+const OPEN: usize = 2048;
 /// How many of the days touched last are being read: lines of several routers, or of several processors, are not quite in order.
 const OPEN_DAYS: usize = 3;
 /// What is kept of a day that has been read.
 const PORTS: usize = 64;
 const SOURCES: usize = 256;
-/// The newest days, of which that many sources are kept: twice what the ledger keeps. Older ones keep those that made an outlier.
-const DETAILED_DAYS: usize = 64;
+/// The newest days, of which that many sources are kept: as many as the ledger keeps, and tomorrow. Older ones keep those that made an outlier.
+const DETAILED_DAYS: usize = 32;
 const OLD_SOURCES: usize = 4;
 /// Ports of a source, while its day is being read and afterwards.
 const OPEN_SOURCE_PORTS: usize = 16;
@@ -31,9 +31,9 @@ pub struct DayCount {
     pub date: Date,
     /// By local hour; their sum is exact.
     pub hours: [u64; 24],
-    /// Protocol, port (or type) and attempts, the largest first, at most 64. What is missing to the day's sum is the rest.
+    /// Protocol, port (or type) and attempts of the largest ones, at most 64, in order of the ports. What is missing to the day's sum is the rest.
     pub ports: Vec<(u8, u16, u64)>,
-    /// The largest first, at most 256; of days older than the newest 64 at most 4. What is missing to the day's sum is the rest.
+    /// The largest ones, at most 256, in order of their addresses; of days older than the newest 32 at most 4. What is missing to the day's sum is the rest.
     pub sources: Vec<SourceCount>,
 }
 
@@ -54,121 +54,106 @@ pub struct SourceCount {
     pub attempts: u64,
     /// Local hour and attempts, in order.
     pub hours: Vec<(u8, u64)>,
-    /// Protocol, port (or type) and attempts, the largest first, at most 4.
+    /// Protocol, port (or type) and attempts of the largest ones, at most 4, in order of the ports.
     pub ports: Vec<(u8, u16, u64)>,
 }
 
 #[derive(Debug, Default)]
 struct Source {
     attempts: u64,
-    /// In order.
-    hours: Vec<(u8, u64)>,
-    /// In no order.
+    hours: [u32; 24],
     ports: Vec<(Port, u64)>,
 }
 
 impl Source {
-    fn add(&mut self, hour: u8, times: u64) {
+    fn add(&mut self, hour: usize, times: u64) {
         self.attempts = self.attempts.saturating_add(times);
-        let at = self.hours.partition_point(|known| known.0 < hour);
-        match self.hours.get_mut(at) {
-            Some(known) if known.0 == hour => known.1 = known.1.saturating_add(times),
-            _ => self.hours.insert(at, (hour, times)),
+        if let Some(known) = self.hours.get_mut(hour) {
+            *known = known.saturating_add(u32::try_from(times).unwrap_or(u32::MAX));
         }
     }
 
-    fn add_port(&mut self, port: Port, times: u64) {
-        if let Some(known) = self.ports.iter_mut().find(|known| known.0 == port) {
-            known.1 = known.1.saturating_add(times);
-            return;
+    fn into_count(self, address: IpAddr) -> SourceCount {
+        let hours = (0..).zip(self.hours).filter(|(_, count)| *count > 0);
+        SourceCount {
+            address,
+            attempts: self.attempts,
+            hours: hours.map(|(hour, count)| (hour, count.into())).collect(),
+            ports: flat(&self.ports),
         }
-        if self.ports.len() >= OPEN_SOURCE_PORTS {
-            largest(&mut self.ports, OPEN_SOURCE_PORTS / 2, |known| known.1);
-        }
-        self.ports.push((port, times));
-    }
-
-    fn shrink(&mut self) {
-        largest(&mut self.ports, SOURCE_PORTS, |known| known.1);
-        self.ports.shrink_to_fit();
-        self.hours.shrink_to_fit();
     }
 }
 
+/// Both lists in order.
 #[derive(Debug, Default)]
 struct Day {
     hours: [u64; 24],
-    ports: BTreeMap<Port, u64>,
-    sources: BTreeMap<IpAddr, Source>,
+    ports: Vec<(Port, u64)>,
+    sources: Vec<(IpAddr, Box<Source>)>,
 }
 
 impl Day {
     fn add(&mut self, attempt: &Attempt, times: u64) {
-        let port = (attempt.protocol, attempt.port);
-        self.add_hour(attempt.hour, times);
-        self.add_port(port, times);
-        let source = self.source(attempt.source);
-        source.add(attempt.hour, times);
-        source.add_port(port, times);
+        let (hour, port) = (usize::from(attempt.hour), (attempt.protocol, attempt.port));
+        self.add_hour(hour, times);
+        add_port(&mut self.ports, OPEN, port, times);
+        if let Some(source) = self.source(attempt.source) {
+            source.add(hour, times);
+            add_port(&mut source.ports, OPEN_SOURCE_PORTS, port, times);
+        }
     }
 
-    fn add_hour(&mut self, hour: u8, times: u64) {
-        if let Some(known) = self.hours.get_mut(usize::from(hour)) {
+    fn add_hour(&mut self, hour: usize, times: u64) {
+        if let Some(known) = self.hours.get_mut(hour) {
             *known = known.saturating_add(times);
         }
     }
 
-    fn add_port(&mut self, port: Port, times: u64) {
-        if self.ports.len() >= OPEN && !self.ports.contains_key(&port) {
-            self.keep_ports(OPEN / 2);
-        }
-        let known = self.ports.entry(port).or_default();
-        *known = known.saturating_add(times);
-    }
-
-    fn source(&mut self, address: IpAddr) -> &mut Source {
-        if self.sources.len() >= OPEN && !self.sources.contains_key(&address) {
-            self.keep_sources(OPEN / 2);
-        }
-        self.sources.entry(address).or_default()
-    }
-
-    fn keep_ports(&mut self, most: usize) {
-        if self.ports.len() > most {
-            let mut ports: Vec<_> = std::mem::take(&mut self.ports).into_iter().collect();
-            largest(&mut ports, most, |known| known.1);
-            self.ports = ports.into_iter().collect();
-        }
+    fn source(&mut self, address: IpAddr) -> Option<&mut Source> {
+        let place = |sources: &[(IpAddr, Box<Source>)]| sources.binary_search_by(|known| known.0.cmp(&address));
+        let at = match place(&self.sources) {
+            Ok(at) => at,
+            Err(mut at) => {
+                if self.sources.len() >= OPEN {
+                    self.keep_sources(OPEN / 2);
+                    at = place(&self.sources).unwrap_or_else(|at| at);
+                }
+                self.sources.insert(at, (address, Box::default()));
+                at
+            }
+        };
+        self.sources.get_mut(at).map(|known| &mut *known.1)
     }
 
     fn keep_sources(&mut self, most: usize) {
-        if self.sources.len() > most {
-            let mut sources: Vec<_> = std::mem::take(&mut self.sources).into_iter().collect();
-            largest(&mut sources, most, |known| known.1.attempts);
-            self.sources = sources.into_iter().collect();
-        }
+        keep_largest(&mut self.sources, most, |known| known.1.attempts);
     }
 
     fn shrink(&mut self, sources: usize) {
-        self.keep_ports(PORTS);
+        keep_ports(&mut self.ports, PORTS);
         self.keep_sources(sources);
-        self.sources.values_mut().for_each(Source::shrink);
+        self.ports.shrink_to_fit();
+        self.sources.shrink_to_fit();
+        for (_, source) in &mut self.sources {
+            keep_ports(&mut source.ports, SOURCE_PORTS);
+            source.ports.shrink_to_fit();
+        }
     }
 
     fn merge(&mut self, other: Self) {
-        for (hour, times) in (0..).zip(other.hours) {
+        for (hour, times) in other.hours.into_iter().enumerate() {
             self.add_hour(hour, times);
         }
         for (port, times) in other.ports {
-            self.add_port(port, times);
+            add_port(&mut self.ports, OPEN, port, times);
         }
         for (address, other) in other.sources {
-            let source = self.source(address);
-            for (hour, times) in other.hours {
-                source.add(hour, times);
+            let Some(source) = self.source(address) else { continue };
+            for (hour, times) in other.hours.into_iter().enumerate() {
+                source.add(hour, times.into());
             }
             for (port, times) in other.ports {
-                source.add_port(port, times);
+                add_port(&mut source.ports, OPEN_SOURCE_PORTS, port, times);
             }
         }
     }
@@ -177,44 +162,75 @@ impl Day {
         self.hours.iter().fold(0, |sum, count| sum.saturating_add(*count))
     }
 
-    fn into_count(mut self, date: Date) -> DayCount {
-        let flat = |mut ports: Vec<(Port, u64)>| {
-            ports.sort_by_key(|known| std::cmp::Reverse(known.1));
-            let ports = ports
-                .into_iter()
-                .map(|((protocol, port), times)| (protocol, port, times));
-            ports.collect::<Vec<_>>()
-        };
-        // As they were in the maps: in order. The sort keeps that among equals.
-        let ports = flat(std::mem::take(&mut self.ports).into_iter().collect());
-        let sources = std::mem::take(&mut self.sources).into_iter();
-        let mut sources: Vec<_> = sources
-            .map(|(address, mut source)| {
-                source.ports.sort_unstable();
-                SourceCount {
-                    address,
-                    attempts: source.attempts,
-                    hours: source.hours,
-                    ports: flat(source.ports),
-                }
-            })
-            .collect();
-        sources.sort_by_key(|source| std::cmp::Reverse(source.attempts));
+    fn into_count(self, date: Date) -> DayCount {
+        let sources = self.sources.into_iter();
         DayCount {
             date,
             hours: self.hours,
-            ports,
-            sources,
+            ports: flat(&self.ports),
+            sources: sources.map(|(address, source)| source.into_count(address)).collect(),
         }
     }
 }
 
-/// Keeps the largest, and of equals those that come first, in no order.
-fn largest<T>(all: &mut Vec<T>, most: usize, count: impl Fn(&T) -> u64) {
-    if all.len() > most {
-        all.sort_by_key(|one| std::cmp::Reverse(count(one)));
-        all.truncate(most);
+fn flat(ports: &[(Port, u64)]) -> Vec<(u8, u16, u64)> {
+    ports
+        .iter()
+        .map(|((protocol, port), times)| (*protocol, *port, *times))
+        .collect()
+}
+
+/// Counts a port. One more than `most`, and the smaller half goes.
+fn add_port(ports: &mut Vec<(Port, u64)>, most: usize, port: Port, times: u64) {
+    let place = |ports: &[(Port, u64)]| ports.binary_search_by(|known| known.0.cmp(&port));
+    let mut at = place(ports);
+    if at.is_err() && ports.len() >= most {
+        keep_ports(ports, most / 2);
+        at = place(ports);
     }
+    match at {
+        Ok(at) => {
+            if let Some(known) = ports.get_mut(at) {
+                known.1 = known.1.saturating_add(times);
+            }
+        }
+        Err(at) => {
+            // Most sources have one.
+            if ports.is_empty() {
+                ports.reserve_exact(1);
+            }
+            ports.insert(at, (port, times));
+        }
+    }
+}
+
+fn keep_ports(ports: &mut Vec<(Port, u64)>, most: usize) {
+    keep_largest(ports, most, |known| known.1);
+}
+
+/// Keeps the largest, and of equals those that come first. Nothing changes its place.
+fn keep_largest<T>(all: &mut Vec<T>, most: usize, count: impl Fn(&T) -> u64) {
+    if all.len() <= most {
+        return;
+    }
+    // The smallest number that at most so many are above: by halving, since sorting is a lot of program.
+    let above = |limit: u64| all.iter().filter(|one| count(one) > limit).count();
+    let (mut low, mut high) = (0, all.iter().map(&count).max().unwrap_or(0));
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if above(middle) <= most {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    let mut equals = most - above(low);
+    all.retain(|one| {
+        let own = count(one);
+        let is_kept = own > low || own == low && equals > 0;
+        equals -= usize::from(is_kept && own == low);
+        is_kept
+    });
 }
 
 /// Days by a number that grows with time.
