@@ -24,5 +24,6 @@ pub mod ruleset;
 pub mod schedule;
 pub mod spa;
 pub mod state;
+pub mod syslog_import;
 pub mod system;
 pub mod uci;

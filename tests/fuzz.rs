@@ -28,6 +28,9 @@ mod nflog;
 #[path = "../fuzz/fuzz_targets/spa.rs"]
 mod spa;
 #[allow(unused_attributes)]
+#[path = "../fuzz/fuzz_targets/syslog.rs"]
+mod syslog;
+#[allow(unused_attributes)]
 #[path = "../fuzz/fuzz_targets/ubus_frames.rs"]
 mod ubus_frames;
 #[allow(unused_attributes)]
@@ -35,6 +38,7 @@ mod ubus_frames;
 mod uci;
 
 use lanward::nft::netlink::{emit, Attribute};
+use lanward_rig::seed_log::{self, Forms};
 use lanward_rig::wire;
 use netlink_packet_netfilter::{NetfilterHeader, NetfilterProtoFamily};
 use proptest::prelude::*;
@@ -190,6 +194,19 @@ fn copy(family: NetfilterProtoFamily, protocol: u16, first: u8) -> Vec<u8> {
     message
 }
 
+/// Pieces of a log in all its forms, behind the byte that says what is known of the times.
+fn logs() -> &'static [Vec<u8>] {
+    static LOGS: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
+    LOGS.get_or_init(|| {
+        let mut log = Vec::new();
+        seed_log::write_april(2019, Forms::Mixed, &mut log).unwrap();
+        // Every stretch of 400 lines has another form.
+        let lines: Vec<&[u8]> = log.split_inclusive(|byte| *byte == b'\n').collect();
+        let pieces = lines.chunks(3).step_by(60).take(100);
+        pieces.map(|piece| [&[0][..], &piece.concat()].concat()).collect()
+    })
+}
+
 /// Packets, what is in them, key files and a replay file, each behind the byte that says which: see the target.
 fn proofs() -> &'static [Vec<u8>] {
     static PROOFS: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
@@ -239,6 +256,11 @@ proptest! {
     #[test]
     fn any_packet_or_key_file(bytes in inputs(proofs())) {
         spa::run(&bytes);
+    }
+
+    #[test]
+    fn any_log(lines in inputs(logs())) {
+        syslog::run(&lines);
     }
 
     #[test]

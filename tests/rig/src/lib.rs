@@ -20,6 +20,7 @@ pub mod probe;
 pub mod recent;
 pub mod report_line;
 pub mod scan;
+pub mod seed_log;
 pub mod segments;
 pub mod servers;
 pub mod session;

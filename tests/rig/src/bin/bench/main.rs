@@ -3,6 +3,7 @@
 
 mod gate;
 mod idle;
+mod import;
 mod knock;
 mod routers;
 
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
     let flooded = Duration::from_millis(if has("--quick") { 500 } else { 3000 });
     if !gate::measure(rounds, &mut report)
         || !knock::measure(rounds, flooded, &mut report)
+        || !import::measure(rounds, &mut report)
         || !idle::wake_ups(watched, &mut report)
     {
         return ExitCode::FAILURE;
