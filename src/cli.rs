@@ -27,7 +27,7 @@ use std::process::ExitCode;
 use text::{admitted_text, check_text, gate_list_text, lan_only_text, problems_text, removed_text, status_text};
 
 /// What the exit status says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Exit {
     Done = 0,
     Failed = 1,
@@ -115,6 +115,7 @@ fn perform(invocation: Invocation) -> Exit {
         ),
         Command::GateFlush(gate) => answer(ask("gate_flush", json!({ "gate": gate })), false, removed_text),
         Command::History(history) => history::history(ask, history.arguments, history.form),
+        Command::Import(files) => import::logs(ask, &files),
         Command::Erase => history::erase(ask("ledger_erase", json!({}))),
         Command::Knock(knock) => knock::knock(&knock),
         Command::Spa(spa) => spa::send(&spa),

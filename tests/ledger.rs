@@ -2,11 +2,13 @@
 
 #![allow(clippy::unwrap_used)]
 
+use lanward_rig::daemon::program;
 use lanward_rig::home::Home;
 use lanward_rig::house::{Family, House};
 use lanward_rig::knock::{tcp, udp, Knocker, Step};
 use lanward_rig::news::News;
 use lanward_rig::report_line::{figure, this_test};
+use lanward_rig::seed_log::{write_april, Forms};
 use lanward_rig::settings::Firewall;
 use serde_json::{json, Value};
 use std::fs;
@@ -532,4 +534,113 @@ fn wrong_questions_are_answered_with_the_reason() {
     }
     assert_eq!(scene.home.daemon.call("history", &json!({ "by": 5 })), Err(2));
     assert_eq!(scene.home.daemon.call("history", &json!({ "colour": "red" })), Err(2));
+}
+
+/// The program's own command, as a user types it.
+fn lanward(scene: &Scene, arguments: &[&str]) -> (String, String, i32) {
+    let output = std::process::Command::new(program())
+        .args(arguments)
+        .arg("--ubus-socket")
+        .arg(scene.home.house.directory().join("ubus.sock"))
+        .env("TZ", "JST-9")
+        .output()
+        .unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (text(output.stdout), text(output.stderr), output.status.code().unwrap())
+}
+
+#[test]
+fn the_seeds_figures_come_out_of_the_seeds_lines() {
+    let config = format!("{LEDGER}\toption keep_days '3660'\n");
+    let Some(scene) = Scene::start(Firewall::default(), &config) else {
+        return;
+    };
+    let directory = scene.home.house.directory();
+    let mut files = Vec::new();
+    for year in [2019, 2020] {
+        let path = directory.join(format!("{year}.log"));
+        let mut file = std::io::BufWriter::new(fs::File::create(&path).unwrap());
+        write_april(year, Forms::Mixed, &mut file).unwrap();
+        std::io::Write::flush(&mut file).unwrap();
+        files.push(path.display().to_string());
+    }
+    let import = || lanward(&scene, &["import", &files[0], &files[1], &files[1]]);
+    let (said, told, status) = import();
+    assert_eq!(status, 0, "{told}");
+    assert!(told.contains("the same lines were read already"), "{told}");
+    let history = |arguments: &[&str]| {
+        let (said, told, status) = lanward(&scene, &[&["history", "--json"], arguments].concat());
+        assert_eq!((told.as_str(), status), ("", 0));
+        let answer: Value = serde_json::from_str(&said).unwrap();
+        answer["rows"].as_array().unwrap().clone()
+    };
+    let seen = || {
+        let months = history(&["--by", "month", "--from", "2020-04-01", "--to", "2020-04-30"]);
+        assert_eq!(months.len(), 1, "{months:?}");
+        assert_eq!(
+            (&months[0]["per_day_without_outliers"], &months[0]["year_on_year"]),
+            (&json!(5498.4), &json!(173.2))
+        );
+        let outliers = history(&["--from", "2020-04-01", "--to", "2020-04-30"]);
+        let outliers: Vec<&Value> = outliers.iter().filter(|row| row["outlier"] == json!(true)).collect();
+        assert_eq!(outliers.len(), 1, "{outliers:?}");
+        assert_eq!(outliers[0]["date"], json!("2020-04-06"));
+        let day = ["--from", "2020-04-06", "--to", "2020-04-06"];
+        let ports = history(&[&["--by", "port"], &day[..]].concat());
+        assert_eq!(
+            ports[0],
+            json!({ "date": "2020-04-06", "protocol": "udp", "port": 1900, "attempts": 92_890 })
+        );
+        let sources = history(&[&["--by", "source"], &day[..]].concat());
+        let largest = sources[0]["attempts"].as_u64().unwrap();
+        assert!((69_000..=71_000).contains(&largest), "{}", sources[0]);
+        let address = sources[0]["address"].as_str().unwrap();
+        let hours = history(&[&["--by", "hour", "--address", address], &day[..]].concat());
+        for hour in ["2020-04-06T13", "2020-04-06T16"] {
+            let row = hours.iter().find(|row| row["time"] == json!(hour)).unwrap();
+            assert!((29_000..=31_000).contains(&row["attempts"].as_u64().unwrap()), "{row}");
+        }
+        history(&["--by", "day"])
+    };
+    let first = seen();
+    // Once more, and packed: nothing changes.
+    let packed = std::process::Command::new("gzip")
+        .args(["--keep", &files[1]])
+        .status()
+        .unwrap();
+    assert!(packed.success());
+    assert_eq!(import().0, said);
+    assert_eq!(lanward(&scene, &["import", &format!("{}.gz", files[1])]).2, 0);
+    assert_eq!(seen(), first);
+    // Another router's ledger, and this one's own.
+    scene.home.daemon.must("ledger_commit", &json!({}));
+    let (_, told, status) = lanward(&scene, &["import", &scene.file().display().to_string()]);
+    assert_eq!(status, 0, "{told}");
+    assert!(told.contains("a ledger of 60 days"), "{told}");
+    assert_eq!(seen(), first);
+    let csv = lanward(
+        &scene,
+        &[
+            "history",
+            "--by",
+            "day",
+            "--csv",
+            "--from",
+            "2020-04-05",
+            "--to",
+            "2020-04-06",
+        ],
+    )
+    .0;
+    assert!(csv.starts_with("date,attempts,outlier,why\n2020-04-05,"), "{csv}");
+    assert_eq!(csv.lines().count(), 3, "{csv}");
+    // All hours are more than one answer has.
+    let hours = history(&["--by", "hour"]);
+    assert_eq!(
+        hours.len(),
+        60 * 24 - hours.iter().rev().take_while(|row| row["attempts"] == json!(0)).count()
+    );
+    let missing = lanward(&scene, &["import", "/nonexistent.log"]);
+    assert_eq!(missing.2, 1);
+    assert!(missing.1.contains("/nonexistent.log"), "{}", missing.1);
 }

@@ -23,6 +23,7 @@ Usage: lanward COMMAND [OPTIONS]
   gate flush GATE                        empty the list
   history [--by day|hour|month|port|source] [--from DATE] [--to DATE] [--limit N] [--json|--csv]
                           what strangers tried; only --protocol tcp, --port N, --address ADDRESS. --erase: forget it all
+  import FILE... | -      counts the netfilter lines of logs (plain or gzip), and other routers' ledgers; the same again changes nothing
   check [--json]          configuration problems and a diagnosis of this router
   reload                  read the configuration again
   print                   the nft script it would apply, from configuration, without a daemon
@@ -77,6 +78,7 @@ pub(super) enum Command {
     GateFlush(String),
     History(History),
     Erase,
+    Import(Vec<String>),
     Knock(Knock),
     Spa(Spa),
     Keygen(Keygen),
@@ -283,6 +285,8 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Invocation, lexopt::Er
         ["knock", words @ ..] => knock(words, &mut given)?,
         ["spa", "keygen", words @ ..] => keygen(words, &mut given)?,
         ["spa", words @ ..] => spa(words, &mut given)?,
+        ["import"] => return Err("import: which FILEs? - is standard input".into()),
+        ["import", files @ ..] => Command::Import(files.iter().map(ToString::to_string).collect()),
         ["import-knockd", file] => Command::ImportKnockd {
             file: (*file).into(),
             gate: given.gate()?,

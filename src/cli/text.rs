@@ -8,6 +8,7 @@ pub(super) fn status_text(value: &Value) -> String {
         text.push_str("The configuration is not applied; what was applied stays:\n");
     }
     text.push_str(&gates_text(value));
+    text.push_str(&ledger_text(&value["ledger"]));
     text.push_str(&problems_text(value));
     for warning in strings(&value["warnings"]) {
         text.push_str(&format!("warning: {warning}\n"));
@@ -18,6 +19,16 @@ pub(super) fn status_text(value: &Value) -> String {
         value["uptime"]
     ));
     text
+}
+
+fn ledger_text(value: &Value) -> String {
+    if value["enabled"] != json!(true) {
+        return "attempts: not counted\n".into();
+    }
+    let problem = value["problem"]
+        .as_str()
+        .map_or_else(String::new, |problem| format!("problem: ledger: {problem}\n"));
+    format!("attempts: {} today\n{problem}", value["today"])
 }
 
 pub(super) fn lan_only_text(value: &Value) -> String {

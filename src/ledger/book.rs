@@ -43,6 +43,12 @@ impl Zone {
         unix.saturating_add(schedule::offset(&self.0, unix).unwrap_or(0))
     }
 
+    /// Seconds that the clock on the wall is ahead of UTC.
+    #[must_use]
+    pub fn ahead(&self, unix: i64) -> Option<i64> {
+        schedule::offset(&self.0, unix).ok()
+    }
+
     /// The day.
     #[must_use]
     pub fn date(&self, unix: u64) -> Option<Date> {
