@@ -132,11 +132,11 @@ impl Day {
     fn shrink(&mut self, sources: usize) {
         keep_ports(&mut self.ports, PORTS);
         self.keep_sources(sources);
-        self.ports.shrink_to_fit();
-        self.sources.shrink_to_fit();
+        move_to_fit(&mut self.ports);
+        move_to_fit(&mut self.sources);
         for (_, source) in &mut self.sources {
             keep_ports(&mut source.ports, SOURCE_PORTS);
-            source.ports.shrink_to_fit();
+            move_to_fit(&mut source.ports);
         }
     }
 
@@ -206,6 +206,15 @@ fn add_port(ports: &mut Vec<(Port, u64)>, most: usize, port: Port, times: u64) {
 
 fn keep_ports(ports: &mut Vec<(Port, u64)>, most: usize) {
     keep_largest(ports, most, |known| known.1);
+}
+
+/// Gives a list's memory back whole. Cut off in place, what is free behind each day's would be too small for the next day's: 60 KB a day.
+fn move_to_fit<T>(list: &mut Vec<T>) {
+    if list.capacity() > list.len() {
+        let mut fitting = Vec::with_capacity(list.len());
+        fitting.append(list);
+        *list = fitting;
+    }
 }
 
 /// Keeps the largest, and of equals those that come first. Nothing changes its place.
