@@ -9,6 +9,8 @@ mod kernel;
 mod knocks;
 mod ledger;
 #[cfg(test)]
+mod ledger_tests;
+#[cfg(test)]
 mod proofs_tests;
 #[cfg(test)]
 mod properties;
