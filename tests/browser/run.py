@@ -108,6 +108,28 @@ def until(holds, what, patience=12, page=None):
         page.wait_for_timeout(50) if page else time.sleep(0.05)
 
 
+def to_webp(context, png):
+    """Chromium itself makes the small file."""
+    page = context.new_page()
+    try:
+        data = page.evaluate(
+            """async text => {
+                const image = new Image();
+                image.src = 'data:image/png;base64,' + text;
+                await image.decode();
+                const canvas = document.createElement('canvas');
+                canvas.width = image.width;
+                canvas.height = image.height;
+                canvas.getContext('2d').drawImage(image, 0, 0);
+                return canvas.toDataURL('image/webp', 0.6).split(',')[1];
+            }""",
+            base64.b64encode(png).decode(),
+        )
+    finally:
+        page.close()
+    return base64.b64decode(data)
+
+
 class Opened:
     """A page in a browser."""
 
@@ -163,28 +185,7 @@ class Opened:
         SCREENS.mkdir(parents=True, exist_ok=True)
         self.page.evaluate("window.scrollTo(0, 0)")
         png = self.page.screenshot(animations="disabled", scale="css")
-        (SCREENS / f"{name}.webp").write_bytes(self.to_webp(png))
-
-    def to_webp(self, png):
-        """Chromium itself makes the small file."""
-        page = self.context.new_page()
-        try:
-            data = page.evaluate(
-                """async text => {
-                    const image = new Image();
-                    image.src = 'data:image/png;base64,' + text;
-                    await image.decode();
-                    const canvas = document.createElement('canvas');
-                    canvas.width = image.width;
-                    canvas.height = image.height;
-                    canvas.getContext('2d').drawImage(image, 0, 0);
-                    return canvas.toDataURL('image/webp', 0.6).split(',')[1];
-                }""",
-                base64.b64encode(png).decode(),
-            )
-        finally:
-            page.close()
-        return base64.b64decode(data)
+        (SCREENS / f"{name}.webp").write_bytes(to_webp(self.context, png))
 
 
 class Browser:

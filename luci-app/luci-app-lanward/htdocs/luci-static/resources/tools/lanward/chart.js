@@ -246,19 +246,16 @@ const chart = (form, choose) => {
 			svg.querySelector('[tabindex="0"]').focus();
 	};
 
-	const go = (from, index) => {
-		const all = nodes();
-		const next = all[Math.min(Math.max(index, 0), all.length - 1)];
-
-		from.setAttribute('tabindex', '-1');
-		next.setAttribute('tabindex', '0');
-		active = at(next).key;
-		next.focus();
-	};
-
 	svg.addEventListener('mousemove', ev => say(at(ev.target)));
 	svg.addEventListener('mouseleave', rest);
-	svg.addEventListener('focusin', ev => say(at(ev.target)));
+	svg.addEventListener('focusin', ev => {
+		const item = at(ev.target);
+
+		/* One stop for the Tab key, and that where one was last. */
+		nodes().forEach(one => one.setAttribute('tabindex', one === ev.target ? '0' : '-1'));
+		active = item ? item.key : active;
+		say(item);
+	});
 	svg.addEventListener('focusout', rest);
 
 	if (choose) {
@@ -284,7 +281,7 @@ const chart = (form, choose) => {
 			if (to == null)
 				choose(at(ev.target).key, true);
 			else
-				go(ev.target, to);
+				all[Math.min(Math.max(to, 0), all.length - 1)].focus();
 		});
 	}
 
