@@ -160,7 +160,6 @@ fn in_a_house(name: &str) {
         .arg(root().join(format!("tests/browser/{name}.py")))
         .env("LANWARD_RIG", format!("http://{}", web.address()))
         .env("LANWARD_CHROMIUM", chromium)
-        .env("LANWARD_SCREENS", root().join("docs/screens"))
         .env("PYTHONDONTWRITEBYTECODE", "1");
     match &luci {
         Some((_, address)) => command

@@ -1,7 +1,7 @@
 """What the scenarios share: a browser, a page of LuCI's or of the stand-in's, and the house beyond it.
 
-The environment says where: LANWARD_PAGE (the web server), LANWARD_KIND ("luci" or "stand-in"), LANWARD_RIG (the house), LANWARD_CHROMIUM, and
-LANWARD_SCREENS (a directory; pictures are taken where LANWARD_GOLDEN is "rewrite").
+The environment says where: LANWARD_PAGE (the web server), LANWARD_KIND ("luci" or "stand-in"), LANWARD_RIG (the house), LANWARD_CHROMIUM. Pictures are
+taken where LANWARD_GOLDEN is "rewrite".
 """
 
 import base64
@@ -20,7 +20,7 @@ from playwright.sync_api import expect, sync_playwright
 PAGE = os.environ.get("LANWARD_PAGE", "")
 IS_REAL = os.environ.get("LANWARD_KIND") == "luci"
 RIG = os.environ.get("LANWARD_RIG", "")
-SCREENS = os.environ.get("LANWARD_GOLDEN") == "rewrite" and pathlib.Path(os.environ["LANWARD_SCREENS"])
+SCREENS = os.environ.get("LANWARD_GOLDEN") == "rewrite" and pathlib.Path(__file__).resolve().parents[2] / "docs/screens"
 PATH = "/cgi-bin/luci/admin/services/lanward/"
 WIDE = {"viewport": {"width": 1200, "height": 900}}
 PHONE = {"viewport": {"width": 360, "height": 740}, "is_mobile": True, "has_touch": True, "device_scale_factor": 2}

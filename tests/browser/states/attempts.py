@@ -146,10 +146,8 @@ def seed(opened):
     # A colour never stands alone: each style in the legend is drawn differently.
     drawn = page.part(DAYS).locator(".lanward-legend svg").evaluate_all("nodes => nodes.map(node => node.innerHTML.replace(/lanward-style-[0-9]+-[0-9a-z]+|lanward-fill-[0-9]/g, ''))")
     assert len(set(drawn)) == len(drawn) >= 8
-    page.page.evaluate("window.scrollTo(0, 0)")
+    page.part(MONTHS).evaluate("node => window.scrollTo(0, node.getBoundingClientRect().top - 50)")
     page.picture("attempts")
-    page.part(DAYS).evaluate("node => window.scrollTo(0, node.offsetTop - 40)")
-    page.picture("attempts-days")
 
 
 @case("a month leads to its days, a day to its sources, a source to its hours")

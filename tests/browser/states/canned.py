@@ -12,12 +12,11 @@ import os
 import pathlib
 import traceback
 
-from run import to_webp
+from run import SCREENS, to_webp
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 APP = ROOT / "luci-app" / "luci-app-lanward"
 WWW = pathlib.Path(os.environ.get("LANWARD_WWW") or APP / "htdocs")
-SCREENS = os.environ.get("LANWARD_GOLDEN") == "rewrite" and ROOT / "docs/screens"
 ORIGIN = "http://router.test"
 STAND_IN = "/luci-static/stand-in/"
 FILES = {
@@ -290,7 +289,10 @@ class Page:
         if SCREENS:
             self.page.clock.resume()
             png = self.page.screenshot(animations="disabled", scale="css")
-            (SCREENS / f"{name}.webp").write_bytes(to_webp(self.context.browser.new_context(), png))
+            # Nothing but this page's own is let through in its context.
+            context = self.context.browser.new_context()
+            (SCREENS / f"{name}.webp").write_bytes(to_webp(context, png))
+            context.close()
 
     def text(self, selector="#view"):
         return self.page.locator(selector).inner_text()

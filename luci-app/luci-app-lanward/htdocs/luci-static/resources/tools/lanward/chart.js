@@ -121,7 +121,7 @@ const columns = (data, wide, use) => {
 	const below = items.map((item, at) => {
 		const words = begins ? item.begins : (items.length - 1 - at) % every == 0 ? item.tick : '';
 		const half = words ? width(words) / 2 : 0;
-		const x = Math.min(Math.max(middle(at), half), wide - half);
+		const x = Math.min(Math.max(middle(at), half), right + 10 - half);
 
 		if (!words || x - half < free)
 			return null;
@@ -149,7 +149,7 @@ const columns = (data, wide, use) => {
 				const [ from, to ] = [ y(reached), y(reached += value) ];
 
 				/* What is next to it stays apart. */
-				return from > to ? rect(x, to, bar, from - to - (from - to > 3 && bar > THIN ? 1 : 0), use.of(style, bar < THIN)) : null;
+				return from > to ? rect(x, to, bar, from - to - (from - to > 3 && bar > THIN ? 1 : 0), use.of(style, bar < THIN || from - to < THIN)) : null;
 			});
 
 			/* A bar that is cut off is torn, and says how far it would go. */

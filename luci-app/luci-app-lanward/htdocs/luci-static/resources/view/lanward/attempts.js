@@ -501,7 +501,7 @@ return view.extend({
 		this.parts.rest.checked = rest;
 		this.parts.cap.checked = cap;
 		lanward.text(this.parts.span, loading ? _('Still counting, back from %s …').format(long(to))
-			: _('%s. Choose a day to see who tried.').format(from == to ? long(to) : _('%s to %s').format(long(from), long(to))));
+			: _('%s. Choose a day to see who tried.').format(from == to ? long(to) : _('%s to %s', 'days').format(long(from), long(to))));
 		this.daily.change({
 			label: _('Attempts per day, by port'),
 			axis: rest ? _('attempts per day') : _('attempts per day, ports with %d or more').format(SHOWN),
