@@ -186,7 +186,9 @@ fn manners() {
 fn pack_page(into: &Path) -> bool {
     std::fs::create_dir_all(into).unwrap();
     let mut copy = Command::new("cp");
-    copy.arg("-R").arg(root().join("luci-app/luci-app-lanward/htdocs")).arg(into);
+    copy.arg("-R")
+        .arg(root().join("luci-app/luci-app-lanward/htdocs"))
+        .arg(into);
     assert!(copy.status().unwrap().success());
     let small = Command::new(root().join("package/minify.py")).arg(into).output();
     small.is_ok_and(|output| output.status.success())
@@ -205,7 +207,10 @@ fn states() {
     if pack_page(&packed) {
         command.env("LANWARD_WWW", packed.join("htdocs"));
     } else {
-        skip("states of the page as it is packed", "rjsmin or rcssmin is missing: tests/install-tools.sh");
+        skip(
+            "states of the page as it is packed",
+            "rjsmin or rcssmin is missing: tests/install-tools.sh",
+        );
     }
     run(command, None);
     let _ = std::fs::remove_dir_all(&packed);

@@ -271,7 +271,10 @@ fn bare(name: &str, content: &[u8]) -> String {
         if matches!(character, '\'' | '"') {
             let mut inside = rest.char_indices().skip(1);
             loop {
-                match inside.next().unwrap_or_else(|| panic!("{name}: a text without end: {rest:.40}")) {
+                match inside
+                    .next()
+                    .unwrap_or_else(|| panic!("{name}: a text without end: {rest:.40}"))
+                {
                     (_, '\\') => drop(inside.next()),
                     (at, one) if one == character => break end = at + 1,
                     _ => (),
@@ -323,7 +326,9 @@ fn every_file_is_in_its_package_and_no_other() {
 fn the_page_is_small() {
     let scratch = Scratch::new("small");
     succeed(&mut build(root(), &scratch.0, ARCH));
-    let bytes = fs::metadata(scratch.join("dist").join(name_of(PAGE[0], "all"))).unwrap().len();
+    let bytes = fs::metadata(scratch.join("dist").join(name_of(PAGE[0], "all")))
+        .unwrap()
+        .len();
     assert!(bytes <= 60 * 1024, "{bytes} bytes");
 }
 

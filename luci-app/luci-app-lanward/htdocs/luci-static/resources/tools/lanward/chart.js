@@ -35,7 +35,8 @@ const PATTERNS = {
 };
 
 const space = E('<svg></svg>', {}, []).namespaceURI;
-const shape = (tag, attributes, children) => E(document.createElementNS(space, tag), attributes, children || []);
+/* LuCI would write out what is not there. */
+const shape = (tag, attributes, children) => E(document.createElementNS(space, tag), attributes, (children || []).filter(child => child));
 const text = (x, y, words, more) => shape('text', Object.assign({ 'x': x, 'y': y, 'class': 'lanward-tick' }, more), [ words ]);
 const rect = (x, y, width, height, more) => shape('rect', Object.assign({ 'x': x.toFixed(1), 'y': y.toFixed(1), 'width': Math.max(0, width).toFixed(1),
 	'height': Math.max(0, height).toFixed(1) }, more));
