@@ -23,13 +23,13 @@ return baseclass.extend({
 		return (protocol == 'tcp' || protocol == 'udp') && names[port] || '';
 	},
 
-	/* In words: TCP 23 (telnet), ICMP 8 (ping), GRE. */
+	/* In words: TCP 23 (telnet), ICMP 8 (ping), GRE, IP 99 (a protocol by its number). */
 	label(protocol, port) {
 		const name = this.name(protocol, port);
 
 		if (protocol == 'other')
 			return _('other ports');
 
-		return String(protocol).toUpperCase() + (port ? ' %d'.format(port) : '') + (name ? ' (%s)'.format(name) : '');
+		return (/^[0-9]+$/.test(protocol) ? 'IP ' : '') + String(protocol).toUpperCase() + (port ? ' %d'.format(port) : '') + (name ? ' (%s)'.format(name) : '');
 	}
 });

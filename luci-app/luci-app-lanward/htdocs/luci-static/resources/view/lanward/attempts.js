@@ -40,7 +40,7 @@ const lines = (rows, right) => lanward.list(rows).filter(row => row != null && r
 
 /* What makes a day an outlier, from the daemon's words. */
 const why = day => {
-	const found = String(day.why).match(/^([0-9.]+), where ([0-9.]+) is usual and ([0-9.]+) the usual spread$/);
+	const found = String(day.why).match(/^([0-9]+), where ([0-9]+) is usual around that day, and a distance of ([0-9]+) from it$/);
 
 	return found ? _('%s, where %s is usual, give or take %s').format(...found.slice(1).map(number => count(+number))) : String(day.why || count(day.attempts));
 };
@@ -203,7 +203,7 @@ return view.extend({
 	},
 
 	renderRecent(part) {
-		this.labels = [ _('Time'), _('Address'), _('Port'), _('Device') ];
+		this.labels = [ _('Time'), _('Address'), _('Port') ];
 
 		return E('div', { 'class': 'cbi-section' }, [
 			E('h3', {}, [ _('Just now') ]),
@@ -291,7 +291,7 @@ return view.extend({
 		const parts = this.parts;
 		const seen = new Map();
 		const list = lines(found.recent, row => typeof(row) == 'object').map(row => {
-			const cells = [ String(row.time || '').replace('T', ' '), String(row.address || ''), ports.label(String(row.protocol || ''), lanward.number(row.port)), String(row.device || '') ];
+			const cells = [ String(row.time || '').replace('T', ' '), String(row.address || ''), ports.label(String(row.protocol || ''), lanward.number(row.port)) ];
 			const key = JSON.stringify(cells);
 
 			/* The same at the same second is another one. */
