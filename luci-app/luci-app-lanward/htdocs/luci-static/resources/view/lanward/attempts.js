@@ -292,9 +292,9 @@ return view.extend({
 		const seen = new Map();
 		const list = lines(found.recent, row => typeof(row) == 'object').map(row => {
 			const cells = [ String(row.time || '').replace('T', ' '), String(row.address || ''), ports.label(String(row.protocol || ''), lanward.number(row.port)) ];
-			const key = JSON.stringify(cells);
+			const key = JSON.stringify(cells.slice(1));
 
-			/* The same at the same second is another one. */
+			/* The same again is another one. */
 			seen.set(key, (seen.get(key) || 0) + 1);
 			return { key: '%d %s'.format(seen.get(key), key), cells: cells };
 		}).reverse();
@@ -307,7 +307,7 @@ return view.extend({
 
 		lanward.rows(parts.recentRows, list, one => one.key, one => ({ node: E('tr', { 'class': 'tr' }, [
 			...one.cells.map((words, at) => E('td', { 'class': 'td left', 'data-title': this.labels[at] }, [ words ]))
-		]) }), () => null);
+		]) }), (row, one) => lanward.text(row.node.firstChild, one.cells[0]));
 		lanward.text(parts.recentSays, list.length ? '' : _('Nobody, so far.'));
 		lanward.show(parts.recentSays, !list.length);
 		lanward.show(parts.recent, list.length > 0);
