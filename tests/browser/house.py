@@ -343,7 +343,7 @@ def attempts_are_counted_shown_and_erased(browser):
         bars = days.locator(".lanward-svg").get_by_role("option")
         # The day that stands out is chosen by itself, and explained.
         expect(days.locator("[aria-selected=true]")).to_have_attribute("aria-label", re.compile("outlier day.*UDP 1900 .SSDP. 70,000"))
-        expect(opened.page.get_by_text(re.compile("An outlier day: [0-9,]+, where 2,400 is usual, give or take"))).to_be_visible()
+        expect(opened.page.get_by_text(re.compile("An outlier day: [0-9,]+, where 2,400 is usual around that day"))).to_be_visible()
         assert bars.count() in (30, 31)
         opened.page.get_by_role("option", name="203.0.113.99: 70,000 attempts").click()
         expect(opened.page.get_by_role("img", name=re.compile("Attempts by hour: 203.0.113.99 on "))).to_be_visible()

@@ -293,14 +293,14 @@ def tables(opened):
 @case("outlier days are said in words")
 def outliers(opened):
     page = show(opened, 62, **WIDE)
-    words = ", where 5,400 is usual, give or take 900"
+    words = ", where 5,400 is usual around that day, and a distance of 900 from it"
     assert words in page.part("Outlier days").inner_text() and words in page.part(SOURCES).inner_text()
     assert "An outlier day: " in page.part(SOURCES).inner_text() and page.part("Outlier days").get_by_role("button").count() == 1
     page = show(opened, 20, **WIDE)
     assert not page.part("Outlier days").is_visible()
     if not SOURCE:
         page = show(opened, 62, language="ja", **WIDE)
-        assert "件（ふだんは5,400件前後、ばらつきは900件ほど）" in page.text()
+        assert "件（前後の日は5,400件がふつうで、そこからのずれは900件ほど）" in page.text()
 
 
 @case("what goes on now is a sample, asked for every five seconds")

@@ -6,6 +6,7 @@
 'require tools.lanward as lanward';
 'require tools.lanward.chart as chart';
 'require tools.lanward.ports as ports';
+'require tools.lanward.said as said';
 'require tools.lanward.values as values';
 
 /* A port stands for itself on days on which it was tried that often. */
@@ -38,12 +39,8 @@ const longMonth = month => written(month, { year: 'numeric', month: 'long' });
 const isDate = date => /^[0-9]{4}-[0-9]{2}-[0-9]{2}$/.test(date) && !isNaN(time(date));
 const lines = (rows, right) => lanward.list(rows).filter(row => row != null && right(row));
 
-/* What makes a day an outlier, from the daemon's words. */
-const why = day => {
-	const found = String(day.why).match(/^([0-9]+), where ([0-9]+) is usual around that day, and a distance of ([0-9]+) from it$/);
-
-	return found ? _('%s, where %s is usual, give or take %s').format(...found.slice(1).map(number => count(+number))) : String(day.why || count(day.attempts));
-};
+/* What makes a day an outlier, in the daemon's words. */
+const why = day => said.translate(String(day.why || day.attempts)).replace(/[0-9]{4,}/g, digits => count(+digits));
 
 /* Text from outside reaches the page only within arrays or as textContent: LuCI takes a bare string for markup. */
 return view.extend({
