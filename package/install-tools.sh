@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs what package/build.sh needs and this machine lacks (Debian 12, as root): Debian's Rust with the sources of its standard library, and
-# zig, a C compiler and linker for every target, from PyPI into target/tools/zig. Quick where there is nothing to do.
+# Installs what package/build.sh needs and this machine lacks (Debian 12, as root): Debian's Rust with the sources of its standard library, what makes
+# the page's files small, and zig, a C compiler and linker for every target, from PyPI into target/tools/zig. Quick where there is nothing to do.
 set -eu
 zig_version=0.15.2
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -19,6 +19,8 @@ need rustc-web recent rustc-web
 need cargo-web recent cargo-web
 need rust-web-src recent rust-web-src
 need python3-venv python3 -c 'import ensurepip'
+need python3-rjsmin /usr/bin/python3 -c 'import rjsmin'
+need python3-rcssmin /usr/bin/python3 -c 'import rcssmin'
 need ca-certificates test -e /etc/ssl/certs/ca-certificates.crt
 need make command -v make
 need git command -v git

@@ -160,7 +160,6 @@ fn in_a_house(name: &str) {
         .arg(root().join(format!("tests/browser/{name}.py")))
         .env("LANWARD_RIG", format!("http://{}", web.address()))
         .env("LANWARD_CHROMIUM", chromium)
-        .env("LANWARD_SCREENS", root().join("docs/screens"))
         .env("PYTHONDONTWRITEBYTECODE", "1");
     match &luci {
         Some((_, address)) => command
@@ -183,6 +182,18 @@ fn manners() {
     in_a_house("manners");
 }
 
+/// The page's files as the package has them. False: what makes them small is missing.
+fn pack_page(into: &Path) -> bool {
+    std::fs::create_dir_all(into).unwrap();
+    let mut copy = Command::new("cp");
+    copy.arg("-R")
+        .arg(root().join("luci-app/luci-app-lanward/htdocs"))
+        .arg(into);
+    assert!(copy.status().unwrap().success());
+    let small = Command::new(root().join("package/minify.py")).arg(into).output();
+    small.is_ok_and(|output| output.status.success())
+}
+
 #[test]
 fn states() {
     let Some((python, _)) = tools("states") else {
@@ -192,7 +203,17 @@ fn states() {
     command
         .arg(root().join("tests/browser/states.py"))
         .env("PYTHONDONTWRITEBYTECODE", "1");
+    let packed = std::env::temp_dir().join(format!("lanward-states-{}", std::process::id()));
+    if pack_page(&packed) {
+        command.env("LANWARD_WWW", packed.join("htdocs"));
+    } else {
+        skip(
+            "states of the page as it is packed",
+            "rjsmin or rcssmin is missing: tests/install-tools.sh",
+        );
+    }
     run(command, None);
+    let _ = std::fs::remove_dir_all(&packed);
 }
 
 /// Nothing lies there that no test runs.

@@ -56,6 +56,9 @@ need fwknop-server command -v fwknopd
 need zbar-tools command -v zbarimg
 # A daemon whose clock is wrong.
 need faketime command -v faketime
+# The page as it is packed.
+need python3-rjsmin /usr/bin/python3 -c 'import rjsmin'
+need python3-rcssmin /usr/bin/python3 -c 'import rcssmin'
 # Local time as the C library and Python know it.
 need python3 python3 -c 'import zoneinfo'
 need tzdata test -e /usr/share/zoneinfo/Pacific/Kiritimati

@@ -15,19 +15,23 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What changes nothing. Everything else is for sessions that may write.
-const READS: [&str; 8] = [
+const READS: [&str; 9] = [
     "status",
     "preview",
     "gate_list",
     "knock_list",
     "spa_list",
     "history",
+    "ledger_recent",
     "relay_list",
     "check",
 ];
 
 /// Methods of the contract that the daemon does not have yet.
-const PLANNED: [&str; 3] = ["history", "relay_list", "relay_restart"];
+const PLANNED: [&str; 2] = ["relay_list", "relay_restart"];
+
+/// What the router itself and its commands call, and no page.
+const NOT_FOR_PAGES: [&str; 2] = ["ledger_commit", "ledger_import"];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -91,8 +95,8 @@ fn reading_and_writing_are_granted_apart_and_each_method_once() {
     assert_eq!(read.intersection(&write).count(), 0);
     let known: BTreeSet<String> = METHODS.iter().map(|method| method.name.to_string()).collect();
     let all: BTreeSet<String> = read.union(&write).cloned().collect();
-    let missing: Vec<&String> = known.difference(&all).collect();
-    assert!(missing.is_empty(), "granted to nobody: {missing:?}");
+    let withheld: BTreeSet<String> = known.difference(&all).cloned().collect();
+    assert_eq!(withheld, NOT_FOR_PAGES.map(String::from).into());
     let ahead: BTreeSet<String> = all.difference(&known).cloned().collect();
     assert_eq!(ahead, PLANNED.map(String::from).into());
 }

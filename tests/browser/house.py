@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """The pages against the daemon in a house: what is pressed here happens there, to packets, and what happens there is seen here."""
 
+import datetime
 import os
 import re
 import tempfile
@@ -324,6 +325,41 @@ def a_key_is_made_used_and_revoked(browser):
         opened.button("Make the key").click()
         assert opened.page.get_by_label("Lines for ~/.fwknoprc").input_value() not in ("", lines)
         house.call("spa_revoke", name="laptop")
+
+
+@scenario()
+def attempts_are_counted_shown_and_erased(browser):
+    house.call("ledger_erase")
+    today = datetime.date.today()
+    for back in range(60, 0, -1):
+        date = today - datetime.timedelta(back)
+        many = 70000 if back == 3 else 0
+        hours = [100 + many // 24] * 24
+        source = ["203.0.113.99", [[13, 30000], [16, many - 30000]], [[17, 1900, many]]]
+        day = {"date": str(date), "hours": hours, "ports": [[6, 23, 1200 + back], [6, 445, 300]] + [[17, 1900, many]] * (many > 0), "sources": [source] * (many > 0)}
+        assert house.call("ledger_import", days=[day])["ok"], day
+    with browser.open("attempts") as opened:
+        days = opened.page.locator(".cbi-section", has=opened.page.get_by_role("heading", name="By day and port"))
+        bars = days.locator(".lanward-svg").get_by_role("option")
+        # The day that stands out is chosen by itself, and explained.
+        expect(days.locator("[aria-selected=true]")).to_have_attribute("aria-label", re.compile("outlier day.*UDP 1900 .SSDP. 70,000"))
+        expect(opened.page.get_by_text(re.compile("An outlier day: [0-9,]+, where 2,400 is usual around that day"))).to_be_visible()
+        assert bars.count() in (30, 31)
+        opened.page.get_by_role("option", name="203.0.113.99: 70,000 attempts").click()
+        expect(opened.page.get_by_role("img", name=re.compile("Attempts by hour: 203.0.113.99 on "))).to_be_visible()
+        opened.page.get_by_label("Days shown").select_option("400")
+        expect(bars.nth(58)).to_be_attached()
+        # Somebody tries, and is seen.
+        live = opened.page.get_by_role("table", name="Just now")
+        expect(live).to_be_hidden()
+        assert house.gate(port=23) != "accepted"
+        expect(live).to_contain_text("TCP 23 (telnet)")
+        expect(live).to_contain_text("203.0.113.9")
+        opened.button("Erase everything").click()
+        opened.page.get_by_role("dialog").get_by_role("button", name="Erase everything").click()
+        expect(opened.page.get_by_text("Everything is erased.")).to_be_visible()
+        expect(opened.page.get_by_text("Nothing has been counted yet")).to_be_visible()
+        assert house.call("history", by="port")["rows"] == []
 
 
 def tab(opened, name):

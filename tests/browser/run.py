@@ -1,7 +1,7 @@
 """What the scenarios share: a browser, a page of LuCI's or of the stand-in's, and the house beyond it.
 
-The environment says where: LANWARD_PAGE (the web server), LANWARD_KIND ("luci" or "stand-in"), LANWARD_RIG (the house), LANWARD_CHROMIUM, and
-LANWARD_SCREENS (a directory; pictures are taken where LANWARD_GOLDEN is "rewrite").
+The environment says where: LANWARD_PAGE (the web server), LANWARD_KIND ("luci" or "stand-in"), LANWARD_RIG (the house), LANWARD_CHROMIUM. Pictures are
+taken where LANWARD_GOLDEN is "rewrite".
 """
 
 import base64
@@ -20,7 +20,7 @@ from playwright.sync_api import expect, sync_playwright
 PAGE = os.environ.get("LANWARD_PAGE", "")
 IS_REAL = os.environ.get("LANWARD_KIND") == "luci"
 RIG = os.environ.get("LANWARD_RIG", "")
-SCREENS = os.environ.get("LANWARD_GOLDEN") == "rewrite" and pathlib.Path(os.environ["LANWARD_SCREENS"])
+SCREENS = os.environ.get("LANWARD_GOLDEN") == "rewrite" and pathlib.Path(__file__).resolve().parents[2] / "docs/screens"
 PATH = "/cgi-bin/luci/admin/services/lanward/"
 WIDE = {"viewport": {"width": 1200, "height": 900}}
 PHONE = {"viewport": {"width": 360, "height": 740}, "is_mobile": True, "has_touch": True, "device_scale_factor": 2}
@@ -108,6 +108,28 @@ def until(holds, what, patience=12, page=None):
         page.wait_for_timeout(50) if page else time.sleep(0.05)
 
 
+def to_webp(context, png):
+    """Chromium itself makes the small file."""
+    page = context.new_page()
+    try:
+        data = page.evaluate(
+            """async text => {
+                const image = new Image();
+                image.src = 'data:image/png;base64,' + text;
+                await image.decode();
+                const canvas = document.createElement('canvas');
+                canvas.width = image.width;
+                canvas.height = image.height;
+                canvas.getContext('2d').drawImage(image, 0, 0);
+                return canvas.toDataURL('image/webp', 0.6).split(',')[1];
+            }""",
+            base64.b64encode(png).decode(),
+        )
+    finally:
+        page.close()
+    return base64.b64decode(data)
+
+
 class Opened:
     """A page in a browser."""
 
@@ -163,28 +185,7 @@ class Opened:
         SCREENS.mkdir(parents=True, exist_ok=True)
         self.page.evaluate("window.scrollTo(0, 0)")
         png = self.page.screenshot(animations="disabled", scale="css")
-        (SCREENS / f"{name}.webp").write_bytes(self.to_webp(png))
-
-    def to_webp(self, png):
-        """Chromium itself makes the small file."""
-        page = self.context.new_page()
-        try:
-            data = page.evaluate(
-                """async text => {
-                    const image = new Image();
-                    image.src = 'data:image/png;base64,' + text;
-                    await image.decode();
-                    const canvas = document.createElement('canvas');
-                    canvas.width = image.width;
-                    canvas.height = image.height;
-                    canvas.getContext('2d').drawImage(image, 0, 0);
-                    return canvas.toDataURL('image/webp', 0.6).split(',')[1];
-                }""",
-                base64.b64encode(png).decode(),
-            )
-        finally:
-            page.close()
-        return base64.b64decode(data)
+        (SCREENS / f"{name}.webp").write_bytes(to_webp(self.context, png))
 
 
 class Browser:

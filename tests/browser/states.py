@@ -14,6 +14,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "states"))
 
 from playwright.sync_api import sync_playwright  # noqa: E402
 
+import attempts  # noqa: E402,F401
 import canned  # noqa: E402
 import framework  # noqa: E402,F401
 import gate  # noqa: E402,F401

@@ -1,6 +1,7 @@
 """The page in Chromium on the stand-in for LuCI, with answers of the bus that a case gives: no daemon, no root, no network.
 
-LANWARD_LUCI_SOURCE names a checkout of LuCI: its own framework and theme then take the stand-in's place, in English.
+LANWARD_LUCI_SOURCE names a checkout of LuCI: its own framework and theme then take the stand-in's place, in English. LANWARD_WWW names a directory
+with the page's files in another form, such as they are packed. Pictures are taken where LANWARD_GOLDEN is "rewrite".
 """
 
 import contextlib
@@ -11,8 +12,11 @@ import os
 import pathlib
 import traceback
 
+from run import SCREENS, to_webp
+
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 APP = ROOT / "luci-app" / "luci-app-lanward"
+WWW = pathlib.Path(os.environ.get("LANWARD_WWW") or APP / "htdocs")
 ORIGIN = "http://router.test"
 STAND_IN = "/luci-static/stand-in/"
 FILES = {
@@ -203,7 +207,7 @@ class Page:
             return route.fulfill(body=self.view, content_type="text/javascript")
         if path in FILES:
             return route.fulfill(path=FILES[path])
-        places = [(STAND_IN, ROOT / "tests/browser/luci"), ("/luci-static/", APP / "htdocs/luci-static")]
+        places = [(STAND_IN, ROOT / "tests/browser/luci"), ("/luci-static/", WWW / "luci-static")]
         if SOURCE:
             places += [("/luci-static/", SOURCE / part / "htdocs/luci-static") for part in ("modules/luci-base", "themes/luci-theme-bootstrap")]
         for prefix, place in places:
@@ -279,6 +283,16 @@ class Page:
 
     def button(self, name, exact=True):
         return self.page.get_by_role("button", name=name, exact=exact)
+
+    def picture(self, name):
+        """Kept as docs/screens/NAME.webp."""
+        if SCREENS:
+            self.page.clock.resume()
+            png = self.page.screenshot(animations="disabled", scale="css")
+            # Nothing but this page's own is let through in its context.
+            context = self.context.browser.new_context()
+            (SCREENS / f"{name}.webp").write_bytes(to_webp(context, png))
+            context.close()
 
     def text(self, selector="#view"):
         return self.page.locator(selector).inner_text()

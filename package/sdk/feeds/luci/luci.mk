@@ -31,6 +31,7 @@ endef
 define Package/$(LUCI_NAME)/install
 	install -d -m0755 $(1)/www
 	cp -R htdocs/. $(1)/www/
+	$(TOPDIR)/../minify.py $(1)/www
 	cp -R root/. $(1)/
 	chmod -R u=rwX,go=rX $(1)
 endef

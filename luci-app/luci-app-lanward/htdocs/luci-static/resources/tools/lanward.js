@@ -30,6 +30,9 @@ const calls = {
 	spa_list: declare('spa_list'),
 	spa_keygen: declare('spa_keygen', [ 'name', 'host', 'access' ]),
 	spa_revoke: declare('spa_revoke', [ 'name' ]),
+	history: declare('history', [ 'by', 'from', 'to', 'limit', 'protocol', 'port', 'address' ]),
+	ledger_recent: declare('ledger_recent'),
+	ledger_erase: declare('ledger_erase'),
 	check: declare('check')
 };
 
@@ -62,6 +65,9 @@ const inWords = reply => {
 	each('checks', message);
 	each('warnings', warning => said.translate(warning));
 	each('spas', key => Object.assign({}, key, { error: key.error ? said.translate(key.error) : '' }));
+
+	if (reply.ledger && reply.ledger.problem)
+		reply.ledger = Object.assign({}, reply.ledger, { problem: said.translate(reply.ledger.problem) });
 
 	return reply;
 };

@@ -8,7 +8,7 @@
  * title, about: for people. */
 
 /* What this version reads and keeps, and nothing more. */
-const kept = [ 'ledger', 'relay' ];
+const kept = [ 'relay' ];
 
 const options = [
 	{ type: 'lanward', name: 'mark', kind: 'mark', absent: '0x10000000',
@@ -166,7 +166,7 @@ const options = [
 		about: _('How often, as a number with s, m, h, d or w: 10m to 30d. A power cut loses at most what came since; seldom spares the flash.') },
 	{ type: 'ledger', name: 'mask_sources', kind: 'switch', absent: '0',
 		title: _('Networks only'),
-		about: _('Keep networks (/24, /64) instead of the addresses that attempts came from.') },
+		about: _('Keep networks (/24, /48) instead of the addresses that attempts came from.') },
 
 	{ type: 'relay', name: 'enabled', kind: 'switch', absent: '0', row: true,
 		title: _('Hold the tunnel'),
