@@ -71,7 +71,7 @@ impl Attempts {
 }
 
 /// Of one stretch, in memory.
-const MOST_SUBJECTS: usize = 8192;
+const MOST_SUBJECTS: usize = 4096;
 
 /// The network instead of the address: /24 of IPv4, /48 of IPv6.
 #[must_use]

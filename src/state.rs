@@ -10,6 +10,7 @@ mod knocks;
 mod ledger;
 #[cfg(test)]
 mod ledger_tests;
+mod overriding;
 #[cfg(test)]
 mod proofs_tests;
 #[cfg(test)]
@@ -37,6 +38,7 @@ use kernel::{Carried, Losses};
 use knocks::Knocks;
 use ledger::Ledger;
 use log::Level;
+pub use overriding::Override;
 use serde_json::{json, Value};
 use spas::Spas;
 use std::collections::BTreeSet;
@@ -114,15 +116,6 @@ pub struct State {
 
 /// So that the devices are a guess, if a good one.
 const WITHOUT_NETIFD: &str = "netifd: no answer; devices are those that /etc/config/network lets expect";
-
-/// A switch that was turned without being saved. It outlives the daemon in the run directory (and so not a reboot), for as long as the configuration says what it said then.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Override {
-    /// What the switch was turned to.
-    pub on: bool,
-    /// `lan_only.enabled` at that time.
-    pub configured: bool,
-}
 
 /// What the state knows for the diagnosis; the fields are those of [`State`].
 #[derive(Debug)]
@@ -545,24 +538,6 @@ impl State {
             .into_iter()
             .map(|call| Action::Answer(call, Ok(answer.clone())))
             .collect()
-    }
-}
-
-impl Override {
-    /// As it is kept in the run directory.
-    #[must_use]
-    pub fn encode(self) -> String {
-        format!("{}\n", json!({ "lan_only": self.on, "configured": self.configured }))
-    }
-
-    /// `None` for anything else than [`Override::encode`] writes: then the configuration alone counts.
-    #[must_use]
-    pub fn decode(text: &[u8]) -> Option<Self> {
-        let value: Value = serde_json::from_slice(text).ok()?;
-        Some(Self {
-            on: value.get("lan_only")?.as_bool()?,
-            configured: value.get("configured")?.as_bool()?,
-        })
     }
 }
 

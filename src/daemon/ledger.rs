@@ -12,7 +12,6 @@ use crate::system::clock;
 use crate::system::nftables;
 use crate::system::storage::{self, Durability};
 use serde_json::{json, Value};
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// In the state directory.
@@ -21,6 +20,9 @@ const FILE: &str = "ledger";
 const ASIDE: &str = "ledger.aside";
 /// In the run directory.
 const RUN: &str = "ledger";
+
+/// Elements of one transaction.
+const AT_ONCE: usize = 128;
 
 /// What is being written to flash, beside the loop.
 pub(super) struct Writing {
@@ -72,20 +74,23 @@ impl Daemon {
         let Some(handle) = self.nftables.table_handle(ruleset::TABLE)? else {
             return Ok(None);
         };
-        let mut subjects: BTreeMap<Subject, [u64; 2]> = BTreeMap::new();
+        let mut subjects: Vec<(Subject, [u64; 2])> = Vec::new();
         for (index, (_, set)) in counting_sets().enumerate() {
-            for element in self.nftables.elements(ruleset::TABLE, &set)? {
+            // An element that a dump leaves out is read the next time.
+            self.nftables.each_element(ruleset::TABLE, &set, &mut |element| {
                 if let (Some(subject), Some(packets)) = (subject(&element.key), element.packets) {
-                    subjects.entry(subject).or_default()[index % 2] = packets;
+                    let mut both = [0; 2];
+                    both[index % 2] = packets;
+                    subjects.push((subject, both));
                 }
-            }
+            })?;
         }
         let counters = self.nftables.counters(ruleset::TABLE)?;
         let packets = |name: &str| counters.get(name).map_or(0, |counter| counter.packets);
         Ok(Some(Reading {
             handle,
             totals: COUNTERS.map(packets),
-            subjects: subjects.into_iter().collect(),
+            subjects: joined(subjects),
         }))
     }
 
@@ -97,17 +102,19 @@ impl Daemon {
             chains: Vec::new(),
         };
         table.sets.extend(counting_sets().map(|(_, set)| set));
-        let edits: Vec<Edit> = subjects
-            .iter()
-            .flat_map(|subject| {
-                let key = key_of(*subject);
-                key.sets().map(|name| Edit::Delete {
-                    element: element(*subject, &set(key, &name)),
-                    set: name,
-                })
+        let edits = |subject: &Subject| {
+            let (subject, key) = (*subject, key_of(*subject));
+            key.sets().map(|name| Edit::Delete {
+                element: element(subject, &set(key, &name)),
+                set: name,
             })
-            .collect();
-        let result = self.nftables.edit(&table, &edits);
+        };
+        // Each edit takes much more memory than the element.
+        let mut chunks = subjects.chunks(AT_ONCE);
+        let result = chunks.try_for_each(|chunk| {
+            let edits: Vec<Edit> = chunk.iter().flat_map(edits).collect();
+            self.nftables.edit(&table, &edits)
+        });
         Event::SubjectsForgotten(result.map(|()| subjects).map_err(|error| error.to_string()))
     }
 
@@ -166,6 +173,19 @@ impl Daemon {
             call,
         }
     }
+}
+
+/// In order, each once: what came and what was accepted were read apart.
+fn joined(mut subjects: Vec<(Subject, [u64; 2])>) -> Vec<(Subject, [u64; 2])> {
+    subjects.sort_unstable();
+    subjects.dedup_by(|later, kept| {
+        let same = later.0 == kept.0;
+        if same {
+            kept.1 = [kept.1[0].max(later.1[0]), kept.1[1].max(later.1[1])];
+        }
+        same
+    });
+    subjects
 }
 
 fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {

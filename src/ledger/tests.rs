@@ -114,18 +114,14 @@ fn idle_ones_make_room_when_a_set_is_half_full() {
         subjects,
     };
     let mut counts = Counts::default();
-    assert_eq!(counts.take(&reading(many(0, 1000, 1))).1, []);
-    assert_eq!(
-        counts.take(&reading(many(0, 1000, 1))).1,
-        [],
-        "half of the room is left"
-    );
-    let mut full = many(0, 1000, 1);
-    full.extend(many(5000, 1048, 1));
+    assert_eq!(counts.take(&reading(many(0, 500, 1))).1, []);
+    assert_eq!(counts.take(&reading(many(0, 500, 1))).1, [], "half of the room is left");
+    let mut full = many(0, 500, 1);
+    full.extend(many(5000, 524, 1));
     let idle = counts.take(&reading(full.clone())).1;
-    assert_eq!(idle.len(), 1000, "of those nothing new came, the others are new");
+    assert_eq!(idle.len(), 500, "of those nothing new came, the others are new");
     counts.forget(idle);
-    full.drain(..1000);
+    full.drain(..500);
     let mut later = many(0, 1, 1);
     later.extend(full);
     let (attempts, _) = counts.take(&Reading {

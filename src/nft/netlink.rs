@@ -27,7 +27,7 @@ mod wire;
 pub use attribute::{attributes, Attribute, Attributes};
 pub use element::Reading;
 pub use expression::expressions;
-pub use present::{counters, generation, readings, Counter, Generation, Present};
+pub use present::{counters, each_reading, generation, readings, Counter, Generation, Present};
 pub use transaction::{edits, element_request, transaction, Edit};
 pub use wire::{batch, emit, messages, request, Message, Received, BATCH_OVERHEAD};
 

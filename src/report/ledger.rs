@@ -193,13 +193,12 @@ fn tenths(number: u64) -> Value {
 
 /// The answer of `ledger_recent`.
 #[must_use]
-pub fn recent(samples: &[(Attempt, u64)], masks: bool, now: Now, zone: &Zone) -> Value {
+pub fn recent(samples: &[(Attempt, u64)], masks: bool, zone: &Zone) -> Value {
     let one = |(attempt, came): &(Attempt, u64)| {
-        let ago = now.monotonic.saturating_sub(*came) / 1000;
         let [protocol, port] = service_words(Some(attempt.service));
         let source = if masks { masked(attempt.source) } else { attempt.source };
         object([
-            ("time", zone.time(now.unix.saturating_sub(ago)).into()),
+            ("time", zone.time(*came).into()),
             ("address", source.to_string().into()),
             ("protocol", protocol),
             ("port", port),

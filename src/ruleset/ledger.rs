@@ -17,9 +17,9 @@ pub const SAMPLE: &str = "lanward attempt";
 const COPIES: (u32, u32) = (1, 10);
 const DEVICES: &str = "ledger_devices";
 /// Elements of a set of what comes: some 130 bytes of the kernel's memory each. The daemon takes out what is idle before they are full.
-pub const SIZE: u32 = 2048;
+pub const SIZE: u32 = 1024;
 /// Of a set of what was accepted. While it is full, what it does not hold may have been accepted.
-pub const ACCEPTED_SIZE: u32 = 4096;
+pub const ACCEPTED_SIZE: u32 = 2048;
 
 const TCP: u8 = 6;
 const UDP: u8 = 17;

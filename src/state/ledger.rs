@@ -25,7 +25,7 @@ pub(super) struct Ledger {
     book: Book,
     /// The file was read.
     is_loaded: bool,
-    /// Copies of packets, the newest last, with the time they came.
+    /// Copies of packets, the newest last, with the second they came.
     recent: Vec<(Attempt, u64)>,
     /// Monotonic milliseconds.
     read_at: Option<u64>,
@@ -49,6 +49,13 @@ impl Ledger {
     }
 }
 
+/// Whether all else waits for the flash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wait {
+    Yes,
+    No,
+}
+
 /// What the kernel's two counters and the table's number say.
 type Counters = Option<(u64, [u64; 2])>;
 
@@ -64,8 +71,13 @@ impl State {
         }
         if !self.config.ledger.enabled {
             self.ledger.read_at = None;
+            self.ledger.commit_at = None;
             // What was counted until now is kept.
-            return self.commit(Asked::Nobody, now, false);
+            let sight = Sight {
+                now,
+                synchronised: false,
+            };
+            return self.commit(None, sight, Wait::No);
         }
         if self.ledger.read_at.is_none() {
             self.ledger.read_at = Some(next_minute(now));
@@ -185,7 +197,7 @@ impl State {
                 actions.push(Action::Answer(call, Ok(report::history(&query, answer))));
             }
             Asked::Recent(call) => {
-                let answer = report::recent(&self.ledger.recent, self.config.ledger.mask_sources, now, &zone);
+                let answer = report::recent(&self.ledger.recent, self.config.ledger.mask_sources, &zone);
                 actions.push(Action::Answer(call, Ok(answer)));
             }
             Asked::Commit(call) => {
@@ -193,7 +205,7 @@ impl State {
                 if call.is_some() {
                     self.ledger.book.close(now, &zone);
                 }
-                actions.extend(self.commit(Asked::Commit(call), now, synchronised));
+                actions.extend(self.commit(call, sight, Wait::No));
             }
             Asked::Erase(call) => {
                 self.ledger.book.erase();
@@ -205,7 +217,7 @@ impl State {
             Asked::Stop => {
                 self.ledger.book.close(now, &zone);
                 actions.push(Action::KeepCounts(self.ledger.book.run_bytes(now)));
-                actions.extend(self.commit(Asked::Stop, now, synchronised));
+                actions.extend(self.commit(None, sight, Wait::Yes));
             }
         }
         actions
@@ -252,22 +264,17 @@ impl State {
     }
 
     /// Before the flash the run directory: whatever is interrupted, the days and the kernel's counters that they were made of belong together there.
-    fn commit(&mut self, asked: Asked, now: Now, synchronised: bool) -> Vec<Action> {
-        let (call, waits) = match asked {
-            Asked::Commit(call) => (call, false),
-            Asked::Stop => (None, true),
-            _ => (None, false),
-        };
+    fn commit(&mut self, call: Option<CallId>, sight: Sight, waits: Wait) -> Vec<Action> {
         let zone = self.zone();
         let keep_days = self.config.ledger.keep_days;
-        let sight = Sight { now, synchronised };
+        let waits = waits == Wait::Yes;
         let bytes = (self.ledger.is_loaded && !self.ledger.is_foreign)
             .then(|| self.ledger.book.commit(sight, &zone, keep_days))
             .flatten();
         match (bytes, call) {
             (Some(bytes), call) => vec![Action::CommitLedger {
                 bytes,
-                unix: now.unix,
+                unix: sight.now.unix,
                 call,
                 waits,
             }],
@@ -344,7 +351,7 @@ impl State {
         if self.ledger.recent.len() >= RECENT {
             self.ledger.recent.remove(0);
         }
-        self.ledger.recent.push((attempt, now.monotonic));
+        self.ledger.recent.push((attempt, now.unix));
     }
 
     /// Today, all since the start, and when the file was written.

@@ -136,7 +136,7 @@ pub(super) fn bounds(key: &[Range]) -> Vec<Bounds> {
     key.iter().map(Span::from).collect()
 }
 
-fn decode_one(set: &Set, element: &[u8], endian: Endian) -> Option<Reading> {
+pub(super) fn decode_one(set: &Set, element: &[u8], endian: Endian) -> Option<Reading> {
     let from = find(find(element, KEY)?, DATA_VALUE)?;
     let to = match find(element, KEY_END) {
         Some(end) => find(end, DATA_VALUE)?,

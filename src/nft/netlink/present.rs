@@ -373,6 +373,23 @@ pub fn readings(present: &Present, set: &Set, endian: Endian) -> Vec<Reading> {
     }
 }
 
+/// Gives the elements in one message of a set's dump to `each`, in the kernel's order; for sets so large that they are better not kept. The set must be of that
+/// type there.
+pub fn each_reading(received: &Received<'_>, set: &Set, endian: Endian, each: &mut dyn FnMut(Reading)) {
+    let Received::Message {
+        kind: kind::NEWSETELEM,
+        attributes,
+        ..
+    } = received
+    else {
+        return;
+    };
+    let elements = element::split(find(attributes, 3).unwrap_or_default());
+    elements
+        .filter_map(|element| element::decode_one(set, element, endian))
+        .for_each(each);
+}
+
 /// What `NFT_MSG_NEWGEN` says, as answer or notification.
 #[must_use]
 pub fn generation(received: &Received<'_>) -> Option<Generation> {

@@ -156,6 +156,20 @@ impl Nftables {
         Ok(netlink::readings(&present, set, Endian::NATIVE))
     }
 
+    /// Gives what a set of ours holds to `each`, in no order; nothing if there is no such set. Whether that was all of one generation of the ruleset: what
+    /// packets add and count does not make a new one.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Refused`].
+    pub fn each_element(&mut self, table: &str, set: &nft::Set, each: &mut dyn FnMut(Reading)) -> Result<bool, Error> {
+        let message = netlink::request(kind::GETSETELEM, NLM_F_DUMP, &[(1, table), (2, &set.name)]);
+        let take = |received: &netlink::Received<'_>| netlink::each_reading(received, set, Endian::NATIVE, each);
+        match self.socket.query(&message, take) {
+            Err(error) if error.is_absence() => Ok(true),
+            result => result,
+        }
+    }
+
     /// Changes elements, in one transaction. An element that is added although it is there gets the new timeout.
     ///
     /// # Errors
