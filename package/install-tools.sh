@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs what package/build.sh needs and this machine lacks (Debian 12, as root): Debian's Rust with the sources of its standard library, and
-# zig, a C compiler and linker for every target, from PyPI into target/tools/zig. Quick where there is nothing to do.
+# Installs what package/build.sh needs and this machine lacks (Debian 12, as root): Debian's Rust with the sources of its standard library, a
+# compressor, and zig, a C compiler and linker for every target, from PyPI into target/tools/zig. Quick where there is nothing to do.
 set -eu
 zig_version=0.15.2
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -22,6 +22,7 @@ need python3-venv python3 -c 'import ensurepip'
 need ca-certificates test -e /etc/ssl/certs/ca-certificates.crt
 need make command -v make
 need git command -v git
+need libdeflate-tools command -v libdeflate-gzip
 
 if [ -n "$missing" ]; then
 	command -v apt-get >/dev/null 2>&1 || {
