@@ -36,6 +36,7 @@ done
 for arch; do
 	grep -q "^$arch " "$package/targets" || die "no such architecture in package/targets: $arch"
 done
+command -v libdeflate-gzip >/dev/null || die 'libdeflate-gzip is missing; package/install-tools.sh installs it'
 
 if [ -z "${SOURCE_DATE_EPOCH:-}" ]; then
 	SOURCE_DATE_EPOCH=$(git -C "$root" log -1 --format=%ct 2>/dev/null) || die "not a clone: set SOURCE_DATE_EPOCH to the commit's time"
@@ -57,6 +58,12 @@ say() {
 # A directory as a tar that depends on nothing but names, modes and contents.
 archive() { # DIRECTORY MEMBER...
 	(cd "$1" && shift && exec tar --format=gnu --sort=name --owner=0 --group=0 --numeric-owner --mtime="@$SOURCE_DATE_EPOCH" -cf - "$@")
+}
+
+# gzip's format, without name and time, 3.5 % smaller than `gzip -9` has it. (zopfli's is smaller by another 0.2 %, but it reckons with floating
+# point: not the same bytes on every machine.)
+deflate() {
+	libdeflate-gzip -12 -c
 }
 
 # What opkg runs is the same in every package: OpenWrt's functions do the work (the user, uci-defaults, the service) and call the package's own
@@ -132,13 +139,13 @@ pack() { # STAGED-PACKAGE
 	archive "$1/data" . >"$1/data.tar"
 	installed=$(wc -c <"$1/data.tar")
 	sed -i "s/^Installed-Size: .*/Installed-Size: $installed/" "$control"
-	gzip -9n "$1/data.tar"
-	archive "$1/control" . | gzip -9n >"$1/control.tar.gz"
+	deflate <"$1/data.tar" >"$1/data.tar.gz"
+	archive "$1/control" . | deflate >"$1/control.tar.gz"
 	echo 2.0 >"$1/debian-binary"
 	ipk=$(field "$control" Package)_$(field "$control" Version)_$(field "$control" Architecture).ipk
 	rm -f "$dist/$ipk"
 	# In OpenWrt's order; the members themselves are compressed, so that a package is gzip of tar of gzip.
-	archive "$1" ./debian-binary ./data.tar.gz ./control.tar.gz | gzip -9n >"$dist/$ipk.new"
+	archive "$1" ./debian-binary ./data.tar.gz ./control.tar.gz | deflate >"$dist/$ipk.new"
 	mv "$dist/$ipk.new" "$dist/$ipk"
 	[ -z "${APK:-}" ] || pack_apk "$1" "${ipk%.ipk}.apk"
 	# What the files take, without tar's headers.

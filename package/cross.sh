@@ -6,8 +6,8 @@
 #   package/cross.sh mipsel_24kc test --no-run --profile guest --test packets
 #
 # ARCH is OpenWrt's name, from package/targets. What cargo builds is in target/cross/RUST-TARGET/PROFILE. The profile `guest` unwinds, as a test harness
-# needs; every other one must abort. Uses Debian's Rust (rustc-web and its sources) and zig as the linker: package/install-tools.sh
-# installs both. ZIG names another zig.
+# needs; every other one must abort. What is shipped has no symbols; with them it is in target/cross/RUST-TARGET/release. Uses Debian's Rust (rustc-web
+# and its sources) and zig as the linker: package/install-tools.sh installs both. ZIG names another zig.
 set -eu
 
 die() {
@@ -57,6 +57,12 @@ flag --cfg=libc_unstable_musl_v1_2
 flag -Ctarget-feature=+crt-static
 flag -Clink-self-contained=no
 flag -Crelocation-model=static
+case $arch in
+mips*)
+	# A copy of three words or more is a call. In line it is six or eight instructions, and there are some four thousand.
+	flag -Cllvm-args=-max-store-memcpy=2
+	;;
+esac
 
 case " $* " in
 *' guest '*)
@@ -67,6 +73,8 @@ case " $* " in
 	std=std,panic_abort
 	features=optimize_for_size
 	flag -Cforce-unwind-tables=no
+	# {:?} says of our types which variant it is, no more. Strings and numbers are as ever.
+	flag -Zfmt-debug=shallow
 	# Nobody unwinds: this stands in for the library that could.
 	export ZIG_UNWIND="$cross/no_unwind-$arch.o"
 	"$ZIG" cc -target "$zig_target" -mcpu="$zig_cpu" -Os -ffunction-sections -c "$package/no_unwind.c" -o "$ZIG_UNWIND.$$"
@@ -89,7 +97,9 @@ export CARGO_ENCODED_RUSTFLAGS="$flags"
 ship=
 if [ $# = 0 ]; then
 	ship=yes
-	set -- build --release --locked --bin lanward
+	# Its symbols say to zig-cc.sh what the functions are; strip-sections.py takes them.
+	set -- build --release --locked --bin lanward --config profile.release.strip=false
+	export ZIG_ORDER="$cross/order-$arch.ld"
 fi
 command=$1
 shift

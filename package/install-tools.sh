@@ -1,6 +1,7 @@
 #!/bin/sh
-# Installs what package/build.sh needs and this machine lacks (Debian 12, as root): Debian's Rust with the sources of its standard library, what makes
-# the page's files small, and zig, a C compiler and linker for every target, from PyPI into target/tools/zig. Quick where there is nothing to do.
+# Installs what package/build.sh needs and this machine lacks (Debian 12, as root): Debian's Rust with the sources of its standard library, a
+# compressor, what makes the page's files small, and zig, a C compiler and linker for every target, from PyPI into target/tools/zig. Quick where
+# there is nothing to do.
 set -eu
 zig_version=0.15.2
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -24,6 +25,7 @@ need python3-rcssmin /usr/bin/python3 -c 'import rcssmin'
 need ca-certificates test -e /etc/ssl/certs/ca-certificates.crt
 need make command -v make
 need git command -v git
+need libdeflate-tools command -v libdeflate-gzip
 
 if [ -n "$missing" ]; then
 	command -v apt-get >/dev/null 2>&1 || {

@@ -67,6 +67,8 @@ need gcc command -v cc
 need libc6-dev test -e /usr/include/stdlib.h
 need cmake command -v cmake
 need make command -v make
+# And the packages are made.
+need libdeflate-tools command -v libdeflate-gzip
 need pkg-config command -v pkg-config
 need libjson-c-dev test -e /usr/include/json-c/json.h
 need libclang-dev any /usr/lib/llvm-*/lib/libclang.so
