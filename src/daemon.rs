@@ -383,11 +383,15 @@ impl Daemon {
             } => self.commit_ledger(bytes, unix, call, waits).await,
             Action::EraseLedger(call) => Some(self.erase_ledger(call).await),
             Action::WriteScript(table) => {
-                let written = self.keep(&self.paths.script(), text::script(&table).as_bytes());
+                let written = self.keep(
+                    &self.paths.script(),
+                    text::script(&table).as_bytes(),
+                    Durability::Memory,
+                );
                 self.note("script for the firewall's include", written)
             }
             Action::WriteRunState(Some(state)) => {
-                let written = self.keep(&self.paths.run_state(), state.as_bytes());
+                let written = self.keep(&self.paths.run_state(), state.as_bytes(), Durability::Memory);
                 self.note("note about the switch", written)
             }
             Action::WriteRunState(None) => self.note("note about the switch", storage::remove(&self.paths.run_state())),
@@ -426,9 +430,9 @@ impl Daemon {
         None
     }
 
-    fn keep(&self, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    fn keep(&self, path: &Path, bytes: &[u8], durability: Durability) -> std::io::Result<()> {
         std::fs::create_dir_all(&self.paths.run_dir)?;
-        storage::replace(path, bytes, Durability::Memory)
+        storage::replace(path, bytes, durability)
     }
 
     /// A file in the run directory that could not be written changes nothing that is enforced now.

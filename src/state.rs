@@ -175,7 +175,7 @@ impl State {
                 call,
             } => self.endpoint_found(inner, endpoint, gate, seconds, call),
             Event::LedgerLoaded { file, run } => self.ledger_loaded(file, run.as_deref(), now),
-            Event::LedgerSetAside(result) => self.ledger_set_aside(result),
+            Event::LedgerSetAside(result) => self.ledger_set_aside(result, now),
             Event::LedgerRead {
                 result,
                 synchronised,
@@ -183,7 +183,7 @@ impl State {
             } => self.ledger_read(result, synchronised, asked, now),
             Event::SubjectsForgotten(result) => self.subjects_forgotten(result),
             Event::LedgerCommitted { result, unix, call } => self.ledger_committed(result, unix, call),
-            Event::LedgerErased { result, call } => self.ledger_erased(result, call),
+            Event::LedgerErased { result, call } => self.ledger_erased(result, call, now),
             Event::Deadline => self.deadline(now),
             Event::Terminate => self.stop(),
         }

@@ -64,7 +64,7 @@ fn both_readmes_name_every_command_and_every_notification() {
         })
         .collect();
     assert!(commands.contains("spa") && commands.len() >= 12, "{commands:?}");
-    let notifications = "lan_only pause gate.admit gate.remove knock.stage knock.open spa.accept spa.reject table.lost table.restored problem";
+    let notifications = "lan_only pause gate.admit gate.remove knock.stage knock.open spa.accept spa.reject ledger.outlier table.lost table.restored problem";
     for readme in ["README.md", "README.ja.md"] {
         let text = file(readme);
         for command in &commands {

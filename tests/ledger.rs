@@ -302,6 +302,10 @@ fn a_damaged_file_costs_what_is_damaged_and_a_newer_one_is_left() {
         fs::read(scene.home.house.directory().join("state/ledger.aside")).unwrap(),
         damaged
     );
+    assert!(
+        within(SOON, || scene.file().exists()),
+        "what was whole is in a file again at once"
+    );
 
     assert!(scene.home.daemon.terminate().unwrap().success());
     let mut newer = whole.clone();
@@ -356,11 +360,15 @@ fn all_is_forgotten_when_that_is_asked_for() {
     scene.home.daemon.must("ledger_erase", &json!({}));
     assert_eq!((scene.today(), scene.file().exists()), (0, false));
     assert_eq!(scene.rows(&json!({ "by": "source" })), Vec::<Value>::new());
-    let run = fs::read(scene.home.house.directory().join("run/ledger")).unwrap();
+    let listed = scene
+        .home
+        .house
+        .router()
+        .must("nft", &["list", "table", "inet", "lanward"], "");
+    assert!(!listed.contains(STRANGER), "the kernel's sets are empty: {listed}");
     scene.home.daemon.kill9();
     scene.home.daemon.start_again().unwrap();
     assert_eq!(scene.today(), 0, "what the kernel had counted does not come back");
-    assert!(!run.is_empty());
     scene.send(STRANGER, tcp(23), 1);
     assert_eq!(scene.rows(&json!({}))[0]["attempts"], json!(1));
 }
@@ -378,6 +386,10 @@ fn masked_sources_leave_no_address_anywhere() {
         scene.sources(&json!({})),
         [(word("198.18.0.0"), 7), (word("2001:2::"), 2)]
     );
+    let imported = json!({ "date": "2026-01-01", "hours": vec![9; 24], "ports": [], "sources": [[OTHER, [[1, 9]], [[6, 22, 9]]]] });
+    scene.home.daemon.must("ledger_import", &json!({ "days": [imported] }));
+    let january = json!({ "to": "2026-01-31" });
+    assert_eq!(scene.sources(&january)[0], (word("198.18.0.0"), 9));
     let recent = scene.home.daemon.must("ledger_recent", &json!({})).to_string();
     assert!(!recent.contains(STRANGER) && !recent.contains(STRANGER6), "{recent}");
     scene.home.daemon.must("ledger_commit", &json!({}));

@@ -22,13 +22,13 @@ pub(super) fn status_text(value: &Value) -> String {
 }
 
 fn ledger_text(value: &Value) -> String {
-    if value["enabled"] != json!(true) {
-        return "attempts: not counted\n".into();
-    }
     let problem = value["problem"]
         .as_str()
         .map_or_else(String::new, |problem| format!("problem: ledger: {problem}\n"));
-    format!("attempts: {} today\n{problem}", value["today"])
+    match value["enabled"] == json!(true) {
+        true => format!("attempts: {} today\n{problem}", value["today"]),
+        false => format!("attempts: not counted\n{problem}"),
+    }
 }
 
 pub(super) fn lan_only_text(value: &Value) -> String {

@@ -305,7 +305,7 @@ pub static OPTIONS: &[OptionSpec] = &[
     one(Ledger, "commit", Kind::Duration { min: 600, max: 2_592_000 }, Default("1d"), "1d")
         .means("1d", "how often it is written to flash"),
     one(Ledger, "mask_sources", SWITCH, Default("0"), "0")
-        .means("0", "keep networks (/24, /64) instead of source addresses"),
+        .means("0", "keep networks (/24, /48) instead of source addresses"),
 
     one(Relay, "enabled", SWITCH, Default("0"), "0")
         .means("1", "hold the tunnel"),

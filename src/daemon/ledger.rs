@@ -95,13 +95,7 @@ impl Daemon {
     }
 
     pub(super) fn forget_subjects(&mut self, subjects: Vec<Subject>) -> Event {
-        let mut table = nft::Table {
-            name: ruleset::TABLE.into(),
-            counters: Vec::new(),
-            sets: Vec::new(),
-            chains: Vec::new(),
-        };
-        table.sets.extend(counting_sets().map(|(_, set)| set));
+        let table = counting_table();
         let edits = |subject: &Subject| {
             let (subject, key) = (*subject, key_of(*subject));
             key.sets().map(|name| Edit::Delete {
@@ -119,7 +113,7 @@ impl Daemon {
     }
 
     pub(super) fn keep_counts(&self, bytes: &[u8]) -> Option<Event> {
-        let written = self.keep(&self.paths.run_dir.join(RUN), bytes);
+        let written = self.keep(&self.paths.run_dir.join(RUN), bytes, Durability::Secret);
         self.note("ledger", written)
     }
 
@@ -167,11 +161,18 @@ impl Daemon {
 
     pub(super) async fn erase_ledger(&mut self, call: CallId) -> Event {
         self.finish_writing().await;
-        let removed = storage::remove(&self.ledger_file(FILE)).and_then(|()| storage::remove(&self.ledger_file(ASIDE)));
-        Event::LedgerErased {
-            result: removed.map_err(|error| error.to_string()),
-            call,
-        }
+        // Where there is no table there is nothing to forget.
+        let there = self.nftables.table_handle(ruleset::TABLE);
+        let flushed = there.and_then(|handle| match handle {
+            Some(_) => self.nftables.edit(&counting_table(), &flushes()),
+            None => Ok(()),
+        });
+        let removed = flushed.map_err(|error| error.to_string()).and_then(|()| {
+            storage::remove(&self.ledger_file(FILE))
+                .and_then(|()| storage::remove(&self.ledger_file(ASIDE)))
+                .map_err(|error| error.to_string())
+        });
+        Event::LedgerErased { result: removed, call }
     }
 }
 
@@ -186,6 +187,20 @@ fn joined(mut subjects: Vec<(Subject, [u64; 2])>) -> Vec<(Subject, [u64; 2])> {
         same
     });
     subjects
+}
+
+fn flushes() -> Vec<Edit> {
+    counting_sets().map(|(_, set)| Edit::Flush { set: set.name }).collect()
+}
+
+/// The sets that count, as far as edits need them.
+fn counting_table() -> nft::Table {
+    nft::Table {
+        name: ruleset::TABLE.into(),
+        counters: Vec::new(),
+        sets: counting_sets().map(|(_, set)| set).collect(),
+        chains: Vec::new(),
+    }
 }
 
 fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {

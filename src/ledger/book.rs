@@ -384,6 +384,11 @@ impl Book {
         self.is_changed = false;
     }
 
+    /// The kernel's sets are empty.
+    pub fn forget_all(&mut self) {
+        self.counts.forget_all();
+    }
+
     /// The kernel's sets have forgotten them.
     pub fn forget(&mut self, gone: Vec<Subject>) {
         self.counts.forget(gone);

@@ -135,6 +135,11 @@ impl Counts {
         self.known.retain(|known| gone.binary_search(&known.subject).is_err());
     }
 
+    /// The kernel's sets are empty. Its two counters go on.
+    pub fn forget_all(&mut self) {
+        self.known.clear();
+    }
+
     /// How many attempts the counters have that no reading has told yet.
     #[must_use]
     pub fn unread(&self, handle: u64, [seen, accepted]: [u64; 2]) -> u64 {

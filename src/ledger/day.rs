@@ -144,6 +144,19 @@ impl Day {
         self.keep_sources(OPEN);
     }
 
+    /// Leaves out who it was: see [`super::masked`].
+    pub fn mask(&mut self) {
+        for source in std::mem::take(&mut self.sources) {
+            let address = super::masked(source.address);
+            for (hour, attempts) in (0..).zip(source.hours) {
+                self.add_source(address, hour, attempts);
+            }
+            for (service, attempts) in source.services {
+                self.add_source_service(address, service, attempts);
+            }
+        }
+    }
+
     /// Leaves what is written down of a day that is over.
     pub fn shrink(&mut self) {
         keep_largest(&mut self.services, SERVICES);

@@ -121,10 +121,17 @@ impl State {
         actions
     }
 
-    pub(super) fn ledger_set_aside(&mut self, result: Result<String, String>) -> Vec<Action> {
+    pub(super) fn ledger_set_aside(&mut self, result: Result<String, String>, now: Now) -> Vec<Action> {
+        let mut actions = Vec::new();
         let line = match result {
             Ok(name) => {
                 self.ledger.is_foreign = false;
+                // What was whole in it is in no file now.
+                let sight = Sight {
+                    now,
+                    synchronised: false,
+                };
+                actions.extend(self.commit(None, sight, Wait::No));
                 let wrong = self.ledger.file.take().unwrap_or_default();
                 self.ledger.file = Some(format!("{wrong}; it is kept as {name}"));
                 format!("ledger: the file is kept as {name}")
@@ -136,7 +143,8 @@ impl State {
             }
             Err(error) => format!("ledger: the file cannot be set aside: {error}"),
         };
-        vec![Action::Log(Level::Warn, line)]
+        actions.push(Action::Log(Level::Warn, line));
+        actions
     }
 
     /// What of the ledger is due.
@@ -320,24 +328,32 @@ impl State {
         actions
     }
 
-    pub(super) fn ledger_erased(&mut self, result: Result<(), String>, call: CallId) -> Vec<Action> {
+    pub(super) fn ledger_erased(&mut self, result: Result<(), String>, call: CallId, now: Now) -> Vec<Action> {
+        let mut actions = Vec::new();
         let (line, answer) = match result {
             Ok(()) => {
                 self.ledger.file = None;
+                self.ledger.book.forget_all();
+                actions.push(Action::KeepCounts(self.ledger.book.run_bytes(now)));
                 ("ledger: erased".to_string(), json!({ "ok": true }))
             }
             Err(error) => {
-                let why = format!("the file cannot be removed: {error}");
+                let why = format!("not everything could be removed: {error}");
                 (format!("ledger: {why}"), json!({ "ok": false, "error": why }))
             }
         };
-        vec![Action::Log(Level::Warn, line), Action::Answer(call, Ok(answer))]
+        actions.extend([Action::Log(Level::Warn, line), Action::Answer(call, Ok(answer))]);
+        actions
     }
 
     /// Days that are too old for `keep_days` are taken in as well: they go with the next commit, and whoever reads that can still raise the option.
     fn import(&mut self, call: CallId, days: &[(Date, Day)], sight: Sight) -> Action {
         for (date, day) in days {
-            self.ledger.book.merge(*date, day);
+            let mut day = day.clone();
+            if self.config.ledger.mask_sources {
+                day.mask();
+            }
+            self.ledger.book.merge(*date, &day);
         }
         let today = self.zone().date(sight.now.unix);
         let keep = i32::try_from(self.config.ledger.keep_days).unwrap_or(i32::MAX);

@@ -12,11 +12,13 @@ const LARGEST: u64 = 4 << 20;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
     /// Synced, with its directory: configuration on flash. Such a file is the user's: it keeps its mode and owner, and a symbolic link's
-    /// target is replaced, not the link.
+    /// target is replaced, not the link. A new one is its owner's alone.
     Flash,
     /// Not synced: the run directory is in RAM. Such a file is the daemon's own: everybody may read it, and a link in its place is replaced, not
     /// followed: the directory may be somebody else's than the one who writes.
     Memory,
+    /// The same for the daemon's eyes only.
+    Secret,
 }
 
 /// A file's bytes; `None` if there is none. What is no file (a pipe, whose other end may never come, a device) is refused.
@@ -55,7 +57,7 @@ pub fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
 pub fn replace(path: &Path, bytes: &[u8], durability: Durability) -> io::Result<()> {
     let path = match durability {
         Durability::Flash => fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf()),
-        Durability::Memory => path.to_path_buf(),
+        Durability::Memory | Durability::Secret => path.to_path_buf(),
     };
     let aside = aside(&path);
     let written = write_aside(&path, &aside, bytes, durability);
@@ -90,11 +92,12 @@ fn write_aside(path: &Path, aside: &Path, bytes: &[u8], durability: Durability) 
             fchown(&file, Some(old.uid()), Some(old.gid()))?;
             file.set_permissions(fs::Permissions::from_mode(old.mode() & 0o7777))?;
         }
-        _ => file.set_permissions(fs::Permissions::from_mode(0o644))?,
+        _ if durability == Durability::Memory => file.set_permissions(fs::Permissions::from_mode(0o644))?,
+        _ => {}
     }
     match durability {
         Durability::Flash => file.sync_all(),
-        Durability::Memory => Ok(()),
+        Durability::Memory | Durability::Secret => Ok(()),
     }
 }
 

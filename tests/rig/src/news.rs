@@ -1,7 +1,7 @@
 //! What the daemon tells subscribers on the bus.
 
 use lanward::system::ubus::{Bus, Incoming, Object};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::path::Path;
 use std::sync::mpsc::{channel, Receiver};
 use std::thread::JoinHandle;
@@ -44,7 +44,9 @@ impl News {
                         _ = &mut ends => return bus.close().await,
                     };
                     match incoming {
-                        Incoming::Subscribed { .. } => drop(up.send(())),
+                        // Only who has been told that somebody listens speaks: its answer comes after that.
+                        Incoming::Subscribed { .. } => drop(bus.call("lanward", "spa_list", Map::new())),
+                        Incoming::Answer { .. } => drop(up.send(())),
                         Incoming::Notification { name, data, .. } => drop(says.send((name, Value::Object(data)))),
                         _ => {}
                     }

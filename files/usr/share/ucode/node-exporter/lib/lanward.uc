@@ -54,7 +54,7 @@ of_each(gates, "gate", counter, "gate_overflow_total", "Proofs that found the li
 const ledger = status.ledger;
 
 one(gauge, "ledger_enabled", "Whether attempts are counted", ledger.enabled);
-one(gauge, "ledger_problem", "Whether the ledger cannot be written", ledger.problem != null);
+one(gauge, "ledger_problem", "Whether something is wrong with the ledger's file", ledger.problem != null);
 one(gauge, "ledger_today", "Attempts of this day", ledger.today);
 one(counter, "ledger_attempts_total", "Attempts since the daemon was started", ledger.total);
 one(gauge, "ledger_last_commit_timestamp_seconds", "When the ledger was written to flash (0: never)", ledger.last_commit);
