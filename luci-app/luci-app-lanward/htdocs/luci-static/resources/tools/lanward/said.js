@@ -318,7 +318,7 @@ const messages = _ => [
 	_('the file cannot be read, and is not written over: %s'),
 	_('the file is not written over, and cannot be set aside: %s'),
 	_('the file cannot be written: %s'),
-	_('the file cannot be removed: %s'),
+	_('not everything could be removed: %s'),
 	_('hours are not kept by port: ask by day, or for one address'),
 	_('days are kept by port or by address, not by both: ask by source'),
 	_('addresses are kept for 31 days only: ask by day, hour or source'),
