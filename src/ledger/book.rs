@@ -199,8 +199,7 @@ impl Book {
         for _ in 0..number(&mut at)? {
             pending.push(Slot::decode(&mut at)?);
         }
-        self.store.take_open(at);
-        self.is_changed = true;
+        self.is_changed |= self.store.take_open(at);
         // Otherwise it is of the time before the router was switched off: the kernel has begun anew since, and nobody knows when that was.
         if last <= milliseconds(now) {
             self.counts = counts;

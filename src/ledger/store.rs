@@ -193,14 +193,16 @@ impl Store {
         }
     }
 
-    /// Takes in what [`Store::encode_open`] wrote: it is newer than what the file says of these days.
-    pub(super) fn take_open(&mut self, bytes: &[u8]) {
+    /// Takes in what [`Store::encode_open`] wrote: it is newer than what the file says of these days. Whether there are any.
+    pub(super) fn take_open(&mut self, bytes: &[u8]) -> bool {
         let (changed, _) = read_days(bytes);
+        let any = !changed.is_empty();
         for (date, bytes) in changed.closed {
             if let Some(day) = Day::decode(&bytes) {
                 *self.day(date) = day;
             }
         }
+        any
     }
 }
 
