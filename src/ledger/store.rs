@@ -16,8 +16,8 @@ const FRAME: usize = 12;
 pub const WITH_SOURCES: usize = 31;
 /// No hour, no service, no source. (So that a file of zeros, as a loss of power may leave it, is told from days at once.)
 const LEAST_OF_DAY: usize = 5;
-/// No day takes more: see [`WORST_CASE`].
-const MOST_OF_DAY: usize = 64 * 1024;
+/// No day takes more, not even one that is kept whole for the next daemon, with the largest numbers there are.
+const MOST_OF_DAY: usize = 512 * 1024;
 /// Days that are kept as they are read, not as they are written down: the last ones that were changed.
 const OPEN: usize = 3;
 /// Days in all, whatever the clock says and whatever is imported.
@@ -188,7 +188,9 @@ impl Store {
 
     /// The days that were changed last, whole, for the next daemon.
     pub(super) fn encode_open(&self, bytes: &mut Vec<u8>) {
-        for (date, day) in &self.open {
+        let mut open: Vec<&(Date, Day)> = self.open.iter().collect();
+        open.sort_unstable_by_key(|(date, _)| *date);
+        for (date, day) in open {
             put_day(bytes, *date, &day.encode());
         }
     }

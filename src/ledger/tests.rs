@@ -808,3 +808,53 @@ proptest! {
         prop_assert_eq!(sum, attempts);
     }
 }
+
+/// What a day holds at most, before it is over.
+fn largest_day(least: u64) -> Day {
+    let mut day = Day::default();
+    for number in 0..1024u16 {
+        let source = IpAddr::from(std::net::Ipv6Addr::from_bits(u128::from(number) + 1));
+        (0..24).for_each(|hour| day.add_source(source, hour, least));
+        for port in 0..16 {
+            day.add_source_service(source, Service::of(TCP, port), least);
+        }
+        day.add_service(Service::of(UDP, number), least);
+    }
+    (0..24).for_each(|hour| day.add(hour, least));
+    day
+}
+
+#[test]
+fn the_next_daemon_has_the_days_whole_however_large_and_in_whatever_order_they_were_changed() {
+    let now = Now {
+        monotonic: 1000,
+        unix: 1_790_000_000,
+    };
+    let (large, small) = (largest_day(u64::MAX), largest_day(1));
+    let mut book = Book::default();
+    book.merge(date("2026-05-02"), &large);
+    book.merge(date("2026-05-01"), &small);
+    let mut next = Book::default();
+    assert_eq!(next.load(None, Some(&book.run_bytes(now)), now), None);
+    let days = |book: &Book| -> Vec<(Date, u64)> {
+        let days = |store: &Store| store.newest_first().map(|(date, day)| (date, day.attempts())).collect();
+        book.ask(now, &Zone::of("UTC0"), days)
+    };
+    assert_eq!(days(&next), [(date("2026-05-02"), u64::MAX), (date("2026-05-01"), 24)]);
+    assert_eq!(days(&next), days(&book));
+}
+
+#[test]
+fn the_largest_numbers_are_answered() {
+    // Every other day, and all but every third.
+    for often in [2, 3] {
+        let mut store = Store::default();
+        for day in 1..=31 {
+            let attempts = if day % often == 0 { day } else { u64::MAX };
+            store.day(date(&format!("2026-05-{day:02}"))).add(7, attempts);
+        }
+        for (word, by) in By::ALL {
+            assert!(Query::all(by).answer(&store).is_ok(), "by {word}");
+        }
+    }
+}

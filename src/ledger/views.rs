@@ -220,7 +220,10 @@ impl Query {
             let attempts = days
                 .iter()
                 .fold(0u64, |sum, (_, attempts)| sum.saturating_add(*attempts));
-            let usually = tenths(ordinary.iter().sum(), ordinary.len() as u64);
+            let usual = ordinary
+                .iter()
+                .fold(0u64, |sum, attempts| sum.saturating_add(*attempts));
+            let usually = tenths(usual, ordinary.len() as u64);
             let before = months
                 .iter()
                 .find(|other| (other.year + 1, other.month) == (year, month));
