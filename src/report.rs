@@ -1,6 +1,8 @@
 //! What is published: the methods of the bus object and the shapes of their answers. The only file that knows them.
 
 mod ledger;
+#[cfg(test)]
+mod ledger_tests;
 
 pub use ledger::{history, imported, imported_day, query, recent};
 

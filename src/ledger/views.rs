@@ -30,7 +30,7 @@ impl By {
     ];
 
     /// Rows of one answer: it has to stay well under the bus's 1 MiB.
-    fn most(self) -> usize {
+    pub(crate) fn most(self) -> usize {
         match self {
             Self::Source => 1000,
             _ => 4000,
