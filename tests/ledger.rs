@@ -349,6 +349,156 @@ fn a_full_flash_keeps_the_old_file_and_the_days_in_memory() {
     assert_eq!(scene.today(), 5);
 }
 
+impl Scene {
+    /// As after a power cut: what is not on flash is gone, and so is what the kernel had.
+    fn cut_the_power(&mut self, meanwhile: impl FnOnce()) {
+        self.home.daemon.kill9();
+        let directory = self.home.house.directory();
+        for name in ["ledger", "ledger.new"] {
+            let _ = fs::remove_file(directory.join("run").join(name));
+        }
+        self.home.house.router().nft("delete table inet lanward");
+        meanwhile();
+        self.home.daemon.start_again().unwrap();
+    }
+
+    fn problem(&self) -> String {
+        self.status()["problem"].as_str().unwrap_or_default().to_string()
+    }
+
+    fn commit(&self) -> Value {
+        self.home.daemon.call("ledger_commit", &json!({})).unwrap()
+    }
+}
+
+#[test]
+fn a_power_cut_while_the_file_is_written_leaves_the_file_before() {
+    away_from_midnight();
+    let Some(mut scene) = Scene::start(Firewall::default(), LEDGER) else {
+        return;
+    };
+    scene.send(STRANGER, tcp(23), 3);
+    scene.home.daemon.must("ledger_commit", &json!({}));
+    let (file, aside) = (scene.file(), scene.file().with_extension("new"));
+    let next = fs::read(&file).unwrap();
+    let mut wanted = 3;
+    for length in [0, 1, next.len() / 2, next.len() - 1, next.len()] {
+        // Written so far, and of a commit that has not come to its end.
+        scene.cut_the_power(|| fs::write(&aside, &next[..length]).unwrap());
+        assert_eq!(
+            (scene.today(), scene.problem().as_str()),
+            (wanted, ""),
+            "{length} bytes"
+        );
+        scene.send(STRANGER, tcp(23), 2);
+        wanted += 2;
+        assert_eq!(scene.commit()["ok"], json!(true), "{length} bytes");
+        assert!(!aside.exists(), "{length} bytes");
+        scene.cut_the_power(|| {});
+        assert_eq!(scene.today(), wanted, "{length} bytes");
+    }
+    // Somebody's link in its place is not written through.
+    let victim = scene.home.house.directory().join("victim");
+    fs::write(&victim, "precious").unwrap();
+    scene.cut_the_power(|| std::os::unix::fs::symlink(&victim, &aside).unwrap());
+    assert_eq!(scene.today(), wanted);
+    scene.send(STRANGER, tcp(23), 2);
+    assert_eq!(scene.commit()["ok"], json!(true));
+    assert_eq!(fs::read(&victim).unwrap(), b"precious");
+    assert!(fs::symlink_metadata(&aside).is_err(), "the link is gone");
+    assert!(fs::symlink_metadata(&file).unwrap().is_file());
+    scene.cut_the_power(|| {});
+    assert_eq!(scene.today(), wanted + 2);
+}
+
+/// A flash of its own, mounted on a directory. Dropped before the house, which removes the directory.
+struct Flash(PathBuf);
+
+impl Flash {
+    fn mount(at: PathBuf, kib: u32) -> Self {
+        let flash = Self(at);
+        flash.run("mount", &["-t", "tmpfs", "-o", &format!("size={kib}k"), "flash"]);
+        flash
+    }
+
+    fn remount(&self, how: &str) {
+        self.run("mount", &["-o", &format!("remount,{how}")]);
+    }
+
+    fn run(&self, program: &str, arguments: &[&str]) {
+        let status = std::process::Command::new(program)
+            .args(arguments)
+            .arg(&self.0)
+            .status()
+            .unwrap();
+        assert!(status.success(), "{program} {arguments:?}");
+    }
+
+    /// Leaves so many bytes free.
+    fn fill(&self, free: usize) -> PathBuf {
+        let path = self.0.join("others");
+        let mut file = fs::File::create(&path).unwrap();
+        while std::io::Write::write_all(&mut file, &[0; 4096]).is_ok() {}
+        let full = file.metadata().unwrap().len();
+        file.set_len(full - free as u64).unwrap();
+        path
+    }
+}
+
+impl Drop for Flash {
+    fn drop(&mut self) {
+        // Nothing is there that could be in the way, but a failed test's daemon.
+        let _ = std::process::Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_flash_without_room_or_that_may_not_be_written_keeps_what_it_has() {
+    away_from_midnight();
+    let Some(mut scene) = Scene::start(Firewall::default(), LEDGER) else {
+        return;
+    };
+    let flash = Flash::mount(scene.home.house.directory().join("state"), 64);
+    let ports: Vec<Value> = (0..64).map(|port| json!([6, 1000 + port, 3])).collect();
+    let day =
+        |n: u32| json!({ "date": format!("2026-01-{n:02}"), "hours": vec![9; 24], "ports": ports, "sources": [] });
+    let days: Vec<Value> = (1..=31).map(day).collect();
+    scene.home.daemon.must("ledger_import", &json!({ "days": days }));
+    assert_eq!(scene.commit()["ok"], json!(true));
+    let mut wanted = 0;
+    for (free, why) in [(0, "No space"), (4096, "No space"), (8192, "Read-only")] {
+        let before = fs::read(scene.file()).unwrap();
+        assert!(before.len() > 4096, "it does not fit in what is left");
+        let others = flash.fill(free);
+        if why == "Read-only" {
+            flash.remount("ro");
+        }
+        scene.send(STRANGER, tcp(23), 2);
+        wanted += 2;
+        let answer = scene.commit();
+        assert_eq!(answer["ok"], json!(false), "{free}, {why}: {answer}");
+        assert!(answer["error"].as_str().unwrap().contains(why), "{answer}");
+        assert!(scene.problem().contains(why), "{}", scene.problem());
+        assert_eq!(fs::read(scene.file()).unwrap(), before, "{free}, {why}");
+        assert!(
+            !scene.file().with_extension("new").exists(),
+            "it would take what room there is"
+        );
+        // The days go on in memory, and over a daemon that is killed.
+        scene.home.daemon.kill9();
+        scene.home.daemon.start_again().unwrap();
+        assert_eq!(scene.today(), wanted);
+        assert_eq!(scene.commit()["ok"], json!(false), "{free}, {why}");
+        flash.remount("rw");
+        fs::remove_file(others).unwrap();
+        assert_eq!(scene.commit()["ok"], json!(true), "{free}, {why}");
+        assert_eq!(scene.problem(), "");
+        scene.cut_the_power(|| {});
+        assert_eq!(scene.today(), wanted, "{free}, {why}");
+        assert_eq!(scene.rows(&json!({ "to": "2026-01-31" })).len(), 31);
+    }
+}
+
 #[test]
 fn all_is_forgotten_when_that_is_asked_for() {
     let Some(mut scene) = Scene::start(Firewall::default(), LEDGER) else {
