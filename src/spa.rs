@@ -11,8 +11,7 @@ mod replay;
 
 pub use keys::Keys;
 pub use packet::{open, seal, seal_text};
-pub(crate) use replay::checksum;
-pub use replay::Replay;
+pub use replay::{checksum, Replay};
 
 use crate::config::Protocol;
 use std::fmt;

@@ -22,6 +22,9 @@ mod blobmsg;
 #[path = "../fuzz/fuzz_targets/knockd_conf.rs"]
 mod knockd_conf;
 #[allow(unused_attributes)]
+#[path = "../fuzz/fuzz_targets/ledger.rs"]
+mod ledger;
+#[allow(unused_attributes)]
 #[path = "../fuzz/fuzz_targets/nflog.rs"]
 mod nflog;
 #[allow(unused_attributes)]
@@ -37,6 +40,11 @@ mod ubus_frames;
 #[path = "../fuzz/fuzz_targets/uci.rs"]
 mod uci;
 
+use lanward::ledger::book::{Book, Sight, Zone};
+use lanward::ledger::counts::Reading;
+use lanward::ledger::day::Day;
+use lanward::ledger::store::Store;
+use lanward::ledger::{Service, Subject};
 use lanward::nft::netlink::{emit, Attribute};
 use lanward_rig::seed_log::{self, Forms};
 use lanward_rig::wire;
@@ -207,6 +215,51 @@ fn logs() -> &'static [Vec<u8>] {
     })
 }
 
+/// The ledger's file, what a daemon leaves to the next one, and single days, behind the byte that says which.
+fn ledgers() -> &'static [Vec<u8>] {
+    static LEDGERS: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
+    LEDGERS.get_or_init(|| {
+        let (mut store, mut book) = (Store::default(), Book::default());
+        let mut inputs = Vec::new();
+        for (number, attempts) in [1, 300, u64::MAX].into_iter().enumerate() {
+            let date = lanward::date::Date::from_days(20_000 + i64::try_from(number).unwrap()).unwrap();
+            let telnet = Service::of(6, 23);
+            let mut day = Day::default();
+            day.add(13, attempts);
+            day.add_service(telnet, attempts);
+            for source in ["192.0.2.1", "2001:db8::1"] {
+                let source = source.parse().unwrap();
+                day.add_source(source, 13, attempts / 2);
+                day.add_source_service(source, telnet, attempts / 2);
+            }
+            inputs.push([&[3], &day.encode()[..]].concat());
+            store.day(date).merge(&day);
+            book.merge(date, &day);
+        }
+        inputs.push([&[0], &store.bytes(ledger::NOW.unix)[..]].concat());
+        let (sight, zone) = (
+            Sight {
+                now: ledger::NOW,
+                synchronised: false,
+            },
+            Zone::of("UTC0"),
+        );
+        let service = Service::of(17, 1900);
+        let subject = |source| Subject { source, service };
+        let reading = Reading {
+            handle: 7,
+            totals: [9, 1],
+            subjects: vec![(subject(None), [9, 1]), (subject(Some([192, 0, 2, 1].into())), [9, 1])],
+        };
+        book.take(&reading, sight, &zone, false);
+        let run = book.run_bytes(ledger::NOW);
+        inputs.push([&[1], &run[..]].concat());
+        inputs.push([&[2], &run[..run.len() - 8]].concat());
+        inputs.iter().for_each(|input| ledger::run(input));
+        inputs
+    })
+}
+
 /// Packets, what is in them, key files and a replay file, each behind the byte that says which: see the target.
 fn proofs() -> &'static [Vec<u8>] {
     static PROOFS: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
@@ -256,6 +309,11 @@ proptest! {
     #[test]
     fn any_packet_or_key_file(bytes in inputs(proofs())) {
         spa::run(&bytes);
+    }
+
+    #[test]
+    fn any_ledger(bytes in inputs(ledgers())) {
+        ledger::run(&bytes);
     }
 
     #[test]

@@ -103,6 +103,8 @@ fn number(bytes: &[u8]) -> Option<u64> {
     bytes.try_into().ok().map(u64::from_be_bytes)
 }
 
+/// What a file ends with whose damage is to be noticed: the first bytes of its SHA-256.
+#[must_use]
 pub fn checksum(body: &[u8]) -> [u8; CHECK] {
     let mut check = [0; CHECK];
     check.copy_from_slice(&sum(Kind::Sha256, &[body]).bytes()[..CHECK]);
