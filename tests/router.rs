@@ -299,6 +299,62 @@ fn the_gate(plan: Plan) {
     within(SOON, || has_table(&home)).expect("the daemon puts it back");
 }
 
+#[test]
+fn the_ledger_behind_fw4() {
+    the_ledger(House::plan());
+}
+
+#[test]
+fn the_ledger_behind_a_plain_firewall() {
+    the_ledger(House::plan().with_plain_firewall());
+}
+
+/// Counted in both families, by port and source; on flash in the format's order of bytes; read from there after a power cut.
+fn the_ledger(plan: Plan) {
+    let mail = json!({ "type": "rule", "name": "Allow-mail", "src": "wan", "proto": "tcp", "dest_port": "993", "target": "ACCEPT" });
+    let firewall = Firewall::refusing(Refusal::Reject).with(mail);
+    let Some(mut home) = Home::start_gated(&this_test(), plan, firewall, "config ledger 'ledger'\n") else {
+        return;
+    };
+    let rows = |home: &Home, by: &str, name: &str| -> Vec<(Value, u64)> {
+        let reply = home.daemon.must("history", &json!({ "by": by }));
+        let rows = reply["rows"].as_array().expect("a list");
+        rows.iter()
+            .map(|row| (row[name].clone(), number(row, "attempts")))
+            .collect()
+    };
+    let mut addresses = Vec::new();
+    for family in FAMILIES {
+        let router: IpAddr = home.house.router_address("wan", family);
+        let imaps = SocketAddr::new(router, IMAPS);
+        let _server = Echo::at(home.house.router(), imaps);
+        let way = home.house.way("internet", "router").over(family).through(router);
+        for port in [23, 445, 23] {
+            assert_eq!(way.tcp_unheard(port), Connection::Reset, "{family}");
+        }
+        // Accepted: no attempt.
+        let stranger = home.house.host("internet");
+        drop(session(stranger, family, imaps).expect("the mail server is open to all"));
+        addresses.push((json!(stranger.address(family).to_string()), 3));
+    }
+    let counted = |home: &Home| {
+        assert_eq!(rows(home, "port", "port"), [(json!(23), 4), (json!(445), 2)]);
+        assert_eq!(rows(home, "source", "address"), addresses);
+    };
+    counted(&home);
+    home.daemon.must("ledger_commit", &json!({}));
+    let directory = home.house.directory().to_owned();
+    let file = std::fs::read(directory.join("state/ledger")).expect("it was written");
+    let status = home.daemon.must("status", &json!({}));
+    let written = number(&status["ledger"], "last_commit");
+    assert_eq!(file[..16], [&b"lwledgr\x01"[..], &written.to_be_bytes()].concat());
+    home.daemon.kill9();
+    std::fs::remove_file(directory.join("run/ledger")).expect("it was there");
+    kernel(&home, |nftables| nftables.delete_table("lanward")).expect("it was there");
+    home.daemon.start_again().expect("it starts");
+    counted(&home);
+}
+
 /// Memory and wake-ups of a daemon that has both systems at work, at rest.
 #[test]
 fn a_daemon_at_rest() {
