@@ -111,6 +111,22 @@ pub fn received(namespace: &Namespace, device: &str) -> u64 {
     packets.unwrap_or_else(|| panic!("no {device} in\n{table}"))
 }
 
+/// Time that processors have spent on this process's children that have ended.
+#[must_use]
+pub fn of_children() -> Duration {
+    // SAFETY: zero is a value for a structure of integers, and the pointer is to a local that outlives the call.
+    let usage = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        libc::getrusage(libc::RUSAGE_CHILDREN, &raw mut usage);
+        usage
+    };
+    let time = |time: libc::timeval| {
+        let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+        Duration::from_secs(seconds) + Duration::from_micros(u64::try_from(time.tv_usec).unwrap_or(0))
+    };
+    time(usage.ru_utime) + time(usage.ru_stime)
+}
+
 /// What time is measured by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Clock {

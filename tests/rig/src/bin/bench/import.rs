@@ -13,7 +13,7 @@ use std::process::Command;
 use std::time::Instant;
 
 /// By hour, by port, by source and hour, by source and port; prints how many there were.
-const AWK: &str = r#"
+pub const AWK: &str = r#"
 /IN=[^ ]+ OUT=/ {
 	date = substr($1, 1, 10); hour = substr($1, 12, 2); source = protocol = port = ""
 	for (at = 4; at <= NF; at++) {

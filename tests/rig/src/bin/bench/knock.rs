@@ -11,7 +11,7 @@ use serde_json::json;
 use std::time::{Duration, Instant};
 
 /// SYNs in a second.
-const RATE: u32 = 100_000;
+pub const RATE: u32 = 100_000;
 /// SYNs of one measurement of the kernel's part.
 const PACKETS: u32 = 10_000;
 const SEQUENCE: &str = "7000 8000 9000";
@@ -37,10 +37,10 @@ config knock 'door'
 
 /// What is sent.
 #[derive(Clone, Copy)]
-struct Kind {
-    name: &'static str,
-    step: Step,
-    spoofed: bool,
+pub struct Kind {
+    pub name: &'static str,
+    pub step: Step,
+    pub spoofed: bool,
 }
 
 const KINDS: [Kind; 3] = [
@@ -62,21 +62,21 @@ const KINDS: [Kind; 3] = [
 ];
 
 /// What a flood did to a process.
-struct Cost {
-    sent: u32,
+pub struct Cost {
+    pub sent: u32,
     took: Duration,
-    processor: Duration,
+    pub processor: Duration,
     rss: u64,
     grown: u64,
 }
 
 impl Cost {
     /// Milliseconds of processor for each second of the flood.
-    fn per_second(&self) -> f64 {
+    pub fn per_second(&self) -> f64 {
         self.processor.as_secs_f64() * 1e3 / self.took.as_secs_f64()
     }
 
-    fn rate(&self) -> f64 {
+    pub fn rate(&self) -> f64 {
         f64::from(self.sent) / self.took.as_secs_f64()
     }
 }
@@ -117,7 +117,7 @@ pub fn measure(rounds: u32, flooded: Duration, report: &mut Report) -> bool {
     });
     for (what, step) in [("an unused port", UNUSED), ("a knock's first port", FIRST)] {
         say(&format!("what the kernel does for a SYN to {what}"));
-        beside(report, what, rounds * 3, clock, &|which| {
+        beside(report, what, ["knockd", "no table"], rounds * 3, clock, &|which| {
             of_a_syn(&knockers[which], step, clock)
         });
     }
@@ -125,7 +125,7 @@ pub fn measure(rounds: u32, flooded: Duration, report: &mut Report) -> bool {
 }
 
 /// `look`: processor's time and memory so far.
-fn under_flood(knocker: &Knocker, kind: Kind, flooded: Duration, look: &dyn Fn() -> (Duration, u64)) -> Cost {
+pub fn under_flood(knocker: &Knocker, kind: Kind, flooded: Duration, look: &dyn Fn() -> (Duration, u64)) -> Cost {
     let (spent, had) = look();
     let mut spoofed = FAMILIES.map(|family| (family, knocker.spoofed(family, kind.step)));
     let (began, mut sent) = (Instant::now(), 0);
@@ -182,7 +182,7 @@ fn compare(report: &mut Report, kind: Kind, own: &Cost, other: &Cost) {
 }
 
 /// Seconds that the sender, and with it the router's kernel, has for one SYN.
-fn of_a_syn(knocker: &Knocker, step: Step, clock: Clock) -> f64 {
+pub fn of_a_syn(knocker: &Knocker, step: Step, clock: Clock) -> f64 {
     let mut spoofed = FAMILIES.map(|family| (family, knocker.spoofed(family, step)));
     let began = clock.of_thread();
     for first in (0..PACKETS / 2).step_by(64) {
@@ -193,15 +193,22 @@ fn of_a_syn(knocker: &Knocker, step: Step, clock: Clock) -> f64 {
     (clock.of_thread() - began) / f64::from(PACKETS)
 }
 
-/// `cost`: of the router of that number: lanward's, knockd's, neither's.
-fn beside(report: &mut Report, what: &str, rounds: u32, clock: Clock, cost: &dyn Fn(usize) -> f64) {
+/// `cost`: of the router of that number: lanward's, and those of these names, the last of which does nothing.
+pub fn beside(
+    report: &mut Report,
+    what: &str,
+    names: [&str; 2],
+    rounds: u32,
+    clock: Clock,
+    cost: &dyn Fn(usize) -> f64,
+) {
     let mut rates: [Vec<f64>; 3] = Default::default();
-    let (mut to_bare, mut to_knockd, mut noise) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut to_bare, mut to_other, mut noise) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..rounds {
         let [first, own, other, again] = [2, 0, 1, 2].map(cost);
         let bare = (first + again) / 2.0;
         to_bare.push(bare / own);
-        to_knockd.push(other / own);
+        to_other.push(other / own);
         noise.push(first / again);
         for (rates, cost) in rates.iter_mut().zip([own, other, bare]) {
             rates.push(1.0 / cost);
@@ -213,8 +220,8 @@ fn beside(report: &mut Report, what: &str, rounds: u32, clock: Clock, cost: &dyn
         Clock::Wall => "per second",
     };
     let shares = [
-        ("no table", bare, Spread::of(to_bare)),
-        ("knockd", other, Spread::of(to_knockd)),
+        (names[1], bare, Spread::of(to_bare)),
+        (names[0], other, Spread::of(to_other)),
     ];
     let noise = Spread::of(noise).json();
     for (name, rate, share) in shares {

@@ -5,6 +5,7 @@ mod gate;
 mod idle;
 mod import;
 mod knock;
+mod ledger;
 mod routers;
 
 use lanward_rig::bench::{self, Spread};
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
     if !gate::measure(rounds, &mut report)
         || !knock::measure(rounds, flooded, &mut report)
         || !import::measure(rounds, &mut report)
+        || !ledger::measure(rounds, flooded, &mut report)
         || !idle::wake_ups(watched, &mut report)
     {
         return ExitCode::FAILURE;
