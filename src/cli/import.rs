@@ -66,6 +66,13 @@ pub(super) fn logs(ask: impl Fn(&str, Value) -> Result<Value, CallError>, files:
             failed => return answer(failed, false, |_| String::new()).max(Exit::Failed),
         }
     }
+    // Whoever fetched old logs would not like to do it again after a power cut. Writing would let go what is too old, before anybody has read that.
+    if !days.is_empty() && older == 0 {
+        match ask("ledger_commit", json!({})) {
+            Ok(reply) if reply["ok"] == json!(true) => {}
+            failed => return answer(failed, false, |_| String::new()).max(Exit::Failed),
+        }
+    }
     if older > 0 {
         complain(&format!(
             "{older} days are older than ledger.keep_days lets be kept: they go when the ledger is next written, unless that is raised before"

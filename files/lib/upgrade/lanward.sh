@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
+# shellcheck shell=dash
 #
 # sysupgrade reads this before it packs what is kept: what the ledger has in memory goes to flash first.
 
