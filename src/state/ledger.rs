@@ -16,6 +16,8 @@ use serde_json::{json, Map, Value};
 
 /// Milliseconds between two readings. They are placed at the wall clock's minutes, so that none reaches from one hour into the next.
 const MINUTE: u64 = 60_000;
+/// Milliseconds after which the run directory hears of a reading that has told nothing: what comes while the daemon is dead is spread from there on.
+const QUIET: u64 = 600_000;
 /// Samples that are kept for who looks on.
 const RECENT: usize = 50;
 
@@ -30,6 +32,8 @@ pub(super) struct Ledger {
     /// Monotonic milliseconds.
     read_at: Option<u64>,
     commit_at: Option<u64>,
+    /// When the run directory was written.
+    kept: Option<u64>,
     /// What is wrong with the file, for people.
     file: Option<String>,
     /// Why it cannot be written, or must not.
@@ -238,7 +242,9 @@ impl State {
     fn take_reading(&mut self, reading: &Reading, sight: Sight) -> Vec<Action> {
         let zone = self.zone();
         let masks = self.config.ledger.mask_sources;
+        let before = self.ledger.book.counted(None);
         let idle = self.ledger.book.take(reading, sight, &zone, masks);
+        let is_news = self.ledger.book.counted(None) > before;
         // What was accepted after all was no attempt.
         self.ledger.recent.retain(|(attempt, _)| {
             let subject = Subject {
@@ -248,7 +254,12 @@ impl State {
             let found = reading.subjects.binary_search_by_key(&subject, |(subject, _)| *subject);
             !found.is_ok_and(|at| reading.subjects[at].1[1] > 0)
         });
-        let mut actions = vec![Action::KeepCounts(self.ledger.book.run_bytes(sight.now))];
+        let mut actions = Vec::new();
+        let now = sight.now.monotonic;
+        if is_news || self.ledger.kept.is_none_or(|kept| kept.saturating_add(QUIET) <= now) {
+            self.ledger.kept = Some(now);
+            actions.push(Action::KeepCounts(self.ledger.book.run_bytes(sight.now)));
+        }
         if !idle.is_empty() {
             actions.push(Action::ForgetSubjects(idle));
         }
