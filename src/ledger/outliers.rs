@@ -51,7 +51,9 @@ fn usual(days: &[(Date, u64)], date: Date) -> Option<Usual> {
     let median = median(&mut others);
     let mut distances: Vec<u64> = others.iter().map(|attempts| attempts.abs_diff(median)).collect();
     let distance = self::median(&mut distances);
-    let spread = (distance / 10_000).saturating_mul(14_826) + distance % 10_000 * 14_826 / 10_000;
+    let spread = (distance / 10_000)
+        .saturating_mul(14_826)
+        .saturating_add(distance % 10_000 * 14_826 / 10_000);
     let least = (median / 10).max(median.isqrt()).max(10);
     Some(Usual {
         median,

@@ -720,6 +720,29 @@ fn filters_answer_what_is_kept_and_say_what_is_not() {
     assert_eq!(answer(&Store::default(), &Query::all(By::Month)), []);
 }
 
+/// What anybody may put into an import.
+#[test]
+fn the_largest_numbers_are_answered() {
+    let zone = Zone::of("");
+    let mut book = Book::default();
+    // So many that half of them are as far as can be from the median, and two where nobody knows what is usual.
+    for n in (0..11).chain([-100, -99]) {
+        let mut day = Day::default();
+        if n % 2 != 0 || n < 0 {
+            day.hours = [u64::MAX; 24];
+        }
+        day.add_service(TELNET, u64::MAX);
+        day.add_source(address("192.0.2.1"), 3, u64::MAX);
+        book.merge(date("2026-11-01").plus(n).unwrap(), &day);
+    }
+    let now = at(0, NOON).now;
+    for (_, by) in By::ALL {
+        let rows = book.ask(now, &zone, |store| answer(store, &Query::all(by)));
+        assert!(!rows.is_empty());
+    }
+    book.outlier(now, &zone);
+}
+
 #[test]
 fn protocols_have_names_and_numbers() {
     for (text, number) in [("tcp", 6), ("UDP", 17), ("icmpv6", 58), ("6", 6), ("200", 200)] {

@@ -217,10 +217,9 @@ impl Query {
                 .filter(|(date, attempts)| outlier(&totals, *date, *attempts).is_none())
                 .map(|(_, attempts)| *attempts)
                 .collect();
-            let attempts = days
-                .iter()
-                .fold(0u64, |sum, (_, attempts)| sum.saturating_add(*attempts));
-            let usually = tenths(ordinary.iter().sum(), ordinary.len() as u64);
+            let sum = |numbers: &mut dyn Iterator<Item = u64>| numbers.fold(0, u64::saturating_add);
+            let attempts = sum(&mut days.iter().map(|(_, attempts)| *attempts));
+            let usually = tenths(sum(&mut ordinary.iter().copied()), ordinary.len() as u64);
             let before = months
                 .iter()
                 .find(|other| (other.year + 1, other.month) == (year, month));
