@@ -146,8 +146,10 @@ pub struct Book {
     jumped: u64,
     /// Attempts since the daemon has started.
     counted: u64,
-    /// Something has changed since the file was written.
-    is_changed: bool,
+    /// How often something has changed; how much of that was given to be written, and how much is on flash: writing takes its time.
+    changes: u64,
+    given: u64,
+    safe: u64,
     /// When the file was written, in seconds since 1970; 0: never.
     written: u64,
     /// The day that was told to be out of the ordinary.
@@ -174,7 +176,7 @@ impl Book {
                 self.store = store;
                 self.written = written;
                 if lost > 0 {
-                    self.is_changed = true;
+                    self.change();
                     wrong = Some(format!("{lost} bytes of it are damaged; the other days are kept"));
                 }
             }
@@ -199,7 +201,9 @@ impl Book {
         for _ in 0..number(&mut at)? {
             pending.push(Slot::decode(&mut at)?);
         }
-        self.is_changed |= self.store.take_open(at);
+        if self.store.take_open(at) {
+            self.change();
+        }
         // Otherwise it is of the time before the router was switched off: the kernel has begun anew since, and nobody knows when that was.
         if last <= milliseconds(now) {
             self.counts = counts;
@@ -250,6 +254,21 @@ impl Book {
         idle
     }
 
+    /// Nothing counts from now on: what is read when something does again came no earlier than that.
+    pub fn rest(&mut self) {
+        self.last = None;
+    }
+
+    fn change(&mut self) {
+        self.changes = self.changes.wrapping_add(1);
+    }
+
+    /// Something is not on flash yet.
+    #[must_use]
+    pub fn is_changed(&self) -> bool {
+        self.changes != self.safe
+    }
+
     fn watch(&mut self, now: Now) {
         let offset = wall(now.unix) - milliseconds(now) / 1000;
         if self.offset.is_some_and(|before| (offset - before).abs() > JUMP) {
@@ -280,7 +299,7 @@ impl Book {
     fn settle(&mut self, now: Now, zone: &Zone) {
         for slot in std::mem::take(&mut self.pending) {
             put_down(&mut self.store, &slot, now, zone);
-            self.is_changed = true;
+            self.change();
         }
     }
 
@@ -343,7 +362,12 @@ impl Book {
     /// Merges a day from elsewhere.
     pub fn merge(&mut self, date: Date, day: &Day) {
         self.store.day(date).merge(day);
-        self.is_changed = true;
+        self.change();
+    }
+
+    /// After days were merged: no more are kept in memory than there may be, whenever the file is written next.
+    pub fn bound(&mut self) {
+        self.store.prune(None);
     }
 
     /// What is to be on flash, if it is not there yet. `keep_days` counts back from today; a clock that may be wrong lets nothing go by age.
@@ -351,8 +375,13 @@ impl Book {
         let trusts = sight.synchronised || self.is_steady(sight.now);
         let back = i32::try_from(keep_days.saturating_sub(1)).unwrap_or(i32::MAX);
         let today = zone.date(sight.now.unix).filter(|_| trusts);
-        self.store.prune(today.and_then(|today| today.plus(-back)));
-        self.is_changed.then(|| self.store.bytes(sight.now.unix))
+        if self.store.prune(today.and_then(|today| today.plus(-back))) {
+            self.change();
+        }
+        self.is_changed().then(|| {
+            self.given = self.changes;
+            self.store.bytes(sight.now.unix)
+        })
     }
 
     /// Before the daemon ends: what waits is put down by the clock there is, if it was ever set.
@@ -365,7 +394,7 @@ impl Book {
     /// It is on flash.
     pub fn committed(&mut self, unix: u64) {
         self.written = unix;
-        self.is_changed = false;
+        self.safe = self.given;
     }
 
     /// When it was written, in seconds since 1970; 0: never.
@@ -380,7 +409,7 @@ impl Book {
         self.pending.clear();
         self.told = None;
         self.written = 0;
-        self.is_changed = false;
+        self.safe = self.changes;
     }
 
     /// The kernel's sets are empty.

@@ -124,13 +124,15 @@ impl Store {
     }
 
     /// Lets go what is too old: days before `oldest`, where that is known, what is more than [`MOST_DAYS`], and the sources of all but the newest days
-    /// that have some.
-    pub fn prune(&mut self, oldest: Option<Date>) {
+    /// that have some. Whether there was anything to let go.
+    pub fn prune(&mut self, oldest: Option<Date>) -> bool {
+        let before = self.len();
         let is_old = |date: Date| oldest.is_some_and(|oldest| date < oldest);
         self.closed.retain(|(date, _)| !is_old(*date));
         self.open.retain(|(date, _)| !is_old(*date));
         let too_many = self.closed.len().saturating_sub(MOST_DAYS);
         self.closed.drain(..too_many);
+        let mut has_changed = self.len() < before;
         let mut kept = 0;
         for (date, bytes) in self.closed.iter_mut().rev() {
             let Some(mut day) = Day::decode(bytes).filter(|day| !day.sources.is_empty()) else {
@@ -143,7 +145,9 @@ impl Store {
             }
             day.sources.clear();
             *bytes = day.encode();
+            has_changed = true;
         }
+        has_changed
     }
 
     /// The file's content.

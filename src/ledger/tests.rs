@@ -744,6 +744,37 @@ fn the_largest_numbers_are_answered() {
 }
 
 #[test]
+fn what_changes_while_the_file_is_written_is_written_the_next_time() {
+    let zone = Zone::of("");
+    let mut book = Book::default();
+    let mut day = Day::default();
+    day.add(3, 7);
+    book.merge(date("2026-11-20"), &day);
+    book.commit(at(0, NOON), &zone, 800).unwrap();
+    book.merge(date("2026-11-21"), &day);
+    book.committed(NOON);
+    let bytes = book.commit(at(0, NOON), &zone, 800).expect("there is more");
+    assert_eq!(all(&parsed(&bytes).0).len(), 2);
+    book.committed(NOON);
+    assert_eq!(book.commit(at(0, NOON), &zone, 800), None);
+}
+
+#[test]
+fn what_is_too_old_goes_from_the_file_although_nothing_new_came() {
+    let zone = Zone::of("");
+    let mut book = Book::default();
+    for day in ["2026-01-01", "2026-11-20"] {
+        let mut hours = Day::default();
+        hours.add(3, 7);
+        book.merge(date(day), &hours);
+    }
+    book.commit(at(0, NOON), &zone, 800).unwrap();
+    book.committed(NOON);
+    let bytes = book.commit(at(0, NOON), &zone, 30).expect("fewer days");
+    assert_eq!(all(&parsed(&bytes).0).len(), 1);
+}
+
+#[test]
 fn protocols_have_names_and_numbers() {
     for (text, number) in [("tcp", 6), ("UDP", 17), ("icmpv6", 58), ("6", 6), ("200", 200)] {
         assert_eq!(text.parse(), Ok(Protocol(number)));
