@@ -16,8 +16,10 @@ const FRAME: usize = 12;
 pub const WITH_SOURCES: usize = 31;
 /// No hour, no service, no source. (So that a file of zeros, as a loss of power may leave it, is told from days at once.)
 const LEAST_OF_DAY: usize = 5;
-/// No day takes more: see [`WORST_CASE`].
-const MOST_OF_DAY: usize = 64 * 1024;
+/// No day in the file takes more, not even with the largest numbers: see [`WORST_CASE`]. (Where something is damaged, so much is looked at for each byte.)
+const MOST_OF_DAY: usize = 84 * 1024;
+/// Nor does one that is not over, with all the services and sources that are kept of it until then.
+const MOST_OF_OPEN_DAY: usize = 512 * 1024;
 /// Days that are kept as they are read, not as they are written down: the last ones that were changed.
 const OPEN: usize = 3;
 /// Days in all, whatever the clock says and whatever is imported.
@@ -186,7 +188,7 @@ impl Store {
             .iter()
             .skip(MAGIC.len())
             .fold(0, |sum, byte| sum << 8 | u64::from(*byte));
-        let (store, lost) = read_days(days);
+        let (store, lost) = read_days(days, MOST_OF_DAY);
         Parsed::Days(store, unix, lost)
     }
 
@@ -199,7 +201,7 @@ impl Store {
 
     /// Takes in what [`Store::encode_open`] wrote: it is newer than what the file says of these days. Whether there are any.
     pub(super) fn take_open(&mut self, bytes: &[u8]) -> bool {
-        let (changed, _) = read_days(bytes);
+        let (changed, _) = read_days(bytes, MOST_OF_OPEN_DAY);
         let any = !changed.is_empty();
         for (date, bytes) in changed.closed {
             if let Some(day) = Day::decode(&bytes) {
@@ -229,12 +231,12 @@ fn check(bytes: &[u8]) -> [u8; 4] {
     [a, b, c, d]
 }
 
-/// The days, and how many bytes were none.
-fn read_days(bytes: &[u8]) -> (Store, usize) {
+/// The days, none of which takes more than `most` bytes, and how many bytes were none.
+fn read_days(bytes: &[u8], most: usize) -> (Store, usize) {
     let mut store = Store::default();
     let (mut at, mut lost) = (0, 0);
     while at < bytes.len() {
-        match bytes.get(at..).and_then(first_day) {
+        match bytes.get(at..).and_then(|bytes| first_day(bytes, most)) {
             Some((date, day)) if store.closed.last().is_none_or(|(before, _)| *before < date) => {
                 at += FRAME + day.len();
                 store.closed.push((date, day.to_vec()));
@@ -248,17 +250,18 @@ fn read_days(bytes: &[u8]) -> (Store, usize) {
     (store, lost)
 }
 
-fn first_day(bytes: &[u8]) -> Option<(Date, &[u8])> {
+fn first_day(bytes: &[u8], most: usize) -> Option<(Date, &[u8])> {
     let (days, rest) = bytes.split_first_chunk::<4>()?;
     let (length, rest) = rest.split_first_chunk::<4>()?;
     let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
     let date = Date::from_days(i64::from(i32::from_be_bytes(*days)))?;
-    if !(LEAST_OF_DAY..=MOST_OF_DAY).contains(&length) {
+    if !(LEAST_OF_DAY..=most).contains(&length) {
         return None;
     }
     let (day, rest) = rest.split_at_checked(length)?;
+    // What is no day is told sooner by reading it than by its checksum.
+    Day::decode(day)?;
     let whole = bytes.get(..8 + length)?;
     (rest.get(..4)? == check(whole)).then_some(())?;
-    Day::decode(day)?;
     Some((date, day))
 }

@@ -774,6 +774,30 @@ fn what_is_too_old_goes_from_the_file_although_nothing_new_came() {
     assert_eq!(all(&parsed(&bytes).0).len(), 1);
 }
 
+/// Of a day that is not over there is more than is written down in the end.
+#[test]
+fn the_next_daemon_has_the_fullest_day() {
+    let zone = Zone::of("");
+    let mut day = Day::default();
+    for n in 0..1000u16 {
+        let address = IpAddr::from((0x2001_0db8_u128 << 96 | u128::from(n)).to_be_bytes());
+        for hour in 0..24 {
+            day.add_source(address, hour, 1 << 20);
+        }
+        for port in 0..16 {
+            day.add_source_service(address, Service::of(TCP, port), 1 << 20);
+        }
+        day.add_service(Service::of(TCP, n), 1 << 20);
+    }
+    day.add(0, 1 << 40);
+    let mut book = Book::default();
+    book.merge(date("2026-11-25"), &day);
+    let now = at(0, NOON).now;
+    let mut next = Book::default();
+    next.load(None, Some(&book.run_bytes(now)), now);
+    assert_eq!(days(&next, now, &zone), days(&book, now, &zone));
+}
+
 #[test]
 fn protocols_have_names_and_numbers() {
     for (text, number) in [("tcp", 6), ("UDP", 17), ("icmpv6", 58), ("6", 6), ("200", 200)] {
