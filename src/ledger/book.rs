@@ -248,7 +248,12 @@ impl Book {
         }
         if sight.synchronised || self.is_steady(sight.now) {
             self.settle(sight.now, zone);
-        } else if self.pending.len() > MOST_PENDING {
+            return idle;
+        }
+        if let Some(slot) = self.pending.last_mut() {
+            slot.attempts.bound();
+        }
+        if self.pending.len() > MOST_PENDING {
             self.join();
         }
         idle

@@ -798,6 +798,47 @@ fn the_next_daemon_has_the_fullest_day() {
     assert_eq!(days(&next, now, &zone), days(&book, now, &zone));
 }
 
+/// A flood from everywhere, and no time server.
+#[test]
+fn what_waits_for_the_right_time_is_bounded() {
+    let zone = Zone::of("");
+    let mut book = Book::default();
+    for minute in 0..300u32 {
+        let subjects = (0..3000u32).map(|n| {
+            let source = IpAddr::from((minute << 16 | n).to_be_bytes());
+            let subject = Subject {
+                source: Some(source),
+                service: TELNET,
+            };
+            (subject, [1, 0])
+        });
+        let seen = u64::from(minute + 1) * 3000;
+        let subjects = [(of(None, TELNET), [seen, 0])].into_iter().chain(subjects);
+        let reading = Reading {
+            handle: 1,
+            totals: [seen, 0],
+            subjects: subjects.collect(),
+        };
+        let sight = Sight {
+            synchronised: false,
+            ..at(u64::from(minute) * 60, u64::from(minute) * 60)
+        };
+        book.take(&reading, sight, &zone, false);
+    }
+    let size = book.run_bytes(at(300 * 60, 0).now).len();
+    assert!(size < 1 << 20, "{size} bytes");
+    let now = at(300 * 60, NOON);
+    book.close(now.now, &zone);
+    let port: u64 = book.ask(now.now, &zone, |store| {
+        let days = all(store).into_iter();
+        let telnet = days
+            .flat_map(|(_, day)| day.services)
+            .filter(|(service, _)| *service == TELNET);
+        telnet.map(|(_, attempts)| attempts).sum()
+    });
+    assert_eq!(port, 900_000, "the largest stay");
+}
+
 #[test]
 fn protocols_have_names_and_numbers() {
     for (text, number) in [("tcp", 6), ("UDP", 17), ("icmpv6", 58), ("6", 6), ("200", 200)] {
