@@ -106,6 +106,26 @@ impl Slot {
         }
     }
 
+    /// The hours that it touches, by the clock as it is now.
+    fn shares(&self, now: Now, zone: &Zone) -> Vec<Share> {
+        let unix = |milliseconds: i64| wall(now.unix) - (self::milliseconds(now) - milliseconds) / 1000;
+        let hours = zone.hours(unix(self.from), unix(self.to));
+        let whole: u64 = hours.iter().map(|(.., seconds)| seconds).sum();
+        let mut before = 0;
+        let shares = hours.into_iter().map(|(date, hour, seconds)| {
+            let from = before;
+            before += seconds;
+            Share {
+                date,
+                hour,
+                from,
+                to: before,
+                whole,
+            }
+        });
+        shares.collect()
+    }
+
     fn decode(at: &mut &[u8]) -> Option<Self> {
         let mut slot = Self {
             from: i64::try_from(number(at)?).ok()?,
@@ -119,6 +139,22 @@ impl Slot {
             slot.attempts.subjects.push((Subject::decode(at)?, number(at)?));
         }
         Some(slot)
+    }
+}
+
+/// An hour's share of a stretch, in seconds since its beginning.
+struct Share {
+    date: Date,
+    hour: u8,
+    from: u64,
+    to: u64,
+    whole: u64,
+}
+
+impl Share {
+    /// What was not read in time is spread evenly; rounding never loses one.
+    fn of(&self, number: u64) -> u64 {
+        part(number, self.to, self.whole) - part(number, self.from, self.whole)
     }
 }
 
@@ -328,13 +364,14 @@ impl Book {
     /// Attempts of today as far as they were read, with those that the kernel's two counters have beyond that.
     #[must_use]
     pub fn today(&self, counters: Option<(u64, [u64; 2])>, now: Now, zone: &Zone) -> u64 {
-        let shown = self.shown(now, zone);
-        let today = zone.date(now.unix);
-        let newest = shown.newest_first().take_while(|(date, _)| Some(*date) >= today);
-        let read = newest
-            .filter(|(date, _)| Some(*date) == today)
-            .map(|(_, day)| day.attempts());
-        read.sum::<u64>().saturating_add(self.unread(counters))
+        let Some(today) = zone.date(now.unix) else { return 0 };
+        let newest = self.store.totals().take_while(|(date, _)| *date >= today);
+        let down = newest.filter(|(date, _)| *date == today).map(|(_, attempts)| attempts);
+        let waiting = self.pending.iter().filter(|_| is_set(now)).map(|slot| {
+            let of_today = slot.shares(now, zone).into_iter().filter(|share| share.date == today);
+            of_today.fold(0, |sum: u64, share| sum.saturating_add(share.of(slot.attempts.total)))
+        });
+        down.chain(waiting).fold(self.unread(counters), u64::saturating_add)
     }
 
     /// All attempts since the daemon has started.
@@ -350,9 +387,7 @@ impl Book {
     /// Today, if it is out of the ordinary and nobody was told.
     pub fn outlier(&mut self, now: Now, zone: &Zone) -> Option<Outlier> {
         let today = zone.date(now.unix).filter(|today| self.told != Some(*today))?;
-        let mut days: Vec<(Date, u64)> = (self.store.newest_first().take(outliers::DAYS))
-            .map(|(date, day)| (date, day.attempts()))
-            .collect();
+        let mut days: Vec<(Date, u64)> = self.store.totals().take(outliers::DAYS).collect();
         days.reverse();
         let attempts = days.iter().find(|(date, _)| *date == today)?.1;
         let usual = outliers::outlier(&days, today, attempts)?;
@@ -441,17 +476,12 @@ fn is_set(now: Now) -> bool {
 }
 
 fn put_down(store: &mut Store, slot: &Slot, now: Now, zone: &Zone) {
-    let unix = |milliseconds: i64| wall(now.unix) - (self::milliseconds(now) - milliseconds) / 1000;
-    let hours = zone.hours(unix(slot.from), unix(slot.to));
-    let whole: u64 = hours.iter().map(|(.., seconds)| seconds).sum();
-    let mut before = 0;
-    for (date, hour, seconds) in hours {
-        // What was not read in time is spread evenly; rounding never loses one.
-        let share = |number: u64| part(number, before + seconds, whole) - part(number, before, whole);
-        let day = store.day(date);
-        day.add(hour, share(slot.attempts.total));
+    for share in slot.shares(now, zone) {
+        let hour = share.hour;
+        let day = store.day(share.date);
+        day.add(hour, share.of(slot.attempts.total));
         for (subject, attempts) in &slot.attempts.subjects {
-            let attempts = share(*attempts);
+            let attempts = share.of(*attempts);
             match subject.source {
                 _ if attempts == 0 => {}
                 None => day.add_service(subject.service, attempts),
@@ -461,7 +491,6 @@ fn put_down(store: &mut Store, slot: &Slot, now: Now, zone: &Zone) {
                 }
             }
         }
-        before += seconds;
     }
 }
 

@@ -4,7 +4,7 @@
 //! of what [`Day::encode`] wrote (4 bytes), that, and a checksum of all three (4 bytes); numbers with the highest byte first. A day that is damaged
 //! is left out, and the next one is looked for.
 
-use super::day::Day;
+use super::day::{attempts_of, Day};
 use crate::date::Date;
 use crate::spa::checksum;
 
@@ -86,6 +86,24 @@ impl Store {
 
     /// The days, newest first, each as far as it is written down.
     pub fn newest_first(&self) -> impl Iterator<Item = (Date, Day)> + '_ {
+        let shrunk = |day: &Day| {
+            let mut day = day.clone();
+            day.shrink();
+            day
+        };
+        self.each(shrunk, |bytes| Day::decode(bytes).unwrap_or_default())
+    }
+
+    /// The days' attempts, newest first: for a fraction of what it takes to read the days.
+    pub fn totals(&self) -> impl Iterator<Item = (Date, u64)> + '_ {
+        self.each(Day::attempts, attempts_of)
+    }
+
+    fn each<'a, T>(
+        &'a self,
+        of_open: impl Fn(&Day) -> T + 'a,
+        of_closed: impl Fn(&[u8]) -> T + 'a,
+    ) -> impl Iterator<Item = (Date, T)> + 'a {
         let mut open: Vec<&(Date, Day)> = self.open.iter().collect();
         open.sort_unstable_by_key(|(date, _)| *date);
         let mut closed = self.closed.iter().rev().peekable();
@@ -97,12 +115,10 @@ impl Store {
             };
             if is_next {
                 let (date, day) = open.pop()?;
-                let mut day = day.clone();
-                day.shrink();
-                return Some((*date, day));
+                return Some((*date, of_open(day)));
             }
             let (date, bytes) = closed.next()?;
-            Some((*date, Day::decode(bytes).unwrap_or_default()))
+            Some((*date, of_closed(bytes)))
         })
     }
 

@@ -840,6 +840,22 @@ fn what_waits_for_the_right_time_is_bounded() {
 }
 
 #[test]
+fn today_has_what_waits_and_nothing_of_yesterday() {
+    let zone = Zone::of("");
+    let mut book = Book::default();
+    let midnight = NOON - 43_200;
+    let sight = |seconds: u64| Sight {
+        synchronised: false,
+        ..at(1000 + seconds, midnight - 600 + seconds)
+    };
+    book.take(&reading(1, 0, 0), sight(0), &zone, false);
+    for minute in 1..=20 {
+        book.take(&reading(1, minute, 0), sight(minute * 60), &zone, false);
+    }
+    assert_eq!(book.today(Some((1, [23, 0])), sight(1200).now, &zone), 13);
+}
+
+#[test]
 fn protocols_have_names_and_numbers() {
     for (text, number) in [("tcp", 6), ("UDP", 17), ("icmpv6", 58), ("6", 6), ("200", 200)] {
         assert_eq!(text.parse(), Ok(Protocol(number)));
