@@ -333,6 +333,8 @@ impl State {
         let (line, answer) = match result {
             Ok(()) => {
                 self.ledger.file = None;
+                self.ledger.unwritten = None;
+                self.ledger.is_foreign = false;
                 self.ledger.book.forget_all();
                 actions.push(Action::KeepCounts(self.ledger.book.run_bytes(now)));
                 ("ledger: erased".to_string(), json!({ "ok": true }))

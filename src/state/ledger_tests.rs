@@ -196,3 +196,17 @@ fn an_unknown_reading_leaves_everything() {
     });
     assert_eq!(call(&mut play, "history", &json!({}))["rows"][0]["attempts"], json!(3));
 }
+
+#[test]
+fn what_was_erased_is_no_reason_any_more_to_write_nothing() {
+    let mut play = started(ON);
+    play.event(Event::LedgerLoaded {
+        file: Err("Input/output error".into()),
+        run: None,
+    });
+    assert_eq!(call(&mut play, "ledger_erase", &json!({})), json!({ "ok": true }));
+    assert_eq!(call(&mut play, "status", &json!({}))["ledger"].get("problem"), None);
+    seen(&mut play, 4);
+    assert_eq!(call(&mut play, "ledger_commit", &json!({})), json!({ "ok": true }));
+    assert_eq!(written(&play).len(), 1);
+}
