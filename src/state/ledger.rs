@@ -72,6 +72,7 @@ impl State {
         if !self.config.ledger.enabled {
             self.ledger.read_at = None;
             self.ledger.commit_at = None;
+            self.ledger.book.rest();
             // What was counted until now is kept.
             let sight = Sight {
                 now,
@@ -191,7 +192,10 @@ impl State {
         let sight = Sight { now, synchronised };
         let mut actions = match result {
             Ok(Some(reading)) if self.is_counting() => self.take_reading(&reading, sight),
-            Ok(_) => Vec::new(),
+            Ok(_) => {
+                self.ledger.book.rest();
+                Vec::new()
+            }
             Err(error) => vec![Action::Log(
                 Level::Debug,
                 format!("ledger: counters cannot be read: {error}"),

@@ -210,3 +210,20 @@ fn what_was_erased_is_no_reason_any_more_to_write_nothing() {
     assert_eq!(call(&mut play, "ledger_commit", &json!({})), json!({ "ok": true }));
     assert_eq!(written(&play).len(), 1);
 }
+
+#[test]
+fn nothing_is_put_into_the_time_when_it_was_off() {
+    let mut play = started(ON);
+    seen(&mut play, 9);
+    play.pass(HOUR);
+    play.lanward = "config ledger 'ledger'\n\toption enabled '0'\n".into();
+    play.event(Event::Wake(Wake::Config));
+    play.pass(72 * HOUR);
+    play.lanward = ON.into();
+    play.event(Event::Wake(Wake::Config));
+    seen(&mut play, 200);
+    play.pass(HOUR);
+    let rows = call(&mut play, "history", &json!({}))["rows"].clone();
+    let attempts: Vec<&Value> = rows.as_array().unwrap().iter().map(|row| &row["attempts"]).collect();
+    assert_eq!(attempts, [&json!(9), &json!(191)], "{rows}");
+}
