@@ -203,7 +203,7 @@ impl State {
         };
         let zone = self.zone();
         match asked {
-            Asked::Nobody => {}
+            Asked::Nobody => actions.push(self.keep_counts(now)),
             Asked::History(call, query) => {
                 let answer = self.ledger.book.ask(now, &zone, |store| query.answer(store));
                 actions.push(Action::Answer(call, Ok(report::history(&query, answer))));
@@ -217,22 +217,31 @@ impl State {
                 if call.is_some() {
                     self.ledger.book.close(now, &zone);
                 }
+                actions.push(self.keep_counts(now));
                 actions.extend(self.commit(call, sight, Wait::No));
             }
             Asked::Erase(call) => {
                 self.ledger.book.erase();
                 self.ledger.recent.clear();
-                actions.push(Action::KeepCounts(self.ledger.book.run_bytes(now)));
+                actions.push(self.keep_counts(now));
                 actions.push(Action::EraseLedger(call));
             }
-            Asked::Import(call, days) => actions.push(self.import(call, &days, sight)),
+            Asked::Import(call, days) => {
+                let answer = self.import(call, &days, sight);
+                actions.extend([self.keep_counts(now), answer]);
+            }
             Asked::Stop => {
                 self.ledger.book.close(now, &zone);
-                actions.push(Action::KeepCounts(self.ledger.book.run_bytes(now)));
+                actions.push(self.keep_counts(now));
                 actions.extend(self.commit(None, sight, Wait::Yes));
             }
         }
         actions
+    }
+
+    /// Not with every reading: an older one and the days that were made of it belong together as well, and the page asks for many answers at once.
+    fn keep_counts(&self, now: Now) -> Action {
+        Action::KeepCounts(self.ledger.book.run_bytes(now))
     }
 
     fn is_counting(&self) -> bool {
@@ -252,7 +261,7 @@ impl State {
             let found = reading.subjects.binary_search_by_key(&subject, |(subject, _)| *subject);
             !found.is_ok_and(|at| reading.subjects[at].1[1] > 0)
         });
-        let mut actions = vec![Action::KeepCounts(self.ledger.book.run_bytes(sight.now))];
+        let mut actions = Vec::new();
         if !idle.is_empty() {
             actions.push(Action::ForgetSubjects(idle));
         }
@@ -340,7 +349,7 @@ impl State {
                 self.ledger.unwritten = None;
                 self.ledger.is_foreign = false;
                 self.ledger.book.forget_all();
-                actions.push(Action::KeepCounts(self.ledger.book.run_bytes(now)));
+                actions.push(self.keep_counts(now));
                 ("ledger: erased".to_string(), json!({ "ok": true }))
             }
             Err(error) => {

@@ -227,3 +227,21 @@ fn nothing_is_put_into_the_time_when_it_was_off() {
     let attempts: Vec<&Value> = rows.as_array().unwrap().iter().map(|row| &row["attempts"]).collect();
     assert_eq!(attempts, [&json!(9), &json!(191)], "{rows}");
 }
+
+/// What was put down for the file is not put down again by the next daemon.
+#[test]
+fn the_run_directory_says_what_the_file_says() {
+    let mut play = started(ON);
+    play.ledger.synchronised = false;
+    for n in 1..=10 {
+        seen(&mut play, n);
+        play.pass(60_000);
+    }
+    call(&mut play, "ledger_commit", &json!({}));
+    let run = play.ledger.run.clone();
+    let mut book = crate::ledger::book::Book::default();
+    book.load(None, run.as_deref(), play.now);
+    let zone = crate::ledger::book::Zone::of("");
+    let day = book.ask(Now { unix: 0, ..play.now }, &zone, |store| store.newest_first().next());
+    assert_eq!(day.map(|(_, day)| day.attempts()), Some(10));
+}
