@@ -16,6 +16,8 @@ use serde_json::{json, Map, Value};
 
 /// Milliseconds between two readings. They are placed at the wall clock's minutes, so that none reaches from one hour into the next.
 const MINUTE: u64 = 60_000;
+/// Seconds after which there is a file at all.
+const FIRST: u64 = 3600;
 /// Samples that are kept for who looks on.
 const RECENT: usize = 50;
 
@@ -83,15 +85,23 @@ impl State {
         if self.ledger.read_at.is_none() {
             self.ledger.read_at = Some(next_minute(now));
         }
-        let commit = u64::from(self.config.ledger.commit);
-        // A restart does not put it off.
-        let gone = now.unix.checked_sub(self.ledger.book.written()).unwrap_or(commit);
-        let left = commit.saturating_sub(gone).max(60).saturating_mul(1000);
-        self.ledger.commit_at = Some(now.monotonic.saturating_add(match self.ledger.book.written() {
-            0 => commit.saturating_mul(1000),
-            _ => left,
-        }));
+        self.place_commit(now);
         Vec::new()
+    }
+
+    /// Neither a restart nor a reload puts it off, nor a clock that was behind before a time server answered: who is without power every night would
+    /// have no file.
+    fn place_commit(&mut self, now: Now) {
+        let commit = u64::from(self.config.ledger.commit);
+        let seconds = match self.ledger.book.written() {
+            0 => commit.min(FIRST),
+            written => {
+                let gone = now.unix.checked_sub(written).unwrap_or(commit);
+                commit.saturating_sub(gone).max(60)
+            }
+        };
+        let due = now.monotonic.saturating_add(seconds.saturating_mul(1000));
+        self.ledger.commit_at = Some(self.ledger.commit_at.map_or(due, |placed| placed.min(due)));
     }
 
     pub(super) fn ledger_loaded(
@@ -203,7 +213,13 @@ impl State {
         };
         let zone = self.zone();
         match asked {
-            Asked::Nobody => actions.push(self.keep_counts(now)),
+            Asked::Nobody => {
+                let is_late = self.ledger.book.written() > 0 && self.ledger.book.is_changed();
+                if synchronised && is_late && self.ledger.unwritten.is_none() {
+                    self.place_commit(now);
+                }
+                actions.push(self.keep_counts(now));
+            }
             Asked::History(call, query) => {
                 let answer = self.ledger.book.ask(now, &zone, |store| query.answer(store));
                 actions.push(Action::Answer(call, Ok(report::history(&query, answer))));
@@ -315,11 +331,15 @@ impl State {
         result: Result<(), String>,
         unix: u64,
         call: Option<CallId>,
+        now: Now,
     ) -> Vec<Action> {
         let mut actions = Vec::new();
         let answer = match result {
             Ok(()) => {
                 self.ledger.book.committed(unix);
+                if self.ledger.commit_at.take().is_some() {
+                    self.place_commit(now);
+                }
                 if self.ledger.unwritten.take().is_some() {
                     actions.push(Action::Log(Level::Info, "ledger: the file can be written again".into()));
                 }
