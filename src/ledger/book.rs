@@ -431,7 +431,7 @@ impl Book {
         }
     }
 
-    /// It is on flash.
+    /// What [`Book::commit`] gave last is on flash.
     pub fn committed(&mut self, unix: u64) {
         self.written = unix;
         self.safe = self.given;
@@ -471,7 +471,9 @@ fn wall(unix: u64) -> i64 {
     i64::try_from(unix).unwrap_or(0)
 }
 
-fn is_set(now: Now) -> bool {
+/// Whether somebody has set the clock since the router was switched on, at any rate.
+#[must_use]
+pub fn is_set(now: Now) -> bool {
     wall(now.unix) >= schedule::CLOCK_IS_SET
 }
 

@@ -4,7 +4,7 @@ use super::State;
 use crate::date::Date;
 use crate::event::{Action, Asked, CallId, Now};
 use crate::gate::Attempt;
-use crate::ledger::book::{Book, Outlier, Sight, Zone};
+use crate::ledger::book::{is_set, Book, Outlier, Sight, Zone};
 use crate::ledger::counts::Reading;
 use crate::ledger::day::Day;
 use crate::ledger::store::Parsed;
@@ -382,19 +382,28 @@ impl State {
     }
 
     /// Days that are too old for `keep_days` are taken in as well: they go with the next commit, and whoever reads that can still raise the option.
+    /// Days that are not yet anywhere on Earth are not: among the newest, they would push out others' sources, and in the end the days.
     fn import(&mut self, call: CallId, days: &[(Date, Day)], sight: Sight) -> Action {
-        for (date, day) in days {
+        let today = self.zone().date(sight.now.unix).filter(|_| is_set(sight.now));
+        let last = today.and_then(|today| today.plus(1));
+        let is_there = |date: Date| last.is_none_or(|last| date <= last);
+        for (date, day) in days.iter().filter(|(date, _)| is_there(*date)) {
             let mut day = day.clone();
             if self.config.ledger.mask_sources {
                 day.mask();
             }
             self.ledger.book.merge(*date, &day);
         }
-        let today = self.zone().date(sight.now.unix);
+        self.ledger.book.bound();
+        let later = days.iter().filter(|(date, _)| !is_there(*date)).count();
         let keep = i32::try_from(self.config.ledger.keep_days).unwrap_or(i32::MAX);
         let oldest = today.and_then(|today| today.plus(-keep));
         let older = days.iter().filter(|(date, _)| Some(*date) <= oldest).count();
-        Action::Answer(call, Ok(json!({ "ok": true, "days": days.len(), "older": older })))
+        let taken = days.len() - later;
+        Action::Answer(
+            call,
+            Ok(json!({ "ok": true, "days": taken, "older": older, "later": later })),
+        )
     }
 
     /// A copy of a packet that may be an attempt.

@@ -355,3 +355,42 @@ fn a_reload_does_not_put_the_first_commit_off() {
     }
     assert_eq!(play.ledger.commits, 2);
 }
+
+/// That many days, with an attempt each.
+fn imported(play: &mut Play, first: &str, days: i32) -> Value {
+    let first: crate::date::Date = first.parse().unwrap();
+    let mut hours = [0; 24];
+    hours[3] = 1;
+    let day = |n| json!({ "date": first.plus(n).unwrap().to_string(), "hours": hours, "ports": [], "sources": [] });
+    let days: Vec<Value> = (0..days).map(day).collect();
+    call(play, "ledger_import", &json!({ "days": days }))
+}
+
+#[test]
+fn days_to_come_are_not_imported() {
+    let mut play = started(ON);
+    let reply = imported(&mut play, "2099-01-01", 3);
+    assert_eq!(reply["later"], json!(3), "{reply}");
+    imported(&mut play, "2020-04-06", 1);
+    let rows = call(&mut play, "history", &json!({}))["rows"].clone();
+    assert_eq!(rows.as_array().map(Vec::len), Some(1), "{rows}");
+}
+
+#[test]
+fn imports_fill_no_memory() {
+    use crate::ledger::store::MOST_DAYS;
+    let mut play = started(ON);
+    let mut date: crate::date::Date = "1990-01-01".parse().unwrap();
+    for _ in 0..MOST_DAYS / 64 + 2 {
+        imported(&mut play, &date.to_string(), 64);
+        date = date.plus(64).unwrap();
+    }
+    let rows = call(&mut play, "history", &json!({ "by": "month" }))["rows"].clone();
+    let days: u64 = rows
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row["days"].as_u64().unwrap())
+        .sum();
+    assert!(days <= MOST_DAYS as u64 + 3, "{days}");
+}
