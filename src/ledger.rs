@@ -58,6 +58,11 @@ impl Attempts {
         for (subject, attempts) in &other.subjects {
             add_to(&mut self.subjects, *subject, *attempts);
         }
+        self.bound();
+    }
+
+    /// Leaves the largest subjects, which are enough for what is written down of a day in the end.
+    pub fn bound(&mut self) {
         keep_largest(&mut self.subjects, MOST_SUBJECTS);
     }
 
@@ -70,8 +75,8 @@ impl Attempts {
     }
 }
 
-/// Of one stretch, in memory.
-const MOST_SUBJECTS: usize = 4096;
+/// Of one stretch that waits in memory, with many others.
+const MOST_SUBJECTS: usize = 512;
 
 /// The network instead of the address: /24 of IPv4, /48 of IPv6.
 #[must_use]

@@ -182,7 +182,7 @@ impl State {
                 asked,
             } => self.ledger_read(result, synchronised, asked, now),
             Event::SubjectsForgotten(result) => self.subjects_forgotten(result),
-            Event::LedgerCommitted { result, unix, call } => self.ledger_committed(result, unix, call),
+            Event::LedgerCommitted { result, unix, call } => self.ledger_committed(result, unix, call, now),
             Event::LedgerErased { result, call } => self.ledger_erased(result, call, now),
             Event::Deadline => self.deadline(now),
             Event::Terminate => self.stop(),

@@ -806,3 +806,46 @@ fn the_seeds_figures_come_out_of_the_seeds_lines() {
     assert_eq!(missing.2, 1);
     assert!(missing.1.contains("/nonexistent.log"), "{}", missing.1);
 }
+
+/// As a new user, with one wrong and one hostile value for each word of the command line.
+#[test]
+fn the_command_line_takes_no_nonsense() {
+    let Some(scene) = Scene::start(Firewall::default(), LEDGER) else {
+        return;
+    };
+    scene.send(STRANGER, tcp(23), 4);
+    let nowhere = scene.home.house.directory().join("nowhere").display().to_string();
+    let folder = scene.home.house.directory().display().to_string();
+    for (words, wanted) in [
+        ("history --limit 0", (0, "")),
+        ("history --limit 4294967295", (0, "")),
+        ("history --limit -1", (2, "limit")),
+        ("history --limit 99999999999999999999", (2, "limit")),
+        ("history --from 2026-12-01 --to 2026-11-01 --csv", (0, "")),
+        ("history --from 1969-12-31", (1, "from")),
+        ("history --by ../../etc", (1, "by: '../../etc'")),
+        ("history --port 70000", (1, "port: 70000")),
+        ("history --protocol 256", (1, "protocol: '256'")),
+        ("history --address $(reboot)", (1, "address: '$(reboot)'")),
+        ("history --json --csv", (2, "--csv")),
+        ("history --erase --by day", (2, "--by")),
+        ("history --erase yes", (2, "yes")),
+        ("import", (2, "import")),
+        ("import /dev/null", (0, "0 lines")),
+        (&format!("import {nowhere}"), (1, "No such file")),
+        (&format!("import {folder}"), (1, "a directory")),
+        ("import --limit 3 /dev/null", (2, "limit")),
+    ] {
+        let arguments: Vec<&str> = words.split(' ').collect();
+        let (out, said, status) = lanward(&scene, &arguments);
+        assert_eq!(
+            (status, said.contains(wanted.1)),
+            (wanted.0, true),
+            "{words}: {out}{said}"
+        );
+    }
+    let lines = |arguments: &[&str]| lanward(&scene, arguments).0.lines().count();
+    assert_eq!(lines(&["history", "--limit", "0", "--csv"]), 1);
+    assert_eq!(lines(&["history", "--limit", "4294967295", "--csv"]), 2);
+    assert_eq!(scene.today(), 4, "nothing was erased");
+}

@@ -50,7 +50,7 @@ pub(super) fn logs(ask: impl Fn(&str, Value) -> Result<Value, CallError>, files:
     let attempts = days
         .iter()
         .fold(0u64, |sum, (_, day)| sum.saturating_add(day.attempts()));
-    let mut older = 0;
+    let (mut older, mut later) = (0, 0);
     let mut rest = days.as_slice();
     while !rest.is_empty() {
         let mut sources = 0;
@@ -62,7 +62,10 @@ pub(super) fn logs(ask: impl Fn(&str, Value) -> Result<Value, CallError>, files:
         rest = others;
         let chunk: Vec<Value> = chunk.iter().map(|(date, day)| imported_day(*date, day)).collect();
         match ask("ledger_import", json!({ "days": chunk })) {
-            Ok(reply) if reply["ok"] == json!(true) => older += reply["older"].as_u64().unwrap_or(0),
+            Ok(reply) if reply["ok"] == json!(true) => {
+                older += reply["older"].as_u64().unwrap_or(0);
+                later += reply["later"].as_u64().unwrap_or(0);
+            }
             failed => return answer(failed, false, |_| String::new()).max(Exit::Failed),
         }
     }
@@ -77,6 +80,12 @@ pub(super) fn logs(ask: impl Fn(&str, Value) -> Result<Value, CallError>, files:
         complain(&format!(
             "{older} days are older than ledger.keep_days lets be kept: they go when the ledger is next written, unless that is raised before"
         ));
+    }
+    if later > 0 {
+        complain(&format!(
+            "{later} days are later than the router's today, and are left out"
+        ));
+        exit = exit.max(Exit::Failed);
     }
     say(&format!("{attempts} attempts on {} days\n", days.len())).max(exit)
 }

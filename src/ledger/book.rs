@@ -106,6 +106,26 @@ impl Slot {
         }
     }
 
+    /// The hours that it touches, by the clock as it is now.
+    fn shares(&self, now: Now, zone: &Zone) -> Vec<Share> {
+        let unix = |milliseconds: i64| wall(now.unix) - (self::milliseconds(now) - milliseconds) / 1000;
+        let hours = zone.hours(unix(self.from), unix(self.to));
+        let whole: u64 = hours.iter().map(|(.., seconds)| seconds).sum();
+        let mut before = 0;
+        let shares = hours.into_iter().map(|(date, hour, seconds)| {
+            let from = before;
+            before += seconds;
+            Share {
+                date,
+                hour,
+                from,
+                to: before,
+                whole,
+            }
+        });
+        shares.collect()
+    }
+
     fn decode(at: &mut &[u8]) -> Option<Self> {
         let mut slot = Self {
             from: i64::try_from(number(at)?).ok()?,
@@ -119,6 +139,22 @@ impl Slot {
             slot.attempts.subjects.push((Subject::decode(at)?, number(at)?));
         }
         Some(slot)
+    }
+}
+
+/// An hour's share of a stretch, in seconds since its beginning.
+struct Share {
+    date: Date,
+    hour: u8,
+    from: u64,
+    to: u64,
+    whole: u64,
+}
+
+impl Share {
+    /// What was not read in time is spread evenly; rounding never loses one.
+    fn of(&self, number: u64) -> u64 {
+        part(number, self.to, self.whole) - part(number, self.from, self.whole)
     }
 }
 
@@ -146,8 +182,10 @@ pub struct Book {
     jumped: u64,
     /// Attempts since the daemon has started.
     counted: u64,
-    /// Something has changed since the file was written.
-    is_changed: bool,
+    /// How often something has changed; how much of that was given to be written, and how much is on flash: writing takes its time.
+    changes: u64,
+    given: u64,
+    safe: u64,
     /// When the file was written, in seconds since 1970; 0: never.
     written: u64,
     /// The day that was told to be out of the ordinary.
@@ -174,7 +212,7 @@ impl Book {
                 self.store = store;
                 self.written = written;
                 if lost > 0 {
-                    self.is_changed = true;
+                    self.change();
                     wrong = Some(format!("{lost} bytes of it are damaged; the other days are kept"));
                 }
             }
@@ -199,7 +237,9 @@ impl Book {
         for _ in 0..number(&mut at)? {
             pending.push(Slot::decode(&mut at)?);
         }
-        self.is_changed |= self.store.take_open(at);
+        if self.store.take_open(at) {
+            self.change();
+        }
         // Otherwise it is of the time before the router was switched off: the kernel has begun anew since, and nobody knows when that was.
         if last <= milliseconds(now) {
             self.counts = counts;
@@ -244,10 +284,30 @@ impl Book {
         }
         if sight.synchronised || self.is_steady(sight.now) {
             self.settle(sight.now, zone);
-        } else if self.pending.len() > MOST_PENDING {
+            return idle;
+        }
+        if let Some(slot) = self.pending.last_mut() {
+            slot.attempts.bound();
+        }
+        if self.pending.len() > MOST_PENDING {
             self.join();
         }
         idle
+    }
+
+    /// Nothing counts from now on: what is read when something does again came no earlier than that.
+    pub fn rest(&mut self) {
+        self.last = None;
+    }
+
+    fn change(&mut self) {
+        self.changes = self.changes.wrapping_add(1);
+    }
+
+    /// Something is not on flash yet.
+    #[must_use]
+    pub fn is_changed(&self) -> bool {
+        self.changes != self.safe
     }
 
     fn watch(&mut self, now: Now) {
@@ -280,7 +340,7 @@ impl Book {
     fn settle(&mut self, now: Now, zone: &Zone) {
         for slot in std::mem::take(&mut self.pending) {
             put_down(&mut self.store, &slot, now, zone);
-            self.is_changed = true;
+            self.change();
         }
     }
 
@@ -304,13 +364,14 @@ impl Book {
     /// Attempts of today as far as they were read, with those that the kernel's two counters have beyond that.
     #[must_use]
     pub fn today(&self, counters: Option<(u64, [u64; 2])>, now: Now, zone: &Zone) -> u64 {
-        let shown = self.shown(now, zone);
-        let today = zone.date(now.unix);
-        let newest = shown.newest_first().take_while(|(date, _)| Some(*date) >= today);
-        let read = newest
-            .filter(|(date, _)| Some(*date) == today)
-            .map(|(_, day)| day.attempts());
-        read.sum::<u64>().saturating_add(self.unread(counters))
+        let Some(today) = zone.date(now.unix) else { return 0 };
+        let newest = self.store.totals().take_while(|(date, _)| *date >= today);
+        let down = newest.filter(|(date, _)| *date == today).map(|(_, attempts)| attempts);
+        let waiting = self.pending.iter().filter(|_| is_set(now)).map(|slot| {
+            let of_today = slot.shares(now, zone).into_iter().filter(|share| share.date == today);
+            of_today.fold(0, |sum: u64, share| sum.saturating_add(share.of(slot.attempts.total)))
+        });
+        down.chain(waiting).fold(self.unread(counters), u64::saturating_add)
     }
 
     /// All attempts since the daemon has started.
@@ -326,9 +387,7 @@ impl Book {
     /// Today, if it is out of the ordinary and nobody was told.
     pub fn outlier(&mut self, now: Now, zone: &Zone) -> Option<Outlier> {
         let today = zone.date(now.unix).filter(|today| self.told != Some(*today))?;
-        let mut days: Vec<(Date, u64)> = (self.store.newest_first().take(outliers::DAYS))
-            .map(|(date, day)| (date, day.attempts()))
-            .collect();
+        let mut days: Vec<(Date, u64)> = self.store.totals().take(outliers::DAYS).collect();
         days.reverse();
         let attempts = days.iter().find(|(date, _)| *date == today)?.1;
         let usual = outliers::outlier(&days, today, attempts)?;
@@ -343,7 +402,12 @@ impl Book {
     /// Merges a day from elsewhere.
     pub fn merge(&mut self, date: Date, day: &Day) {
         self.store.day(date).merge(day);
-        self.is_changed = true;
+        self.change();
+    }
+
+    /// After days were merged: no more are kept in memory than there may be, whenever the file is written next.
+    pub fn bound(&mut self) {
+        self.store.prune(None);
     }
 
     /// What is to be on flash, if it is not there yet. `keep_days` counts back from today; a clock that may be wrong lets nothing go by age.
@@ -351,8 +415,13 @@ impl Book {
         let trusts = sight.synchronised || self.is_steady(sight.now);
         let back = i32::try_from(keep_days.saturating_sub(1)).unwrap_or(i32::MAX);
         let today = zone.date(sight.now.unix).filter(|_| trusts);
-        self.store.prune(today.and_then(|today| today.plus(-back)));
-        self.is_changed.then(|| self.store.bytes(sight.now.unix))
+        if self.store.prune(today.and_then(|today| today.plus(-back))) {
+            self.change();
+        }
+        self.is_changed().then(|| {
+            self.given = self.changes;
+            self.store.bytes(sight.now.unix)
+        })
     }
 
     /// Before the daemon ends: what waits is put down by the clock there is, if it was ever set.
@@ -362,10 +431,10 @@ impl Book {
         }
     }
 
-    /// It is on flash.
+    /// What [`Book::commit`] gave last is on flash.
     pub fn committed(&mut self, unix: u64) {
         self.written = unix;
-        self.is_changed = false;
+        self.safe = self.given;
     }
 
     /// When it was written, in seconds since 1970; 0: never.
@@ -380,7 +449,7 @@ impl Book {
         self.pending.clear();
         self.told = None;
         self.written = 0;
-        self.is_changed = false;
+        self.safe = self.changes;
     }
 
     /// The kernel's sets are empty.
@@ -402,22 +471,19 @@ fn wall(unix: u64) -> i64 {
     i64::try_from(unix).unwrap_or(0)
 }
 
-fn is_set(now: Now) -> bool {
+/// Whether somebody has set the clock since the router was switched on, at any rate.
+#[must_use]
+pub fn is_set(now: Now) -> bool {
     wall(now.unix) >= schedule::CLOCK_IS_SET
 }
 
 fn put_down(store: &mut Store, slot: &Slot, now: Now, zone: &Zone) {
-    let unix = |milliseconds: i64| wall(now.unix) - (self::milliseconds(now) - milliseconds) / 1000;
-    let hours = zone.hours(unix(slot.from), unix(slot.to));
-    let whole: u64 = hours.iter().map(|(.., seconds)| seconds).sum();
-    let mut before = 0;
-    for (date, hour, seconds) in hours {
-        // What was not read in time is spread evenly; rounding never loses one.
-        let share = |number: u64| part(number, before + seconds, whole) - part(number, before, whole);
-        let day = store.day(date);
-        day.add(hour, share(slot.attempts.total));
+    for share in slot.shares(now, zone) {
+        let hour = share.hour;
+        let day = store.day(share.date);
+        day.add(hour, share.of(slot.attempts.total));
         for (subject, attempts) in &slot.attempts.subjects {
-            let attempts = share(*attempts);
+            let attempts = share.of(*attempts);
             match subject.source {
                 _ if attempts == 0 => {}
                 None => day.add_service(subject.service, attempts),
@@ -427,7 +493,6 @@ fn put_down(store: &mut Store, slot: &Slot, now: Now, zone: &Zone) {
                 }
             }
         }
-        before += seconds;
     }
 }
 

@@ -203,6 +203,11 @@ impl Day {
     }
 }
 
+/// All attempts of a day that [`Day::encode`] wrote, without reading the rest of it.
+pub(super) fn attempts_of(mut bytes: &[u8]) -> u64 {
+    hours(&mut bytes).map_or(0, |hours| sum(&hours))
+}
+
 fn raise(hours: &mut Hours, other: &Hours) {
     for (hour, other) in hours.iter_mut().zip(other) {
         *hour = (*hour).max(*other);

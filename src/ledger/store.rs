@@ -4,7 +4,7 @@
 //! of what [`Day::encode`] wrote (4 bytes), that, and a checksum of all three (4 bytes); numbers with the highest byte first. A day that is damaged
 //! is left out, and the next one is looked for.
 
-use super::day::Day;
+use super::day::{attempts_of, Day};
 use crate::date::Date;
 use crate::spa::checksum;
 
@@ -16,8 +16,10 @@ const FRAME: usize = 12;
 pub const WITH_SOURCES: usize = 31;
 /// No hour, no service, no source. (So that a file of zeros, as a loss of power may leave it, is told from days at once.)
 const LEAST_OF_DAY: usize = 5;
-/// No day takes more, not even one that is kept whole for the next daemon, with the largest numbers there are.
-const MOST_OF_DAY: usize = 512 * 1024;
+/// No day in the file takes more, not even with the largest numbers: see [`WORST_CASE`]. (Where something is damaged, so much is looked at for each byte.)
+const MOST_OF_DAY: usize = 84 * 1024;
+/// Nor does one that is not over, with all the services and sources that are kept of it until then.
+const MOST_OF_OPEN_DAY: usize = 512 * 1024;
 /// Days that are kept as they are read, not as they are written down: the last ones that were changed.
 const OPEN: usize = 3;
 /// Days in all, whatever the clock says and whatever is imported.
@@ -84,6 +86,24 @@ impl Store {
 
     /// The days, newest first, each as far as it is written down.
     pub fn newest_first(&self) -> impl Iterator<Item = (Date, Day)> + '_ {
+        let shrunk = |day: &Day| {
+            let mut day = day.clone();
+            day.shrink();
+            day
+        };
+        self.each(shrunk, |bytes| Day::decode(bytes).unwrap_or_default())
+    }
+
+    /// The days' attempts, newest first: for a fraction of what it takes to read the days.
+    pub fn totals(&self) -> impl Iterator<Item = (Date, u64)> + '_ {
+        self.each(Day::attempts, attempts_of)
+    }
+
+    fn each<'a, T>(
+        &'a self,
+        of_open: impl Fn(&Day) -> T + 'a,
+        of_closed: impl Fn(&[u8]) -> T + 'a,
+    ) -> impl Iterator<Item = (Date, T)> + 'a {
         let mut open: Vec<&(Date, Day)> = self.open.iter().collect();
         open.sort_unstable_by_key(|(date, _)| *date);
         let mut closed = self.closed.iter().rev().peekable();
@@ -95,12 +115,10 @@ impl Store {
             };
             if is_next {
                 let (date, day) = open.pop()?;
-                let mut day = day.clone();
-                day.shrink();
-                return Some((*date, day));
+                return Some((*date, of_open(day)));
             }
             let (date, bytes) = closed.next()?;
-            Some((*date, Day::decode(bytes).unwrap_or_default()))
+            Some((*date, of_closed(bytes)))
         })
     }
 
@@ -124,13 +142,15 @@ impl Store {
     }
 
     /// Lets go what is too old: days before `oldest`, where that is known, what is more than [`MOST_DAYS`], and the sources of all but the newest days
-    /// that have some.
-    pub fn prune(&mut self, oldest: Option<Date>) {
+    /// that have some. Whether there was anything to let go.
+    pub fn prune(&mut self, oldest: Option<Date>) -> bool {
+        let before = self.len();
         let is_old = |date: Date| oldest.is_some_and(|oldest| date < oldest);
         self.closed.retain(|(date, _)| !is_old(*date));
         self.open.retain(|(date, _)| !is_old(*date));
         let too_many = self.closed.len().saturating_sub(MOST_DAYS);
         self.closed.drain(..too_many);
+        let mut has_changed = self.len() < before;
         let mut kept = 0;
         for (date, bytes) in self.closed.iter_mut().rev() {
             let Some(mut day) = Day::decode(bytes).filter(|day| !day.sources.is_empty()) else {
@@ -143,7 +163,9 @@ impl Store {
             }
             day.sources.clear();
             *bytes = day.encode();
+            has_changed = true;
         }
+        has_changed
     }
 
     /// The file's content.
@@ -182,7 +204,7 @@ impl Store {
             .iter()
             .skip(MAGIC.len())
             .fold(0, |sum, byte| sum << 8 | u64::from(*byte));
-        let (store, lost) = read_days(days);
+        let (store, lost) = read_days(days, MOST_OF_DAY);
         Parsed::Days(store, unix, lost)
     }
 
@@ -197,7 +219,7 @@ impl Store {
 
     /// Takes in what [`Store::encode_open`] wrote: it is newer than what the file says of these days. Whether there are any.
     pub(super) fn take_open(&mut self, bytes: &[u8]) -> bool {
-        let (changed, _) = read_days(bytes);
+        let (changed, _) = read_days(bytes, MOST_OF_OPEN_DAY);
         let any = !changed.is_empty();
         for (date, bytes) in changed.closed {
             if let Some(day) = Day::decode(&bytes) {
@@ -227,12 +249,12 @@ fn check(bytes: &[u8]) -> [u8; 4] {
     [a, b, c, d]
 }
 
-/// The days, and how many bytes were none.
-fn read_days(bytes: &[u8]) -> (Store, usize) {
+/// The days, none of which takes more than `most` bytes, and how many bytes were none.
+fn read_days(bytes: &[u8], most: usize) -> (Store, usize) {
     let mut store = Store::default();
     let (mut at, mut lost) = (0, 0);
     while at < bytes.len() {
-        match bytes.get(at..).and_then(first_day) {
+        match bytes.get(at..).and_then(|bytes| first_day(bytes, most)) {
             Some((date, day)) if store.closed.last().is_none_or(|(before, _)| *before < date) => {
                 at += FRAME + day.len();
                 store.closed.push((date, day.to_vec()));
@@ -246,17 +268,18 @@ fn read_days(bytes: &[u8]) -> (Store, usize) {
     (store, lost)
 }
 
-fn first_day(bytes: &[u8]) -> Option<(Date, &[u8])> {
+fn first_day(bytes: &[u8], most: usize) -> Option<(Date, &[u8])> {
     let (days, rest) = bytes.split_first_chunk::<4>()?;
     let (length, rest) = rest.split_first_chunk::<4>()?;
     let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
     let date = Date::from_days(i64::from(i32::from_be_bytes(*days)))?;
-    if !(LEAST_OF_DAY..=MOST_OF_DAY).contains(&length) {
+    if !(LEAST_OF_DAY..=most).contains(&length) {
         return None;
     }
     let (day, rest) = rest.split_at_checked(length)?;
+    // What is no day is told sooner by reading it than by its checksum.
+    Day::decode(day)?;
     let whole = bytes.get(..8 + length)?;
     (rest.get(..4)? == check(whole)).then_some(())?;
-    Day::decode(day)?;
     Some((date, day))
 }

@@ -167,13 +167,13 @@ impl Query {
             && self.port.is_none_or(|port| port == service.port)
     }
 
+    /// How many of a day the filters mean, of which there is one.
     fn amount(&self, day: &Day) -> u64 {
         if let Some(source) = self.address.and_then(|address| source(day, address)) {
             return source.attempts();
         }
         match (self.address, self.protocol, self.port) {
             (Some(_), ..) => 0,
-            (None, None, None) => day.attempts(),
             (None, ..) => self.of_services(&day.services),
         }
     }
@@ -185,10 +185,14 @@ impl Query {
 
     /// In order of time.
     fn totals(&self, store: &Store) -> Vec<(Date, u64)> {
-        let mut totals: Vec<(Date, u64)> = store
-            .newest_first()
-            .map(|(date, day)| (date, self.amount(&day)))
-            .collect();
+        let has_filters = self.protocol.is_some() || self.port.is_some() || self.address.is_some();
+        let mut totals: Vec<(Date, u64)> = match has_filters {
+            false => store.totals().collect(),
+            true => store
+                .newest_first()
+                .map(|(date, day)| (date, self.amount(&day)))
+                .collect(),
+        };
         totals.reverse();
         totals
     }
@@ -217,13 +221,9 @@ impl Query {
                 .filter(|(date, attempts)| outlier(&totals, *date, *attempts).is_none())
                 .map(|(_, attempts)| *attempts)
                 .collect();
-            let attempts = days
-                .iter()
-                .fold(0u64, |sum, (_, attempts)| sum.saturating_add(*attempts));
-            let usual = ordinary
-                .iter()
-                .fold(0u64, |sum, attempts| sum.saturating_add(*attempts));
-            let usually = tenths(usual, ordinary.len() as u64);
+            let sum = |numbers: &mut dyn Iterator<Item = u64>| numbers.fold(0, u64::saturating_add);
+            let attempts = sum(&mut days.iter().map(|(_, attempts)| *attempts));
+            let usually = tenths(sum(&mut ordinary.iter().copied()), ordinary.len() as u64);
             let before = months
                 .iter()
                 .find(|other| (other.year + 1, other.month) == (year, month));

@@ -4,7 +4,7 @@ use super::State;
 use crate::date::Date;
 use crate::event::{Action, Asked, CallId, Now};
 use crate::gate::Attempt;
-use crate::ledger::book::{Book, Outlier, Sight, Zone};
+use crate::ledger::book::{is_set, Book, Outlier, Sight, Zone};
 use crate::ledger::counts::Reading;
 use crate::ledger::day::Day;
 use crate::ledger::store::Parsed;
@@ -18,6 +18,8 @@ use serde_json::{json, Map, Value};
 const MINUTE: u64 = 60_000;
 /// Milliseconds after which the run directory hears of a reading that has told nothing: what comes while the daemon is dead is spread from there on.
 const QUIET: u64 = 600_000;
+/// Seconds after which there is a file at all.
+const FIRST: u64 = 3600;
 /// Samples that are kept for who looks on.
 const RECENT: usize = 50;
 
@@ -32,8 +34,8 @@ pub(super) struct Ledger {
     /// Monotonic milliseconds.
     read_at: Option<u64>,
     commit_at: Option<u64>,
-    /// When the run directory was written.
-    kept: Option<u64>,
+    /// When the run directory was written, and how many attempts had been counted then.
+    kept: Option<(u64, u64)>,
     /// What is wrong with the file, for people.
     file: Option<String>,
     /// Why it cannot be written, or must not.
@@ -76,6 +78,7 @@ impl State {
         if !self.config.ledger.enabled {
             self.ledger.read_at = None;
             self.ledger.commit_at = None;
+            self.ledger.book.rest();
             // What was counted until now is kept.
             let sight = Sight {
                 now,
@@ -86,15 +89,23 @@ impl State {
         if self.ledger.read_at.is_none() {
             self.ledger.read_at = Some(next_minute(now));
         }
-        let commit = u64::from(self.config.ledger.commit);
-        // A restart does not put it off.
-        let gone = now.unix.checked_sub(self.ledger.book.written()).unwrap_or(commit);
-        let left = commit.saturating_sub(gone).max(60).saturating_mul(1000);
-        self.ledger.commit_at = Some(now.monotonic.saturating_add(match self.ledger.book.written() {
-            0 => commit.saturating_mul(1000),
-            _ => left,
-        }));
+        self.place_commit(now);
         Vec::new()
+    }
+
+    /// Neither a restart nor a reload puts it off, nor a clock that was behind before a time server answered: who is without power every night would
+    /// have no file.
+    fn place_commit(&mut self, now: Now) {
+        let commit = u64::from(self.config.ledger.commit);
+        let seconds = match self.ledger.book.written() {
+            0 => commit.min(FIRST),
+            written => {
+                let gone = now.unix.checked_sub(written).unwrap_or(commit);
+                commit.saturating_sub(gone).max(60)
+            }
+        };
+        let due = now.monotonic.saturating_add(seconds.saturating_mul(1000));
+        self.ledger.commit_at = Some(self.ledger.commit_at.map_or(due, |placed| placed.min(due)));
     }
 
     pub(super) fn ledger_loaded(
@@ -195,7 +206,10 @@ impl State {
         let sight = Sight { now, synchronised };
         let mut actions = match result {
             Ok(Some(reading)) if self.is_counting() => self.take_reading(&reading, sight),
-            Ok(_) => Vec::new(),
+            Ok(_) => {
+                self.ledger.book.rest();
+                Vec::new()
+            }
             Err(error) => vec![Action::Log(
                 Level::Debug,
                 format!("ledger: counters cannot be read: {error}"),
@@ -203,7 +217,17 @@ impl State {
         };
         let zone = self.zone();
         match asked {
-            Asked::Nobody => {}
+            Asked::Nobody => {
+                let is_late = self.ledger.book.written() > 0 && self.ledger.book.is_changed();
+                if synchronised && is_late && self.ledger.unwritten.is_none() {
+                    self.place_commit(now);
+                }
+                let is_old = |(kept, _): (u64, u64)| kept.saturating_add(QUIET) <= now.monotonic;
+                let has_news = |(_, counted)| counted != self.ledger.book.counted(None);
+                if self.ledger.kept.is_none_or(|kept| is_old(kept) || has_news(kept)) {
+                    actions.push(self.keep_counts(now));
+                }
+            }
             Asked::History(call, query) => {
                 let answer = self.ledger.book.ask(now, &zone, |store| query.answer(store));
                 actions.push(Action::Answer(call, Ok(report::history(&query, answer))));
@@ -217,22 +241,32 @@ impl State {
                 if call.is_some() {
                     self.ledger.book.close(now, &zone);
                 }
+                actions.push(self.keep_counts(now));
                 actions.extend(self.commit(call, sight, Wait::No));
             }
             Asked::Erase(call) => {
                 self.ledger.book.erase();
                 self.ledger.recent.clear();
-                actions.push(Action::KeepCounts(self.ledger.book.run_bytes(now)));
+                actions.push(self.keep_counts(now));
                 actions.push(Action::EraseLedger(call));
             }
-            Asked::Import(call, days) => actions.push(self.import(call, &days, sight)),
+            Asked::Import(call, days) => {
+                let answer = self.import(call, &days, sight);
+                actions.extend([self.keep_counts(now), answer]);
+            }
             Asked::Stop => {
                 self.ledger.book.close(now, &zone);
-                actions.push(Action::KeepCounts(self.ledger.book.run_bytes(now)));
+                actions.push(self.keep_counts(now));
                 actions.extend(self.commit(None, sight, Wait::Yes));
             }
         }
         actions
+    }
+
+    /// Not with every reading: an older one and the days that were made of it belong together as well, and the page asks for many answers at once.
+    fn keep_counts(&mut self, now: Now) -> Action {
+        self.ledger.kept = Some((now.monotonic, self.ledger.book.counted(None)));
+        Action::KeepCounts(self.ledger.book.run_bytes(now))
     }
 
     fn is_counting(&self) -> bool {
@@ -242,9 +276,7 @@ impl State {
     fn take_reading(&mut self, reading: &Reading, sight: Sight) -> Vec<Action> {
         let zone = self.zone();
         let masks = self.config.ledger.mask_sources;
-        let before = self.ledger.book.counted(None);
         let idle = self.ledger.book.take(reading, sight, &zone, masks);
-        let is_news = self.ledger.book.counted(None) > before;
         // What was accepted after all was no attempt.
         self.ledger.recent.retain(|(attempt, _)| {
             let subject = Subject {
@@ -255,11 +287,6 @@ impl State {
             !found.is_ok_and(|at| reading.subjects[at].1[1] > 0)
         });
         let mut actions = Vec::new();
-        let now = sight.now.monotonic;
-        if is_news || self.ledger.kept.is_none_or(|kept| kept.saturating_add(QUIET) <= now) {
-            self.ledger.kept = Some(now);
-            actions.push(Action::KeepCounts(self.ledger.book.run_bytes(sight.now)));
-        }
         if !idle.is_empty() {
             actions.push(Action::ForgetSubjects(idle));
         }
@@ -313,11 +340,15 @@ impl State {
         result: Result<(), String>,
         unix: u64,
         call: Option<CallId>,
+        now: Now,
     ) -> Vec<Action> {
         let mut actions = Vec::new();
         let answer = match result {
             Ok(()) => {
                 self.ledger.book.committed(unix);
+                if self.ledger.commit_at.take().is_some() {
+                    self.place_commit(now);
+                }
                 if self.ledger.unwritten.take().is_some() {
                     actions.push(Action::Log(Level::Info, "ledger: the file can be written again".into()));
                 }
@@ -344,8 +375,10 @@ impl State {
         let (line, answer) = match result {
             Ok(()) => {
                 self.ledger.file = None;
+                self.ledger.unwritten = None;
+                self.ledger.is_foreign = false;
                 self.ledger.book.forget_all();
-                actions.push(Action::KeepCounts(self.ledger.book.run_bytes(now)));
+                actions.push(self.keep_counts(now));
                 ("ledger: erased".to_string(), json!({ "ok": true }))
             }
             Err(error) => {
@@ -358,19 +391,28 @@ impl State {
     }
 
     /// Days that are too old for `keep_days` are taken in as well: they go with the next commit, and whoever reads that can still raise the option.
+    /// Days that are not yet anywhere on Earth are not: among the newest, they would push out others' sources, and in the end the days.
     fn import(&mut self, call: CallId, days: &[(Date, Day)], sight: Sight) -> Action {
-        for (date, day) in days {
+        let today = self.zone().date(sight.now.unix).filter(|_| is_set(sight.now));
+        let last = today.and_then(|today| today.plus(1));
+        let is_there = |date: Date| last.is_none_or(|last| date <= last);
+        for (date, day) in days.iter().filter(|(date, _)| is_there(*date)) {
             let mut day = day.clone();
             if self.config.ledger.mask_sources {
                 day.mask();
             }
             self.ledger.book.merge(*date, &day);
         }
-        let today = self.zone().date(sight.now.unix);
+        self.ledger.book.bound();
+        let later = days.iter().filter(|(date, _)| !is_there(*date)).count();
         let keep = i32::try_from(self.config.ledger.keep_days).unwrap_or(i32::MAX);
         let oldest = today.and_then(|today| today.plus(-keep));
         let older = days.iter().filter(|(date, _)| Some(*date) <= oldest).count();
-        Action::Answer(call, Ok(json!({ "ok": true, "days": days.len(), "older": older })))
+        let taken = days.len() - later;
+        Action::Answer(
+            call,
+            Ok(json!({ "ok": true, "days": taken, "older": older, "later": later })),
+        )
     }
 
     /// A copy of a packet that may be an attempt.
