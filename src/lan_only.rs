@@ -14,7 +14,8 @@ use crate::config::{Host, Subnet};
 use crate::network::{Device, Links, Redirect};
 use crate::nft::PortRange;
 use crate::system::conntrack::Flow;
-use std::collections::{BTreeMap, BTreeSet};
+use crate::sorted::{Map, Set};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 /// IANA's number.
@@ -24,9 +25,9 @@ pub(crate) const UDP: u8 = 17;
 #[derive(Debug, Clone, Copy)]
 pub struct Terms<'a> {
     /// The source zones' devices.
-    pub sources: &'a BTreeSet<Device>,
+    pub sources: &'a Set<Device>,
     /// The destination zones' devices.
-    pub dests: &'a BTreeSet<Device>,
+    pub dests: &'a Set<Device>,
     /// UDP ports.
     pub ports: &'a [PortRange],
     /// The LAN hosts it holds for; empty: all.
@@ -50,15 +51,15 @@ pub struct Terms<'a> {
 pub struct Scope {
     ports: Vec<PortRange>,
     /// `None`: all.
-    hosts: Option<BTreeSet<IpAddr>>,
-    except_hosts: BTreeSet<IpAddr>,
+    hosts: Option<Set<IpAddr>>,
+    except_hosts: Set<IpAddr>,
     except_dests: Vec<Subnet>,
     mirror: bool,
     redirects: Vec<(Option<Subnet>, PortRange)>,
     /// The router's own addresses, and on which devices.
-    own: BTreeMap<IpAddr, Vec<u32>>,
-    sources: BTreeSet<u32>,
-    dests: BTreeSet<u32>,
+    own: Map<IpAddr, Vec<u32>>,
+    sources: Set<u32>,
+    dests: Set<u32>,
     routes: Vec<RoutingTable>,
     on_link: RoutingTable,
 }
@@ -83,14 +84,14 @@ impl Scope {
     #[must_use]
     pub fn new(terms: &Terms<'_>) -> Self {
         let links = terms.links;
-        let mut tables: BTreeMap<u32, RoutingTable> = BTreeMap::new();
+        let mut tables: Map<u32, RoutingTable> = Map::new();
         for route in &links.routes {
-            tables.entry(route.table).or_default().insert(route.dest, route.device);
+            tables.or_default(route.table).insert(route.dest, route.device);
         }
-        let mut own: BTreeMap<IpAddr, Vec<u32>> = BTreeMap::new();
+        let mut own: Map<IpAddr, Vec<u32>> = Map::new();
         let mut on_link = RoutingTable::default();
         for (device, subnet, address) in &links.addresses {
-            own.entry(*address).or_default().push(*device);
+            own.or_default(*address).push(*device);
             on_link.insert(*subnet, *device);
         }
         Self {
@@ -114,7 +115,7 @@ impl Scope {
 
     /// The scope of a policy on this router. `learned` are addresses behind the MACs of the policy's hosts.
     #[must_use]
-    pub fn of(policy: &crate::policy::LanOnly, learned: &BTreeSet<IpAddr>, links: &Links) -> Self {
+    pub fn of(policy: &crate::policy::LanOnly, learned: &Set<IpAddr>, links: &Links) -> Self {
         let hosts = |hosts: &crate::policy::Hosts| -> Vec<Host> {
             let v4 = hosts.v4.iter().map(|address| Host::Address((*address).into()));
             let v6 = hosts.v6.iter().map(|address| Host::Address((*address).into()));
@@ -246,7 +247,7 @@ struct RoutingTable {
 }
 
 /// By [`std::cmp::Reverse`] of the prefix length, then by the prefix's bits: the devices. Several for routes of different metric and for multipath.
-type PrefixMap = BTreeMap<std::cmp::Reverse<u8>, BTreeMap<u128, Vec<u32>>>;
+type PrefixMap = Map<std::cmp::Reverse<u8>, BTreeMap<u128, Vec<u32>>>;
 
 impl RoutingTable {
     fn insert(&mut self, dest: Subnet, device: u32) {
@@ -255,7 +256,7 @@ impl RoutingTable {
         } else {
             &mut self.ipv6
         };
-        let prefix = map.entry(std::cmp::Reverse(dest.prefix)).or_default();
+        let prefix = map.or_default(std::cmp::Reverse(dest.prefix));
         prefix
             .entry(masked(bits(dest.address), dest.prefix))
             .or_default()
@@ -290,7 +291,7 @@ fn contains_port(ports: &[PortRange], port: u16) -> bool {
 }
 
 /// A zone's devices as names: of "all but", those that are there now.
-fn present(devices: &crate::policy::Devices, links: &Links) -> BTreeSet<Device> {
+fn present(devices: &crate::policy::Devices, links: &Links) -> Set<Device> {
     match devices {
         crate::policy::Devices::Only(devices) => devices.clone(),
         all_but @ crate::policy::Devices::AllBut(_) => {
@@ -301,7 +302,7 @@ fn present(devices: &crate::policy::Devices, links: &Links) -> BTreeSet<Device> 
 }
 
 /// The links that the devices of a zone name.
-fn indices(devices: &BTreeSet<Device>, links: &Links) -> BTreeSet<u32> {
+fn indices(devices: &Set<Device>, links: &Links) -> Set<u32> {
     let named = |name: &String| {
         devices.iter().any(|device| match device {
             Device::Named(whole) => whole == name,
@@ -317,9 +318,9 @@ fn indices(devices: &BTreeSet<Device>, links: &Links) -> BTreeSet<u32> {
 }
 
 /// The hosts' addresses; a MAC stands for all that are known of it.
-fn addresses_of(hosts: &[Host], terms: &Terms<'_>) -> BTreeSet<IpAddr> {
+fn addresses_of(hosts: &[Host], terms: &Terms<'_>) -> Set<IpAddr> {
     let known = || terms.links.neighbours.iter().chain(terms.learned);
-    let mut addresses = BTreeSet::new();
+    let mut addresses = Set::new();
     for host in hosts {
         match host {
             Host::Address(address) => drop(addresses.insert(*address)),

@@ -22,6 +22,7 @@ pub mod profiles;
 pub mod report;
 pub mod ruleset;
 pub mod schedule;
+pub mod sorted;
 pub mod spa;
 pub mod state;
 pub mod syslog_import;

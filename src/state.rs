@@ -41,7 +41,7 @@ use log::Level;
 pub use overriding::Override;
 use serde_json::{json, Value};
 use spas::Spas;
-use std::collections::BTreeSet;
+use crate::sorted::Set;
 use std::net::IpAddr;
 use std::rc::Rc;
 
@@ -86,7 +86,7 @@ pub struct State {
     pause_until: Option<u64>,
     pub(crate) flows_cut: u32,
     carried: Carried,
-    learned: BTreeSet<IpAddr>,
+    learned: Set<IpAddr>,
     /// Who is on the gates' lists, as far as was seen.
     pub(crate) lists: Lists,
     /// Of which table; `None`: none was seen yet.
@@ -344,7 +344,7 @@ impl State {
                 actions.extend(self.accept(candidate, now));
             }
         }
-        let known: BTreeSet<Problem> = self.policy_problems.iter().cloned().collect();
+        let known: Set<Problem> = self.policy_problems.iter().cloned().collect();
         let is_news = problems
             .iter()
             .any(|problem| problem.restricts && !known.contains(problem));
@@ -515,7 +515,7 @@ impl State {
 
     /// Remembers the problems; those that are new are logged and told.
     fn report_problems(&mut self, file: Vec<Problem>, policy: Vec<Problem>) -> Vec<Action> {
-        let known: BTreeSet<Problem> = self.problems().into_iter().collect();
+        let known: Set<Problem> = self.problems().into_iter().collect();
         self.file_problems = file;
         self.policy_problems = policy;
         let fresh = self.problems().into_iter().filter(|problem| !known.contains(problem));
