@@ -13,8 +13,8 @@ pub mod saved;
 use crate::config::{Host, Subnet};
 use crate::network::{Device, Links, Redirect};
 use crate::nft::PortRange;
-use crate::system::conntrack::Flow;
 use crate::sorted::{Map, Set};
+use crate::system::conntrack::Flow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 

@@ -8,9 +8,9 @@ pub use doors::{Door, Treatment};
 
 use crate::config::Subnet;
 use crate::nft::PortRange;
+use crate::sorted::{Map, Set};
 use crate::uci::{Package, Section};
 use interfaces::Interfaces;
-use crate::sorted::{Map, Set};
 use std::net::IpAddr;
 
 /// The kernel's view, read in one go.

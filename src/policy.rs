@@ -320,9 +320,7 @@ fn openings(redirects: &[Redirect], dest_zones: &[String]) -> Vec<(Subnet, PortR
         ];
         let networks = redirect.dest.as_ref().map_or(&everywhere[..], std::slice::from_ref);
         for network in networks {
-            by_network
-                .or_default((network.prefix, *network))
-                .push(redirect.ports);
+            by_network.or_default((network.prefix, *network)).push(redirect.ports);
         }
     }
     let mut openings: Vec<(Subnet, PortRange)> = Vec::new();

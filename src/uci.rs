@@ -11,8 +11,8 @@ mod lexer;
 
 pub use edit::set_option;
 
-use lexer::{Lexer, Statement};
 use crate::sorted::Map;
+use lexer::{Lexer, Statement};
 use std::fmt;
 
 /// The largest text, in bytes. A stock `/etc/config/firewall` has 4 KiB.

@@ -4,8 +4,8 @@ use super::sections::{nearest, shown, Options, Problems};
 use super::value::{Clock, Duration, Mark, Port, Weekday};
 use super::{ports, Config, Gate, Knock, LanOnly, Ledger, Level, Problem, Relay, Schedule, Spa, Step, System, Witness};
 use crate::nft::PortRange;
-use crate::uci::{self, Package, Section};
 use crate::sorted::{Map, Set};
+use crate::uci::{self, Package, Section};
 
 /// The most sections of one type.
 const MAX_SECTIONS: usize = 64;

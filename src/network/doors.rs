@@ -6,8 +6,8 @@
 use super::redirects::{label, matches_choice, parse_ports, ALL_PORTS};
 use super::{enabled, Zone};
 use crate::nft::PortRange;
-use crate::uci::{Package, Section};
 use crate::sorted::Map;
+use crate::uci::{Package, Section};
 
 /// What a zone does with what no rule takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

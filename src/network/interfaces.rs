@@ -1,9 +1,9 @@
 //! netifd's interfaces and their layer-3 devices: as netifd says, and as the configuration lets expect.
 
 use super::{is_device_name, quoted, Warnings};
+use crate::sorted::{Map, Set};
 use crate::uci::{Package, Section};
 use serde_json::Value;
-use crate::sorted::{Map, Set};
 
 /// By name.
 #[derive(Debug, Default)]

@@ -5,8 +5,8 @@
 use super::{enabled, quoted, Device, Links, Redirect, Warnings, Zone};
 use crate::config::Subnet;
 use crate::nft::PortRange;
-use crate::uci::{Package, Section};
 use crate::sorted::{Map, Set};
+use crate::uci::{Package, Section};
 use std::net::{IpAddr, Ipv6Addr};
 
 type Zones = Map<String, Zone>;

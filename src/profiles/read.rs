@@ -5,8 +5,8 @@ use super::{
     Strength, Strengths, Tally, Text, Verified, Why,
 };
 use crate::config::Level;
-use serde_json::Value;
 use crate::sorted::Set;
+use serde_json::Value;
 
 /// The schema this program reads.
 pub const SCHEMA: u64 = 1;

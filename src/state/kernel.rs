@@ -2,11 +2,11 @@
 
 use super::{calls, State};
 use crate::event::{Action, Now, Reading, Then, Verified};
+use crate::json::json;
 use crate::nft::Table;
+use crate::sorted::Map;
 use crate::system::nftables::{Counter, Verdict};
 use log::Level;
-use serde_json::json;
-use crate::sorted::Map;
 use std::rc::Rc;
 
 /// How the kernel's table stands to [`State::wanted`].

@@ -3,6 +3,7 @@
 use super::tests::{caller, Play, LAN};
 use super::*;
 use proptest::prelude::*;
+use serde_json::json;
 
 /// A configuration, and what it comes to.
 #[derive(Debug, Clone, Copy)]

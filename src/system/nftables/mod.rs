@@ -14,9 +14,9 @@ pub use monitor::{Change, Monitor};
 use crate::nft;
 use crate::nft::netlink::neighbours::{self, Neighbour};
 use crate::nft::netlink::{self, kind, Endian, Message, Present};
+use crate::sorted::Map;
 use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP};
 use socket::Socket;
-use crate::sorted::Map;
 
 /// How often something is tried again because somebody else changed the ruleset meanwhile.
 const TRIES: usize = 8;
