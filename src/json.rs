@@ -23,8 +23,9 @@ pub(crate) fn set<T: ToJson + ?Sized>(fields: &mut Map<String, Value>, name: &st
     put(fields, name, value.to_json());
 }
 
+/// One field, whose value is there.
 #[inline(never)]
-fn put(fields: &mut Map<String, Value>, name: &str, value: Value) {
+pub(crate) fn put(fields: &mut Map<String, Value>, name: &str, value: Value) {
     fields.insert(name.to_string(), value);
 }
 

@@ -15,7 +15,6 @@ use crate::network::{Device, Links, Redirect};
 use crate::nft::PortRange;
 use crate::sorted::{Map, Set};
 use crate::system::conntrack::Flow;
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 /// IANA's number.
@@ -88,12 +87,14 @@ impl Scope {
         for route in &links.routes {
             tables.or_default(route.table).insert(route.dest, route.device);
         }
+        tables.values_mut().for_each(RoutingTable::sort);
         let mut own: Map<IpAddr, Vec<u32>> = Map::new();
         let mut on_link = RoutingTable::default();
         for (device, subnet, address) in &links.addresses {
             own.or_default(*address).push(*device);
             on_link.insert(*subnet, *device);
         }
+        on_link.sort();
         Self {
             ports: terms.ports.to_vec(),
             hosts: (!terms.hosts.is_empty()).then(|| addresses_of(terms.hosts, terms)),
@@ -206,7 +207,7 @@ impl Scope {
     /// ours tells by which device a masqueraded flow really goes, if that device is still a way there.
     fn is_outside(&self, remote: IpAddr, seen_as: IpAddr) -> bool {
         let on_link = self.on_link.devices(remote);
-        if !on_link.is_empty() && !self.any_dest(on_link) {
+        if !on_link.is_empty() && !on_link.iter().any(|(_, device)| self.dests.contains(device)) {
             return false;
         }
         let masqueraded_on = self.own.get(&seen_as).map(Vec::as_slice).unwrap_or_default();
@@ -235,19 +236,20 @@ impl Scope {
         self.routes
             .iter()
             .flat_map(move |table| table.devices(address))
-            .copied()
+            .map(|(_, device)| *device)
     }
 }
 
-/// Routes by prefix length, the longest first, so that a look-up takes one map access per length in use.
+/// Routes by prefix length, the longest first, so that a look-up takes one search per length in use. Routes can be many.
 #[derive(Debug, Clone, Default)]
 struct RoutingTable {
     ipv4: PrefixMap,
     ipv6: PrefixMap,
 }
 
-/// By [`std::cmp::Reverse`] of the prefix length, then by the prefix's bits: the devices. Several for routes of different metric and for multipath.
-type PrefixMap = Map<std::cmp::Reverse<u8>, BTreeMap<u128, Vec<u32>>>;
+/// By [`std::cmp::Reverse`] of the prefix length: the prefixes' bits and devices, in order once they are sorted. Several of one prefix for routes of
+/// different metric and for multipath.
+type PrefixMap = Map<std::cmp::Reverse<u8>, Vec<(u128, u32)>>;
 
 impl RoutingTable {
     fn insert(&mut self, dest: Subnet, device: u32) {
@@ -256,21 +258,31 @@ impl RoutingTable {
         } else {
             &mut self.ipv6
         };
-        let prefix = map.or_default(std::cmp::Reverse(dest.prefix));
-        prefix
-            .entry(masked(bits(dest.address), dest.prefix))
-            .or_default()
-            .push(device);
+        let prefixes = map.or_default(std::cmp::Reverse(dest.prefix));
+        prefixes.push((masked(bits(dest.address), dest.prefix), device));
+    }
+
+    /// Before the first look-up.
+    fn sort(&mut self) {
+        for prefixes in self.ipv4.values_mut().chain(self.ipv6.values_mut()) {
+            prefixes.sort_unstable();
+        }
     }
 
     /// The devices of the longest prefix that holds the address.
-    fn devices(&self, address: IpAddr) -> &[u32] {
+    fn devices<'a>(&'a self, address: IpAddr) -> &'a [(u128, u32)] {
         let map = if address.is_ipv4() { &self.ipv4 } else { &self.ipv6 };
         let bits = bits(address);
-        let best = map
-            .iter()
-            .find_map(|(length, prefixes)| prefixes.get(&masked(bits, length.0)));
-        best.map(Vec::as_slice).unwrap_or_default()
+        let of_length = |(length, prefixes): (&std::cmp::Reverse<u8>, &'a Vec<(u128, u32)>)| {
+            let wanted = masked(bits, length.0);
+            let from = prefixes.partition_point(|(prefix, _)| *prefix < wanted);
+            let count = prefixes[from..]
+                .iter()
+                .take_while(|(prefix, _)| *prefix == wanted)
+                .count();
+            Some(&prefixes[from..from + count]).filter(|found| !found.is_empty())
+        };
+        map.iter().find_map(of_length).unwrap_or_default()
     }
 }
 

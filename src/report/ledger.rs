@@ -3,7 +3,7 @@
 use crate::date::Date;
 use crate::event::{Now, Reading};
 use crate::gate::Attempt;
-use crate::json::json;
+use crate::json::{json, put};
 use crate::ledger::book::Zone;
 use crate::ledger::day::Day;
 use crate::ledger::views::{Answer, By, Query, Row};
@@ -97,12 +97,11 @@ pub fn history(query: &Query, answer: Result<Answer, String>) -> Value {
 }
 
 fn object<const N: usize>(fields: [(&str, Value); N]) -> Value {
-    Value::Object(
-        fields
-            .into_iter()
-            .map(|(name, value)| (name.to_string(), value))
-            .collect(),
-    )
+    let mut object = Map::new();
+    for (name, value) in fields {
+        put(&mut object, name, value);
+    }
+    Value::Object(object)
 }
 
 fn row(query: &Query, row: &Row) -> Value {
