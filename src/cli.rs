@@ -11,6 +11,7 @@ use crate::config::{self, Problem};
 use crate::daemon::{self, Paths};
 use crate::event::Now;
 use crate::gate::fw4_rules;
+use crate::json::json;
 use crate::nft;
 use crate::state::{self, State};
 use crate::system::clock::Clock;
@@ -21,7 +22,7 @@ use crate::system::ubus::{call_once, CallError};
 use crate::{network, policy, report, ruleset};
 use nix::sys::signal::{SigSet, Signal};
 use parse::{parse, Command, Invocation, USAGE};
-use serde_json::{json, Value};
+use serde_json::Value;
 use std::io::{self, IsTerminal, Read, Write};
 use std::process::ExitCode;
 use text::{admitted_text, check_text, gate_list_text, lan_only_text, problems_text, removed_text, status_text};
@@ -199,9 +200,9 @@ fn answer(result: Result<Value, CallError>, json: bool, text: fn(&Value) -> Stri
 }
 
 fn reload(result: Result<Value, CallError>) -> Exit {
-    let refused = matches!(&result, Ok(value) if value["applied"] == json!(false) && value.get("error").is_none());
+    let refused = matches!(&result, Ok(value) if value["applied"] == false && value.get("error").is_none());
     let exit = answer(result, false, |value| {
-        let mut text = if value["applied"] == json!(true) {
+        let mut text = if value["applied"] == true {
             "applied\n"
         } else {
             "not applied; what was applied stays\n"

@@ -15,11 +15,11 @@ use crate::network::Links;
 use crate::nft::netlink::Edit;
 use crate::nft::Table;
 use crate::ruleset::gate::List;
+use crate::sorted::Set;
 use crate::spa::{Digest, Keys};
 use crate::system::conntrack::Session;
 use crate::system::nftables::{Counters, Verdict};
 use serde_json::Value;
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::rc::Rc;
 use zeroize::Zeroizing;
@@ -290,7 +290,7 @@ pub struct Reading {
     /// Named counters.
     pub counters: Counters,
     /// Addresses behind the MACs of `host`.
-    pub learned: BTreeSet<IpAddr>,
+    pub learned: Set<IpAddr>,
     /// The kernel's number for the table: another one means another table, with empty lists.
     pub handle: u64,
     /// The gates' lists.
@@ -594,5 +594,5 @@ pub struct CutScope {
     /// The scope of the mode.
     pub lan_only: crate::policy::LanOnly,
     /// Addresses learned in the kernel behind the MACs of `host`.
-    pub learned: BTreeSet<IpAddr>,
+    pub learned: Set<IpAddr>,
 }

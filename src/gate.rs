@@ -13,7 +13,7 @@ use crate::network::quoted;
 use crate::nft::{mask6, netlink::Edit};
 use crate::policy::{Gate, Gates};
 use crate::ruleset::gate::{self as rules, List};
-use std::collections::BTreeMap;
+use crate::sorted::Map;
 use std::net::{IpAddr, Ipv4Addr};
 
 /// An element of a list as the kernel has it.
@@ -26,7 +26,7 @@ pub struct Listed {
 }
 
 /// The kernel's lists by the sets' names.
-pub type Readings = BTreeMap<String, Vec<Listed>>;
+pub type Readings = Map<String, Vec<Listed>>;
 
 /// What is known of all gates' lists.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

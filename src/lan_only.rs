@@ -13,8 +13,8 @@ pub mod saved;
 use crate::config::{Host, Subnet};
 use crate::network::{Device, Links, Redirect};
 use crate::nft::PortRange;
+use crate::sorted::{Map, Set};
 use crate::system::conntrack::Flow;
-use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 /// IANA's number.
@@ -24,9 +24,9 @@ pub(crate) const UDP: u8 = 17;
 #[derive(Debug, Clone, Copy)]
 pub struct Terms<'a> {
     /// The source zones' devices.
-    pub sources: &'a BTreeSet<Device>,
+    pub sources: &'a Set<Device>,
     /// The destination zones' devices.
-    pub dests: &'a BTreeSet<Device>,
+    pub dests: &'a Set<Device>,
     /// UDP ports.
     pub ports: &'a [PortRange],
     /// The LAN hosts it holds for; empty: all.
@@ -50,15 +50,15 @@ pub struct Terms<'a> {
 pub struct Scope {
     ports: Vec<PortRange>,
     /// `None`: all.
-    hosts: Option<BTreeSet<IpAddr>>,
-    except_hosts: BTreeSet<IpAddr>,
+    hosts: Option<Set<IpAddr>>,
+    except_hosts: Set<IpAddr>,
     except_dests: Vec<Subnet>,
     mirror: bool,
     redirects: Vec<(Option<Subnet>, PortRange)>,
     /// The router's own addresses, and on which devices.
-    own: BTreeMap<IpAddr, Vec<u32>>,
-    sources: BTreeSet<u32>,
-    dests: BTreeSet<u32>,
+    own: Map<IpAddr, Vec<u32>>,
+    sources: Set<u32>,
+    dests: Set<u32>,
     routes: Vec<RoutingTable>,
     on_link: RoutingTable,
 }
@@ -83,16 +83,18 @@ impl Scope {
     #[must_use]
     pub fn new(terms: &Terms<'_>) -> Self {
         let links = terms.links;
-        let mut tables: BTreeMap<u32, RoutingTable> = BTreeMap::new();
+        let mut tables: Map<u32, RoutingTable> = Map::new();
         for route in &links.routes {
-            tables.entry(route.table).or_default().insert(route.dest, route.device);
+            tables.or_default(route.table).insert(route.dest, route.device);
         }
-        let mut own: BTreeMap<IpAddr, Vec<u32>> = BTreeMap::new();
+        tables.values_mut().for_each(RoutingTable::sort);
+        let mut own: Map<IpAddr, Vec<u32>> = Map::new();
         let mut on_link = RoutingTable::default();
         for (device, subnet, address) in &links.addresses {
-            own.entry(*address).or_default().push(*device);
+            own.or_default(*address).push(*device);
             on_link.insert(*subnet, *device);
         }
+        on_link.sort();
         Self {
             ports: terms.ports.to_vec(),
             hosts: (!terms.hosts.is_empty()).then(|| addresses_of(terms.hosts, terms)),
@@ -114,7 +116,7 @@ impl Scope {
 
     /// The scope of a policy on this router. `learned` are addresses behind the MACs of the policy's hosts.
     #[must_use]
-    pub fn of(policy: &crate::policy::LanOnly, learned: &BTreeSet<IpAddr>, links: &Links) -> Self {
+    pub fn of(policy: &crate::policy::LanOnly, learned: &Set<IpAddr>, links: &Links) -> Self {
         let hosts = |hosts: &crate::policy::Hosts| -> Vec<Host> {
             let v4 = hosts.v4.iter().map(|address| Host::Address((*address).into()));
             let v6 = hosts.v6.iter().map(|address| Host::Address((*address).into()));
@@ -205,7 +207,7 @@ impl Scope {
     /// ours tells by which device a masqueraded flow really goes, if that device is still a way there.
     fn is_outside(&self, remote: IpAddr, seen_as: IpAddr) -> bool {
         let on_link = self.on_link.devices(remote);
-        if !on_link.is_empty() && !self.any_dest(on_link) {
+        if !on_link.is_empty() && !on_link.iter().any(|(_, device)| self.dests.contains(device)) {
             return false;
         }
         let masqueraded_on = self.own.get(&seen_as).map(Vec::as_slice).unwrap_or_default();
@@ -234,19 +236,20 @@ impl Scope {
         self.routes
             .iter()
             .flat_map(move |table| table.devices(address))
-            .copied()
+            .map(|(_, device)| *device)
     }
 }
 
-/// Routes by prefix length, the longest first, so that a look-up takes one map access per length in use.
+/// Routes by prefix length, the longest first, so that a look-up takes one search per length in use. Routes can be many.
 #[derive(Debug, Clone, Default)]
 struct RoutingTable {
     ipv4: PrefixMap,
     ipv6: PrefixMap,
 }
 
-/// By [`std::cmp::Reverse`] of the prefix length, then by the prefix's bits: the devices. Several for routes of different metric and for multipath.
-type PrefixMap = BTreeMap<std::cmp::Reverse<u8>, BTreeMap<u128, Vec<u32>>>;
+/// By [`std::cmp::Reverse`] of the prefix length: the prefixes' bits and devices, in order once they are sorted. Several of one prefix for routes of
+/// different metric and for multipath.
+type PrefixMap = Map<std::cmp::Reverse<u8>, Vec<(u128, u32)>>;
 
 impl RoutingTable {
     fn insert(&mut self, dest: Subnet, device: u32) {
@@ -255,21 +258,31 @@ impl RoutingTable {
         } else {
             &mut self.ipv6
         };
-        let prefix = map.entry(std::cmp::Reverse(dest.prefix)).or_default();
-        prefix
-            .entry(masked(bits(dest.address), dest.prefix))
-            .or_default()
-            .push(device);
+        let prefixes = map.or_default(std::cmp::Reverse(dest.prefix));
+        prefixes.push((masked(bits(dest.address), dest.prefix), device));
+    }
+
+    /// Before the first look-up.
+    fn sort(&mut self) {
+        for prefixes in self.ipv4.values_mut().chain(self.ipv6.values_mut()) {
+            prefixes.sort_unstable();
+        }
     }
 
     /// The devices of the longest prefix that holds the address.
-    fn devices(&self, address: IpAddr) -> &[u32] {
+    fn devices<'a>(&'a self, address: IpAddr) -> &'a [(u128, u32)] {
         let map = if address.is_ipv4() { &self.ipv4 } else { &self.ipv6 };
         let bits = bits(address);
-        let best = map
-            .iter()
-            .find_map(|(length, prefixes)| prefixes.get(&masked(bits, length.0)));
-        best.map(Vec::as_slice).unwrap_or_default()
+        let of_length = |(length, prefixes): (&std::cmp::Reverse<u8>, &'a Vec<(u128, u32)>)| {
+            let wanted = masked(bits, length.0);
+            let from = prefixes.partition_point(|(prefix, _)| *prefix < wanted);
+            let count = prefixes[from..]
+                .iter()
+                .take_while(|(prefix, _)| *prefix == wanted)
+                .count();
+            Some(&prefixes[from..from + count]).filter(|found| !found.is_empty())
+        };
+        map.iter().find_map(of_length).unwrap_or_default()
     }
 }
 
@@ -290,7 +303,7 @@ fn contains_port(ports: &[PortRange], port: u16) -> bool {
 }
 
 /// A zone's devices as names: of "all but", those that are there now.
-fn present(devices: &crate::policy::Devices, links: &Links) -> BTreeSet<Device> {
+fn present(devices: &crate::policy::Devices, links: &Links) -> Set<Device> {
     match devices {
         crate::policy::Devices::Only(devices) => devices.clone(),
         all_but @ crate::policy::Devices::AllBut(_) => {
@@ -301,7 +314,7 @@ fn present(devices: &crate::policy::Devices, links: &Links) -> BTreeSet<Device> 
 }
 
 /// The links that the devices of a zone name.
-fn indices(devices: &BTreeSet<Device>, links: &Links) -> BTreeSet<u32> {
+fn indices(devices: &Set<Device>, links: &Links) -> Set<u32> {
     let named = |name: &String| {
         devices.iter().any(|device| match device {
             Device::Named(whole) => whole == name,
@@ -317,9 +330,9 @@ fn indices(devices: &BTreeSet<Device>, links: &Links) -> BTreeSet<u32> {
 }
 
 /// The hosts' addresses; a MAC stands for all that are known of it.
-fn addresses_of(hosts: &[Host], terms: &Terms<'_>) -> BTreeSet<IpAddr> {
+fn addresses_of(hosts: &[Host], terms: &Terms<'_>) -> Set<IpAddr> {
     let known = || terms.links.neighbours.iter().chain(terms.learned);
-    let mut addresses = BTreeSet::new();
+    let mut addresses = Set::new();
     for host in hosts {
         match host {
             Host::Address(address) => drop(addresses.insert(*address)),

@@ -8,16 +8,16 @@ pub use doors::{Door, Treatment};
 
 use crate::config::Subnet;
 use crate::nft::PortRange;
+use crate::sorted::{Map, Set};
 use crate::uci::{Package, Section};
 use interfaces::Interfaces;
-use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 /// The kernel's view, read in one go.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Links {
     /// By interface index.
-    pub devices: BTreeMap<u32, String>,
+    pub devices: Map<u32, String>,
     /// Addresses by interface index, with their on-link prefix.
     pub addresses: Vec<(u32, Subnet, IpAddr)>,
     /// Routes of all tables: destination, outgoing interface, table.
@@ -50,7 +50,7 @@ pub enum Device {
 pub struct Zone {
     pub name: String,
     /// The layer-3 devices, also those that are expected and not there yet (`pppoe-wan` while PPP is down).
-    pub devices: BTreeSet<Device>,
+    pub devices: Set<Device>,
     /// What becomes of a packet to the router that no rule takes.
     pub input: Treatment,
 }
@@ -72,7 +72,7 @@ pub struct Redirect {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Network {
     /// By name, as in `/etc/config/firewall`.
-    pub zones: BTreeMap<String, Zone>,
+    pub zones: Map<String, Zone>,
     /// Sorted.
     pub redirects: Vec<Redirect>,
     /// What the firewall opens for TCP without asking anybody, in the order of its file.
@@ -137,8 +137,8 @@ pub fn read(sources: &Sources<'_>) -> Network {
     }
 }
 
-fn read_zones(firewall: &Package, interfaces: &Interfaces, warnings: &mut Warnings) -> BTreeMap<String, Zone> {
-    let mut zones: BTreeMap<String, Zone> = BTreeMap::new();
+fn read_zones(firewall: &Package, interfaces: &Interfaces, warnings: &mut Warnings) -> Map<String, Zone> {
+    let mut zones: Map<String, Zone> = Map::new();
     for section in firewall.of_kind("zone") {
         match enabled(section) {
             Ok(true) => {}
@@ -149,9 +149,9 @@ fn read_zones(firewall: &Package, interfaces: &Interfaces, warnings: &mut Warnin
             warnings.add_for(section, "name", "no name that a zone can have; fw4 skips the section");
             continue;
         };
-        let zone = zones.entry(name.to_string()).or_insert_with(|| Zone {
+        let zone = zones.or_insert_with(name.to_string(), || Zone {
             name: name.to_string(),
-            devices: BTreeSet::new(),
+            devices: Set::new(),
             input: doors::input(firewall, section),
         });
         zone.devices.extend(devices_of_networks(section, interfaces, warnings));
@@ -231,7 +231,7 @@ fn parse_pattern(word: &str) -> Result<Device, &'static str> {
 }
 
 /// The zones of a router as it comes, for a router whose firewall configuration says nothing.
-fn usual_zones(interfaces: &Interfaces) -> BTreeMap<String, Zone> {
+fn usual_zones(interfaces: &Interfaces) -> Map<String, Zone> {
     let zone = |name: &str, members: &[&str]| {
         let devices = members
             .iter()
@@ -245,7 +245,7 @@ fn usual_zones(interfaces: &Interfaces) -> BTreeMap<String, Zone> {
         };
         (name.to_string(), zone)
     };
-    BTreeMap::from([zone("lan", &["lan"]), zone("wan", &["wan", "wan6"])])
+    Map::from([zone("lan", &["lan"]), zone("wan", &["wan", "wan6"])])
 }
 
 /// What Linux takes as a device's name (`dev_valid_name`), less what would need quoting or mean a wildcard in nft.

@@ -8,7 +8,7 @@ use crate::config::{ports, Config, Host, Problem, Subnet, System};
 use crate::network::{Device, Network, Redirect};
 use crate::nft::PortRange;
 use crate::schedule::{self, Window};
-use std::collections::{BTreeMap, BTreeSet};
+use crate::sorted::{Map, Set};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Everything that is decided. [`crate::ruleset::lay_out`] turns it into rules without deciding anything more.
@@ -51,18 +51,18 @@ pub struct LanOnly {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[allow(missing_docs)]
 pub struct Hosts {
-    pub v4: BTreeSet<Ipv4Addr>,
-    pub v6: BTreeSet<Ipv6Addr>,
-    pub macs: BTreeSet<[u8; 6]>,
+    pub v4: Set<Ipv4Addr>,
+    pub v6: Set<Ipv6Addr>,
+    pub macs: Set<[u8; 6]>,
 }
 
 /// A zone's devices.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Devices {
     /// These.
-    Only(BTreeSet<Device>),
+    Only(Set<Device>),
     /// All but these: the closed form of a zone that cannot be resolved.
-    AllBut(BTreeSet<Device>),
+    AllBut(Set<Device>),
 }
 
 /// What [`compile`] found.
@@ -141,8 +141,8 @@ fn zone_devices(
     zones: &[String],
     problems: &mut Vec<Problem>,
     warnings: &mut Vec<String>,
-) -> Option<BTreeSet<Device>> {
-    let mut devices = BTreeSet::new();
+) -> Option<Set<Device>> {
+    let mut devices = Set::new();
     let mut complete = true;
     for name in zones {
         let Some(zone) = network.zones.get(name) else {
@@ -167,12 +167,12 @@ fn zone_devices(
 }
 
 /// An unknown side is taken as everything but the known side, so that a misspelt zone drops too much rather than nothing.
-fn closed_forms(sources: Option<BTreeSet<Device>>, dests: Option<BTreeSet<Device>>) -> (Devices, Devices) {
+fn closed_forms(sources: Option<Set<Device>>, dests: Option<Set<Device>>) -> (Devices, Devices) {
     match (sources, dests) {
         (Some(sources), Some(dests)) => (Devices::Only(sources), Devices::Only(dests)),
         (Some(sources), None) => (Devices::Only(sources.clone()), Devices::AllBut(sources)),
         (None, Some(dests)) => (Devices::AllBut(dests.clone()), Devices::Only(dests)),
-        (None, None) => (Devices::AllBut(BTreeSet::new()), Devices::AllBut(BTreeSet::new())),
+        (None, None) => (Devices::AllBut(Set::new()), Devices::AllBut(Set::new())),
     }
 }
 
@@ -180,7 +180,7 @@ impl Devices {
     /// Whether a device of that name is meant.
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {
-        let named = |devices: &BTreeSet<Device>| devices.iter().any(|device| device.matches(name));
+        let named = |devices: &Set<Device>| devices.iter().any(|device| device.matches(name));
         match self {
             Self::Only(devices) => named(devices),
             Self::AllBut(devices) => !named(devices),
@@ -303,7 +303,7 @@ fn disjoint_subnets(subnets: &[Subnet]) -> Vec<Subnet> {
 ///
 /// Networks in CIDR notation are nested or apart, so it is enough to take from each one's ports those that a wider one has already.
 fn openings(redirects: &[Redirect], dest_zones: &[String]) -> Vec<(Subnet, PortRange)> {
-    let mut by_network: BTreeMap<(u8, Subnet), Vec<PortRange>> = BTreeMap::new();
+    let mut by_network: Map<(u8, Subnet), Vec<PortRange>> = Map::new();
     for redirect in redirects
         .iter()
         .filter(|redirect| dest_zones.contains(&redirect.source_zone))
@@ -320,10 +320,7 @@ fn openings(redirects: &[Redirect], dest_zones: &[String]) -> Vec<(Subnet, PortR
         ];
         let networks = redirect.dest.as_ref().map_or(&everywhere[..], std::slice::from_ref);
         for network in networks {
-            by_network
-                .entry((network.prefix, *network))
-                .or_default()
-                .push(redirect.ports);
+            by_network.or_default((network.prefix, *network)).push(redirect.ports);
         }
     }
     let mut openings: Vec<(Subnet, PortRange)> = Vec::new();
@@ -424,7 +421,7 @@ mod tests {
 
     #[test]
     fn a_zone_that_is_not_there_becomes_everything_but_the_other_side() {
-        let lan: BTreeSet<Device> = [Device::Named("br-lan".into())].into();
+        let lan: Set<Device> = [Device::Named("br-lan".into())].into();
         let (sources, dests) = closed_forms(Some(lan), None);
         assert!(sources.contains("br-lan") && !sources.contains("wan0"));
         assert!(dests.contains("wan0") && !dests.contains("br-lan"));

@@ -8,7 +8,7 @@ mod read;
 pub use read::{parse, LARGEST_FILE, SCHEMA};
 
 use crate::config::Level;
-use std::collections::BTreeSet;
+use crate::sorted::Set;
 use std::fmt;
 
 /// The whole file.
@@ -375,7 +375,7 @@ impl Profiles {
     }
 
     fn chosen<'a, S: AsRef<str>>(&'a self, ids: &'a [S]) -> impl Iterator<Item = &'a Application> {
-        let mut seen = BTreeSet::new();
+        let mut seen = Set::new();
         ids.iter()
             .map(AsRef::as_ref)
             .filter(move |id| seen.insert(*id))

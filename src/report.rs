@@ -10,6 +10,7 @@ use crate::check::Check;
 use crate::config::{self, Config, Forget, Host, Problem, Refuse, System};
 use crate::event::{NewKey, Now, Reading};
 use crate::gate;
+use crate::json::json;
 use crate::keygen;
 use crate::lan_only::Doomed;
 use crate::nft::PortRange;
@@ -19,7 +20,7 @@ use crate::ruleset::gate::counter_names;
 use crate::spa::Keys;
 use crate::state::State;
 use crate::system::ubus::{Kind, Method};
-use serde_json::{json, Value};
+use serde_json::Value;
 
 /// The program's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -141,7 +142,7 @@ pub fn status(state: &State, reading: &Reading, now: Now) -> Value {
         "lan_only": lan_only(state, reading, now),
         "gates": state.config.gates.iter().map(|gate| gate_status(state, gate)).collect::<Vec<_>>(),
         "ledger": ledger::status(state, reading, now),
-        "relays": [],
+        "relays": Vec::<Value>::new(),
     })
 }
 

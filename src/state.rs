@@ -23,6 +23,7 @@ mod tests;
 use crate::config::{self, Config, Problem, System};
 use crate::event::{Action, CallId, CutScope, Event, Netifd, Now, Survey, Texts, Then, Wake};
 use crate::gate::{Lists, Sessions, Teller};
+use crate::json::json;
 use crate::network::{self, Links, Network};
 use crate::nft::Table;
 use crate::policy::{self, Compiled};
@@ -30,6 +31,7 @@ use crate::profiles::{self, Profiles};
 use crate::report;
 use crate::ruleset;
 use crate::schedule::Window;
+use crate::sorted::Set;
 use crate::system::conntrack::Session;
 use crate::uci;
 use deadlines::Deadlines;
@@ -39,9 +41,8 @@ use knocks::Knocks;
 use ledger::Ledger;
 use log::Level;
 pub use overriding::Override;
-use serde_json::{json, Value};
+use serde_json::Value;
 use spas::Spas;
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::rc::Rc;
 
@@ -86,7 +87,7 @@ pub struct State {
     pause_until: Option<u64>,
     pub(crate) flows_cut: u32,
     carried: Carried,
-    learned: BTreeSet<IpAddr>,
+    learned: Set<IpAddr>,
     /// Who is on the gates' lists, as far as was seen.
     pub(crate) lists: Lists,
     /// Of which table; `None`: none was seen yet.
@@ -344,7 +345,7 @@ impl State {
                 actions.extend(self.accept(candidate, now));
             }
         }
-        let known: BTreeSet<Problem> = self.policy_problems.iter().cloned().collect();
+        let known: Set<Problem> = self.policy_problems.iter().cloned().collect();
         let is_news = problems
             .iter()
             .any(|problem| problem.restricts && !known.contains(problem));
@@ -515,7 +516,7 @@ impl State {
 
     /// Remembers the problems; those that are new are logged and told.
     fn report_problems(&mut self, file: Vec<Problem>, policy: Vec<Problem>) -> Vec<Action> {
-        let known: BTreeSet<Problem> = self.problems().into_iter().collect();
+        let known: Set<Problem> = self.problems().into_iter().collect();
         self.file_problems = file;
         self.policy_problems = policy;
         let fresh = self.problems().into_iter().filter(|problem| !known.contains(problem));

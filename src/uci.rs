@@ -11,8 +11,8 @@ mod lexer;
 
 pub use edit::set_option;
 
+use crate::sorted::Map;
 use lexer::{Lexer, Statement};
-use std::collections::BTreeMap;
 use std::fmt;
 
 /// The largest text, in bytes. A stock `/etc/config/firewall` has 4 KiB.
@@ -169,9 +169,9 @@ pub fn parse(text: &[u8]) -> Result<Package, SyntaxError> {
 struct Builder {
     package: Package,
     /// By name: the place in `package.sections`. Also of anonymous sections, by the name that libuci makes up.
-    names: BTreeMap<String, usize>,
+    names: Map<String, usize>,
     /// How many sections there are of each type.
-    kinds: BTreeMap<String, usize>,
+    kinds: Map<String, usize>,
     /// The section that is open.
     current: Option<usize>,
     values: usize,
@@ -197,8 +197,8 @@ impl Builder {
             return Err("too many sections");
         }
         let key = name.clone().unwrap_or_else(|| made_up_name(&kind, place));
-        self.names.entry(key).or_insert(place);
-        let count = self.kinds.entry(kind.clone()).or_insert(0);
+        self.names.or_insert_with(key, || place);
+        let count = self.kinds.or_insert_with(kind.clone(), || 0);
         let index = *count;
         *count += 1;
         self.package.sections.push(Section {

@@ -8,6 +8,7 @@ use lanward::config::Subnet;
 use lanward::lan_only::{Scope, Terms};
 use lanward::network::Device;
 use lanward::nft::PortRange;
+use lanward::sorted::Set;
 use lanward::system::conntrack::{Conntrack, Flow, Session};
 use lanward::system::links::Reader;
 use lanward_rig::namespace::bind;
@@ -177,7 +178,7 @@ fn exactly_the_flows_in_scope_are_cut() {
         runtime.block_on(async { Reader::open().unwrap().read().await.unwrap() })
     });
     let (lan0, wan0) = (Device::Named("lan0".to_string()), Device::Named("wan0".to_string()));
-    let (sources, dests) = (BTreeSet::from([lan0]), BTreeSet::from([wan0]));
+    let (sources, dests) = (Set::from([lan0]), Set::from([wan0]));
     let ports = [PortRange { from: 40001, to: 65535 }];
     let none = Subnet {
         address: "203.0.113.0".parse().unwrap(),

@@ -6,9 +6,9 @@ mod namespaces;
 
 use lanward::config::Subnet;
 use lanward::network::{Links, Route};
+use lanward::sorted::Map;
 use lanward::system::links::{Reader, Watcher};
 use namespaces::{possible, Namespace};
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ fn ip(namespace: &Namespace, arguments: &str) -> Vec<serde_json::Value> {
     serde_json::from_str(&namespace.run(&format!("ip -json {arguments}"))).unwrap()
 }
 
-fn devices_by_ip(namespace: &Namespace) -> BTreeMap<u32, String> {
+fn devices_by_ip(namespace: &Namespace) -> Map<u32, String> {
     let index = |link: &serde_json::Value| u32::try_from(link["ifindex"].as_u64().unwrap()).unwrap();
     ip(namespace, "link")
         .iter()

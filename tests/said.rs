@@ -529,7 +529,7 @@ fn routers() -> Vec<Facts> {
     with(&|facts| facts.tables = Some(Vec::new()));
     with(&|facts| (facts.tables, facts.fw4_installed) = (Some(Vec::new()), false));
     with(&|facts| facts.config.lan_only.source_zones = (0..12).map(|n| format!("zone{n}")).collect());
-    with(&|facts| facts.network.zones.get_mut("lan").unwrap().devices.clear());
+    with(&|facts| facts.network.zones.get_mut("lan").unwrap().devices = Default::default());
     with(&|facts| facts.links.routes.push(route("::", 4)));
     with(&|facts| {
         facts.links.routes.push(route("0.0.0.0", 4));

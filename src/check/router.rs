@@ -183,7 +183,7 @@ fn default_routes_elsewhere(facts: &Facts) -> Vec<Check> {
         let zones = dests.iter().filter_map(|zone| facts.network.zones.get(zone));
         zones.flat_map(|zone| &zone.devices).any(|one| names(one, device))
     };
-    let mut found = std::collections::BTreeSet::new();
+    let mut found = crate::sorted::Set::new();
     for route in facts
         .links
         .routes

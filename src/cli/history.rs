@@ -1,8 +1,9 @@
 //! `lanward history`: the ledger's rows for people, as CSV or as JSON.
 
 use super::{answer, say, Exit};
+use crate::json::json;
 use crate::system::ubus::CallError;
-use serde_json::{json, Map, Value};
+use serde_json::{Map, Value};
 
 /// How the rows are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 use super::{answer, complain, read_named, say, Exit};
 use crate::date::Date;
 use crate::event::Now;
+use crate::json::json;
 use crate::knockd_import::{import, MAX_BYTES};
 use crate::ledger::book::Zone;
 use crate::ledger::day::Day;
@@ -14,7 +15,7 @@ use crate::system::clock;
 use crate::system::import::Source;
 use crate::system::storage;
 use crate::system::ubus::CallError;
-use serde_json::{json, Value};
+use serde_json::Value;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
@@ -62,7 +63,7 @@ pub(super) fn logs(ask: impl Fn(&str, Value) -> Result<Value, CallError>, files:
         rest = others;
         let chunk: Vec<Value> = chunk.iter().map(|(date, day)| imported_day(*date, day)).collect();
         match ask("ledger_import", json!({ "days": chunk })) {
-            Ok(reply) if reply["ok"] == json!(true) => {
+            Ok(reply) if reply["ok"] == true => {
                 older += reply["older"].as_u64().unwrap_or(0);
                 later += reply["later"].as_u64().unwrap_or(0);
             }
@@ -72,7 +73,7 @@ pub(super) fn logs(ask: impl Fn(&str, Value) -> Result<Value, CallError>, files:
     // Whoever fetched old logs would not like to do it again after a power cut. Writing would let go what is too old, before anybody has read that.
     if !days.is_empty() && older == 0 {
         match ask("ledger_commit", json!({})) {
-            Ok(reply) if reply["ok"] == json!(true) => {}
+            Ok(reply) if reply["ok"] == true => {}
             failed => return answer(failed, false, |_| String::new()).max(Exit::Failed),
         }
     }

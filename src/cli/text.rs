@@ -1,10 +1,10 @@
 //! What the daemon's answers look like to people.
 
-use serde_json::{json, Value};
+use serde_json::Value;
 
 pub(super) fn status_text(value: &Value) -> String {
     let mut text = lan_only_text(&value["lan_only"]);
-    if value["applied"] == json!(false) {
+    if value["applied"] == false {
         text.push_str("The configuration is not applied; what was applied stays:\n");
     }
     text.push_str(&gates_text(value));
@@ -25,7 +25,7 @@ fn ledger_text(value: &Value) -> String {
     let problem = value["problem"]
         .as_str()
         .map_or_else(String::new, |problem| format!("problem: ledger: {problem}\n"));
-    match value["enabled"] == json!(true) {
+    match value["enabled"] == true {
         true => format!("attempts: {} today\n{problem}", value["today"]),
         false => format!("attempts: not counted\n{problem}"),
     }
@@ -99,9 +99,9 @@ fn strings(value: &Value) -> Vec<&str> {
 /// One line for each gate that is enabled.
 fn gates_text(value: &Value) -> String {
     let gates = value["gates"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let enabled = gates.iter().filter(|gate| gate["enabled"] == json!(true));
+    let enabled = gates.iter().filter(|gate| gate["enabled"] == true);
     let line = |gate: &Value| {
-        let shut = if gate["shut"] == json!(true) { ", shut" } else { "" };
+        let shut = if gate["shut"] == true { ", shut" } else { "" };
         format!(
             "Gate {}: {}{shut}\n  listed      {} of {}\n  admitted    {}, refused {} packets, turned away by a full list {}\n",
             gate["name"].as_str().unwrap_or("?"),

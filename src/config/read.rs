@@ -4,8 +4,8 @@ use super::sections::{nearest, shown, Options, Problems};
 use super::value::{Clock, Duration, Mark, Port, Weekday};
 use super::{ports, Config, Gate, Knock, LanOnly, Ledger, Level, Problem, Relay, Schedule, Spa, Step, System, Witness};
 use crate::nft::PortRange;
+use crate::sorted::{Map, Set};
 use crate::uci::{self, Package, Section};
-use std::collections::{BTreeMap, BTreeSet};
 
 /// The most sections of one type.
 const MAX_SECTIONS: usize = 64;
@@ -94,14 +94,14 @@ struct Sections<'a>(Vec<Place<'a>>);
 impl<'a> Sections<'a> {
     fn sorted(package: &'a Package, problems: &mut Problems) -> Self {
         let mut known: Vec<Place> = Vec::new();
-        let mut counts = BTreeMap::new();
-        let mut names = BTreeSet::new();
+        let mut counts = Map::new();
+        let mut names = Set::new();
         for section in &package.sections {
             let Some(system) = System::ALL.into_iter().find(|system| system.word() == section.kind) else {
                 problems.push(unknown_type(section));
                 continue;
             };
-            let count = counts.entry(system).or_insert(0);
+            let count = counts.or_insert_with(system, || 0);
             let again = section.name.as_ref().is_some_and(|name| !names.insert(name));
             let message = misplaced(system, section, *count, again);
             *count += 1;

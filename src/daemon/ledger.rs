@@ -2,6 +2,7 @@
 
 use super::Daemon;
 use crate::event::{Asked, CallId, Event};
+use crate::json::json;
 use crate::ledger::counts::{key_of, Reading};
 use crate::ledger::{Service, Subject};
 use crate::nft::netlink::Edit;
@@ -11,7 +12,7 @@ use crate::ruleset::{self, address_of};
 use crate::system::clock;
 use crate::system::nftables;
 use crate::system::storage::{self, Durability};
-use serde_json::{json, Value};
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 
 /// In the state directory.

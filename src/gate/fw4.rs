@@ -1,8 +1,9 @@
 //! What fw4 is to be told: to accept, or redirect, what has the mark, and nothing else.
 
 use crate::config::Service;
+use crate::json::json;
 use crate::policy::{Gate, Gates};
-use serde_json::{json, Map, Value};
+use serde_json::{Map, Value};
 use std::net::IpAddr;
 
 /// How the name of a rule for fw4 begins; the gate's name follows.

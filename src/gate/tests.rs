@@ -228,13 +228,13 @@ proptest! {
         prop_assert_eq!(lists.are_empty(), model.is_empty());
         prop_assert_eq!(lists.next_end(), model.values().flatten().min().copied());
 
-        let mut kernel: Readings = BTreeMap::new();
+        let mut kernel: Readings = Map::new();
         for edit in lists.restoring(&gates, &Readings::new(), now) {
             let Edit::Add { set, element } = edit else { panic!("{edit:?}") };
             let left = element.timeout.map(|seconds| u64::from(seconds) * 1000);
             prop_assert!(left.is_none_or(|left| left > 0));
             let address = crate::ruleset::address_of(&element.key).unwrap();
-            kernel.entry(set).or_default().push(Listed { address, left });
+            kernel.or_default(set).push(Listed { address, left });
         }
         let mut restored = Lists::default();
         restored.take(&gates, &kernel, now);

@@ -6,8 +6,8 @@
 use super::redirects::{label, matches_choice, parse_ports, ALL_PORTS};
 use super::{enabled, Zone};
 use crate::nft::PortRange;
+use crate::sorted::Map;
 use crate::uci::{Package, Section};
-use std::collections::BTreeMap;
 
 /// What a zone does with what no rule takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -65,7 +65,7 @@ pub(super) fn flow_offloading(firewall: &Package) -> bool {
 }
 
 /// All of a firewall configuration, in its order.
-pub(super) fn read(firewall: &Package, zones: &BTreeMap<String, Zone>) -> Vec<Door> {
+pub(super) fn read(firewall: &Package, zones: &Map<String, Zone>) -> Vec<Door> {
     firewall
         .sections
         .iter()
@@ -100,7 +100,7 @@ fn redirect(section: &Section) -> Vec<Door> {
         .collect()
 }
 
-fn rule(section: &Section, zones: &BTreeMap<String, Zone>) -> Vec<Door> {
+fn rule(section: &Section, zones: &Map<String, Zone>) -> Vec<Door> {
     let accepts = section
         .option("target")
         .is_some_and(|target| matches_choice(target, "accept"));
@@ -138,7 +138,7 @@ fn zone(section: &Section) -> Vec<Door> {
 }
 
 /// What no rule takes is accepted on its way from any zone to any other.
-fn between(section: &Section, zones: &BTreeMap<String, Zone>) -> Vec<Door> {
+fn between(section: &Section, zones: &Map<String, Zone>) -> Vec<Door> {
     let from = |zone: &String| Door {
         label: "forward of defaults".into(),
         ..door(section, zone, ALL_PORTS, true)

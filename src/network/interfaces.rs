@@ -1,19 +1,19 @@
 //! netifd's interfaces and their layer-3 devices: as netifd says, and as the configuration lets expect.
 
 use super::{is_device_name, quoted, Warnings};
+use crate::sorted::{Map, Set};
 use crate::uci::{Package, Section};
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
 
 /// By name.
 #[derive(Debug, Default)]
 pub(super) struct Interfaces {
-    by_name: BTreeMap<String, Interface>,
+    by_name: Map<String, Interface>,
 }
 
 #[derive(Debug, Default)]
 struct Interface {
-    devices: BTreeSet<String>,
+    devices: Set<String>,
     /// The zone that an interface names itself, as netifd's dynamic ones do (`wan_6`, `wan_4`).
     zone: Option<String>,
 }
@@ -55,7 +55,7 @@ const SAME_NAME: [&str; 5] = ["amneziawg", "vxlan", "vxlan6", "wireguard", "xfrm
 impl Interfaces {
     pub(super) fn read(network: Option<&Package>, netifd: Option<&Value>, warnings: &mut Warnings) -> Self {
         let mut interfaces = Self::default();
-        let mut settled = BTreeSet::new();
+        let mut settled = Set::new();
         match netifd.map(|dump| dump.get("interface").and_then(Value::as_array)) {
             Some(Some(entries)) => {
                 for entry in entries {
@@ -77,7 +77,7 @@ impl Interfaces {
                 continue;
             }
             let expected = expected_devices(network, section, ALIASES);
-            let interface = interfaces.by_name.entry(name.to_string()).or_default();
+            let interface = interfaces.by_name.or_default(name.to_string());
             for device in expected {
                 if is_device_name(&device) {
                     interface.devices.insert(device);
@@ -93,13 +93,13 @@ impl Interfaces {
     }
 
     /// One interface of the dump. It is settled, and needs no guess, where netifd names the layer-3 device of an interface that is up.
-    fn take_entry(&mut self, entry: &Value, settled: &mut BTreeSet<String>, warnings: &mut Warnings) {
+    fn take_entry(&mut self, entry: &Value, settled: &mut Set<String>, warnings: &mut Warnings) {
         let text = |key: &str| entry.get(key).and_then(Value::as_str);
         let Some(name) = text("interface") else {
             warnings.add("netifd: an interface without a name".to_string());
             return;
         };
-        let interface = self.by_name.entry(name.to_string()).or_default();
+        let interface = self.by_name.or_default(name.to_string());
         interface.zone = entry
             .get("data")
             .and_then(|data| data.get("zone"))
@@ -127,7 +127,7 @@ impl Interfaces {
     }
 
     /// An interface's devices; `None` where there is no such interface.
-    pub(super) fn devices(&self, name: &str) -> Option<&BTreeSet<String>> {
+    pub(super) fn devices(&self, name: &str) -> Option<&Set<String>> {
         self.by_name.get(name).map(|interface| &interface.devices)
     }
 

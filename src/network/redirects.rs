@@ -5,11 +5,11 @@
 use super::{enabled, quoted, Device, Links, Redirect, Warnings, Zone};
 use crate::config::Subnet;
 use crate::nft::PortRange;
+use crate::sorted::{Map, Set};
 use crate::uci::{Package, Section};
-use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr};
 
-type Zones = BTreeMap<String, Zone>;
+type Zones = Map<String, Zone>;
 
 pub(super) const ALL_PORTS: PortRange = PortRange { from: 1, to: 65535 };
 /// More exceptions than anybody configures by hand.
@@ -17,7 +17,7 @@ const MOST: usize = 1024;
 
 /// All of a firewall configuration, sorted.
 pub(super) fn read(firewall: &Package, zones: &Zones, links: &Links, warnings: &mut Warnings) -> Vec<Redirect> {
-    let mut found = BTreeSet::new();
+    let mut found = Set::new();
     for section in &firewall.sections {
         let result = match section.kind.as_str() {
             "redirect" => read_redirect(section, zones, links),
@@ -308,7 +308,7 @@ fn address_of(bits: u128, is_ipv4: bool) -> IpAddr {
 }
 
 /// The global IPv6 prefixes on a zone's devices; of all zones' for `*` and no zone.
-fn zone_prefixes(zone: Option<&str>, zones: &Zones, links: &Links) -> BTreeSet<(u128, u8)> {
+fn zone_prefixes(zone: Option<&str>, zones: &Zones, links: &Links) -> Set<(u128, u8)> {
     let is_of_zone = |device: &str| {
         let mut wanted = zones
             .iter()
@@ -320,7 +320,7 @@ fn zone_prefixes(zone: Option<&str>, zones: &Zones, links: &Links) -> BTreeSet<(
             })
         })
     };
-    let mut prefixes = BTreeSet::new();
+    let mut prefixes = Set::new();
     for (index, subnet, _) in &links.addresses {
         let IpAddr::V6(address) = subnet.address else { continue };
         if !address.is_unicast_link_local() && links.devices.get(index).is_some_and(|name| is_of_zone(name)) {
@@ -331,7 +331,7 @@ fn zone_prefixes(zone: Option<&str>, zones: &Zones, links: &Links) -> BTreeSet<(
 }
 
 /// The one address in each prefix that matches the suffix. A mask that leaves host bits open names no single address, and is left out.
-fn expand_suffix(address: u128, mask: u128, prefixes: &BTreeSet<(u128, u8)>) -> Vec<Subnet> {
+fn expand_suffix(address: u128, mask: u128, prefixes: &Set<(u128, u8)>) -> Vec<Subnet> {
     let matching = prefixes.iter().filter(|(prefix, length)| {
         let network = high_bits(*length);
         mask | network == u128::MAX && prefix & mask & network == address & network

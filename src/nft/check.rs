@@ -4,7 +4,6 @@ use super::{
     mask6, Bits, Chain, Contents, Element, Field, Kind, Match, Operation, Reject, Rule, Set, Statement, Table, Value,
     TCP, UDP,
 };
-use std::collections::BTreeSet;
 use std::fmt;
 
 /// Longest name of a table, chain, set or counter. The kernel takes 255; nobody types that.
@@ -353,7 +352,7 @@ fn differ<T: PartialEq>(all: &[T]) -> bool {
 }
 
 fn check_names<'a>(what: &str, names: impl Iterator<Item = &'a str>) -> Result<(), Fault> {
-    let mut seen = BTreeSet::new();
+    let mut seen = crate::sorted::Set::new();
     for name in names {
         if !is_name(name) {
             return Err(fault(

@@ -5,8 +5,8 @@ use super::{
     Strength, Strengths, Tally, Text, Verified, Why,
 };
 use crate::config::Level;
+use crate::sorted::Set;
 use serde_json::Value;
-use std::collections::BTreeSet;
 
 /// The schema this program reads.
 pub const SCHEMA: u64 = 1;
@@ -60,7 +60,7 @@ pub fn parse(bytes: &[u8]) -> Result<Profiles, Error> {
 }
 
 fn unique<'a>(list: &Node<'_>, ids: impl Iterator<Item = &'a str>) -> Result<(), Error> {
-    let mut seen = BTreeSet::new();
+    let mut seen = Set::new();
     for (index, id) in ids.enumerate() {
         if !seen.insert(id) {
             return Err(list

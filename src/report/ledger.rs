@@ -3,13 +3,14 @@
 use crate::date::Date;
 use crate::event::{Now, Reading};
 use crate::gate::Attempt;
+use crate::json::{json, put};
 use crate::ledger::book::Zone;
 use crate::ledger::day::Day;
 use crate::ledger::views::{Answer, By, Query, Row};
 use crate::ledger::{masked, Protocol, Service};
 use crate::ruleset::ledger::COUNTERS;
 use crate::state::State;
-use serde_json::{json, Map, Number, Value};
+use serde_json::{Map, Number, Value};
 use std::net::IpAddr;
 use std::str::FromStr;
 
@@ -95,14 +96,12 @@ pub fn history(query: &Query, answer: Result<Answer, String>) -> Value {
     }
 }
 
-/// Not by `json!`, which is longer in the program for each of its uses.
 fn object<const N: usize>(fields: [(&str, Value); N]) -> Value {
-    Value::Object(
-        fields
-            .into_iter()
-            .map(|(name, value)| (name.to_string(), value))
-            .collect(),
-    )
+    let mut object = Map::new();
+    for (name, value) in fields {
+        put(&mut object, name, value);
+    }
+    Value::Object(object)
 }
 
 fn row(query: &Query, row: &Row) -> Value {

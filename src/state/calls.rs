@@ -2,10 +2,11 @@
 
 use super::{Kernel, Override, State};
 use crate::event::{Action, CallId, Now, Reading, Reply, Then, Turned};
+use crate::json::json;
 use crate::report;
 use crate::system::ubus::Status;
 use log::Level;
-use serde_json::{json, Map, Value};
+use serde_json::{Map, Value};
 use std::rc::Rc;
 
 /// A week. What is longer is no pause.

@@ -3,13 +3,14 @@
 use super::State;
 use crate::event::{Action, Ask, CallId, Listing, Now, Reading, Reply};
 use crate::gate::{self, Entry, Gone, Heard, Origin, Told};
+use crate::json::json;
 use crate::nft::netlink::Edit;
 use crate::policy::{Gate, Gates};
 use crate::report;
 use crate::ruleset::gate::List;
 use crate::system::ubus::Status;
 use log::Level;
-use serde_json::{json, Map, Value};
+use serde_json::{Map, Value};
 use std::net::IpAddr;
 
 /// As the option `window` has it: a week. What is longer is no grant but a rule.

@@ -5,6 +5,7 @@ use super::*;
 use crate::gate::Heard;
 use crate::system::conntrack::Session;
 use crate::system::ubus::Status;
+use serde_json::json;
 
 const GATE: &str = "config gate 'ssh'\n\toption enabled '1'\n\tlist service 'tcp:22'\n\
     config witness 'imaps'\n\toption gate 'ssh'\n";

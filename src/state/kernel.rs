@@ -2,11 +2,11 @@
 
 use super::{calls, State};
 use crate::event::{Action, Now, Reading, Then, Verified};
+use crate::json::json;
 use crate::nft::Table;
+use crate::sorted::Map;
 use crate::system::nftables::{Counter, Verdict};
 use log::Level;
-use serde_json::json;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// How the kernel's table stands to [`State::wanted`].
@@ -35,8 +35,8 @@ pub(super) struct Losses {
 /// Named counters start at 0 when the table is lost. What they had counted until then is carried.
 #[derive(Debug, Default)]
 pub(super) struct Carried {
-    last: BTreeMap<String, Counter>,
-    sum: BTreeMap<String, Counter>,
+    last: Map<String, Counter>,
+    sum: Map<String, Counter>,
 }
 
 impl State {
@@ -230,11 +230,11 @@ impl Losses {
 }
 
 impl Carried {
-    fn take(&mut self, reading: &BTreeMap<String, Counter>) {
+    fn take(&mut self, reading: &Map<String, Counter>) {
         for (name, last) in &self.last {
             let now = reading.get(name).copied().unwrap_or_default();
             if now.packets < last.packets {
-                let sum = self.sum.entry(name.clone()).or_default();
+                let sum = self.sum.or_default(name.clone());
                 sum.packets = sum.packets.saturating_add(last.packets);
                 sum.bytes = sum.bytes.saturating_add(last.bytes);
             }

@@ -4,10 +4,11 @@ use super::gates::tell;
 use super::State;
 use crate::event::{Action, Now};
 use crate::gate::{self, Entry, Origin, Progress, Teller, Told};
+use crate::json::json;
 use crate::policy::{Gate, Knock};
 use crate::ruleset::knock::{opens, Sequence};
 use log::Level;
-use serde_json::{json, Value};
+use serde_json::Value;
 use std::collections::VecDeque;
 use std::net::IpAddr;
 

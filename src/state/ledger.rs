@@ -4,6 +4,7 @@ use super::State;
 use crate::date::Date;
 use crate::event::{Action, Asked, CallId, Now};
 use crate::gate::Attempt;
+use crate::json::json;
 use crate::ledger::book::{is_set, Book, Outlier, Sight, Zone};
 use crate::ledger::counts::Reading;
 use crate::ledger::day::Day;
@@ -12,7 +13,7 @@ use crate::ledger::store::Store;
 use crate::ledger::Subject;
 use crate::report;
 use log::Level;
-use serde_json::{json, Map, Value};
+use serde_json::{Map, Value};
 
 /// Milliseconds between two readings. They are placed at the wall clock's minutes, so that none reaches from one hour into the next.
 const MINUTE: u64 = 60_000;
@@ -182,7 +183,12 @@ impl State {
         let asked = match method {
             "history" => match report::query(arguments) {
                 Ok(query) => Asked::History(id, Box::new(query)),
-                Err(error) => return vec![Action::Answer(id, Ok(json!({ "rows": [], "error": error })))],
+                Err(error) => {
+                    return vec![Action::Answer(
+                        id,
+                        Ok(json!({ "rows": Vec::<Value>::new(), "error": error })),
+                    )]
+                }
             },
             "ledger_recent" => Asked::Recent(id),
             "ledger_commit" => Asked::Commit(Some(id)),

@@ -6,6 +6,7 @@ use crate::event::Asked;
 use crate::ledger::counts::Reading;
 use crate::ledger::store::{Parsed, Store};
 use crate::ledger::{Service, Subject};
+use serde_json::json;
 
 const ON: &str = "config ledger 'ledger'\n";
 const HOUR: u64 = 3_600_000;

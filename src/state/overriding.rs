@@ -1,6 +1,7 @@
 //! The switch where it says something else than the configuration.
 
-use serde_json::{json, Value};
+use crate::json::json;
+use serde_json::Value;
 
 /// A switch that was turned without being saved. It outlives the daemon in the run directory (and so not a reboot), for as long as the configuration says what it said then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

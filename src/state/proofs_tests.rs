@@ -5,6 +5,7 @@ use super::*;
 use crate::config::Protocol;
 use crate::gate::Heard;
 use crate::spa::{seal, Digest, Keys, Request};
+use serde_json::json;
 
 const GATE: &str = "config gate 'ssh'\n\toption enabled '1'\n\tlist service 'tcp:22'\n\toption forget 'never'\n\
     config knock 'door'\n\toption gate 'ssh'\n\tlist open 'tcp:7000'\n\tlist open 'udp:8000'\n\tlist close 'tcp:9000'\n\tlist close 'tcp:9001'\n\

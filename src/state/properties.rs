@@ -3,6 +3,7 @@
 use super::tests::{caller, Play, LAN};
 use super::*;
 use proptest::prelude::*;
+use serde_json::json;
 
 /// A configuration, and what it comes to.
 #[derive(Debug, Clone, Copy)]
@@ -376,7 +377,8 @@ impl Trial {
         };
         let is_in_kernel = |source: usize| {
             let lists = self.play.lists_now();
-            lists.values().flatten().any(|listed| listed.address == address(source))
+            let mut all = lists.values().flatten();
+            all.any(|listed| listed.address == address(source))
         };
         match (method, source) {
             ("gate_admit", Some(source)) => assert!(answer["ok"] != true || is_in_kernel(source), "{answer}"),
@@ -394,14 +396,14 @@ impl Trial {
         if play.table.is_none() || play.edit_fails.is_some() {
             return;
         }
-        let known: BTreeSet<IpAddr> = play
+        let known: Set<IpAddr> = play
             .state
             .lists
             .sources("ssh")
             .into_iter()
             .map(|(source, _)| source)
             .collect();
-        let kernel: BTreeSet<IpAddr> = play
+        let kernel: Set<IpAddr> = play
             .lists_now()
             .values()
             .flatten()

@@ -5,13 +5,14 @@ use super::State;
 use crate::config::{Problem, Spa, System};
 use crate::event::{Action, CallId, KeyFile, Listing, NewKey, Now, ReadKeys};
 use crate::gate::{self, Teller, Told};
+use crate::json::json;
 use crate::policy::Gate;
 use crate::report;
 use crate::ruleset::gate::List;
 use crate::spa::{judge, open, Digest, Keys, Opened, Refused, Replay, Rules};
 use crate::system::ubus::Status;
 use log::Level;
-use serde_json::{json, Map, Value};
+use serde_json::{Map, Value};
 use std::net::IpAddr;
 
 /// Less is no packet of fwknop's (`MIN_SPA_ENCODED_MSG_SIZE` and an HMAC).

@@ -8,6 +8,7 @@ use crate::nft::netlink::Edit;
 use crate::system::conntrack::Session;
 use crate::system::nftables::{Counter, Verdict};
 use crate::system::ubus::Status;
+use serde_json::json;
 use serde_json::Map;
 use std::collections::BTreeMap;
 

@@ -2,7 +2,7 @@
 
 use super::lexer::{Lexer, Placed, Statement};
 use super::{parse, EditError, Package, Section, SyntaxError, Value};
-use std::collections::BTreeMap;
+use crate::sorted::Map;
 use std::ops::Range;
 
 /// The text with `option NAME 'VALUE'` set in the section `section` (by name), and not one other byte changed: comments, order, quoting
@@ -152,7 +152,7 @@ fn set(section: &mut Section, option: &str, value: &str) {
 
 /// Whether two packages say the same. Lines may move, and the order of options means nothing.
 fn same(one: &Package, other: &Package) -> bool {
-    fn options(section: &Section) -> BTreeMap<&str, &Value> {
+    fn options(section: &Section) -> Map<&str, &Value> {
         section
             .options
             .iter()

@@ -5,7 +5,7 @@ use super::attribute::{all_said, find, string, u32, u64};
 use super::element::{self, Reading};
 use super::transaction::{comment, concatenation, set_flags, set_key_length, set_key_type};
 use super::{expressions, kind, Endian, Received};
-use std::collections::BTreeMap;
+use crate::sorted::Map;
 
 /// `NFT_OBJECT_COUNTER`
 pub(super) const OBJECT_COUNTER: u32 = 1;
@@ -67,10 +67,10 @@ pub(super) struct SeenSet {
 pub struct Present {
     pub(super) exists: bool,
     flags: u32,
-    pub(super) chains: BTreeMap<String, SeenChain>,
-    pub(super) sets: BTreeMap<String, SeenSet>,
+    pub(super) chains: Map<String, SeenChain>,
+    pub(super) sets: Map<String, SeenSet>,
     /// Stateful objects by type and name.
-    pub(super) objects: BTreeMap<(u32, String), Counter>,
+    pub(super) objects: Map<(u32, String), Counter>,
 }
 
 impl Present {
@@ -116,7 +116,7 @@ impl Present {
         };
         let hook =
             find(attributes, 4).and_then(|hook| Some((u32(hook, 1)?, i32::from_be_bytes(u32(hook, 2)?.to_be_bytes()))));
-        let chain = self.chains.entry(name.to_owned()).or_default();
+        let chain = self.chains.or_default(name.to_owned());
         chain.hook = hook;
         chain.policy = u32(attributes, 5);
         chain.kind = string(attributes, 7).map(str::to_owned);
@@ -127,7 +127,7 @@ impl Present {
         let Some(chain) = string(attributes, 2) else {
             return;
         };
-        self.chains.entry(chain.to_owned()).or_default().rules.push(SeenRule {
+        self.chains.or_default(chain.to_owned()).rules.push(SeenRule {
             expressions: find(attributes, 4).unwrap_or_default().to_vec(),
             userdata: find(attributes, 7).unwrap_or_default().to_vec(),
         });
@@ -359,7 +359,7 @@ pub(super) fn timeout_milliseconds(set: &Set) -> u64 {
 
 /// The counters among what was dumped.
 #[must_use]
-pub fn counters(present: &Present) -> BTreeMap<String, Counter> {
+pub fn counters(present: &Present) -> Map<String, Counter> {
     let counters = present.objects.iter().filter(|((kind, _), _)| *kind == OBJECT_COUNTER);
     counters.map(|((_, name), counter)| (name.clone(), *counter)).collect()
 }

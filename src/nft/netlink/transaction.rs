@@ -6,6 +6,7 @@ use super::element;
 use super::instruction::META_TIME_NS;
 use super::present::{hook_number, timeout_milliseconds, OBJECT_COUNTER};
 use super::{expressions, kind, Endian, Message, Present, INET};
+use crate::sorted::Map;
 use netlink_packet_core::{Emitable, NLM_F_APPEND, NLM_F_CREATE};
 use std::collections::BTreeMap;
 
@@ -166,7 +167,8 @@ pub fn edits<E: From<Fault>>(
         messages: Vec::new(),
         pending: None,
     };
-    let mut known: BTreeMap<(String, Vec<element::Bounds>), bool> = BTreeMap::new();
+    // By set; elements can be many.
+    let mut known: Map<&str, BTreeMap<Vec<element::Bounds>, bool>> = Map::new();
     let mut flushed: Vec<&str> = Vec::new();
     for edit in edits {
         let (Edit::Add { set: name, .. }
@@ -182,7 +184,7 @@ pub fn edits<E: From<Fault>>(
                 run.finish();
                 run.messages.push(flush(&table.name, name));
                 flushed.push(name);
-                known.retain(|(set, _), _| set != name);
+                known.remove(name.as_str());
                 continue;
             }
             Edit::Add { element, .. } => (element, Some(true)),
@@ -190,7 +192,8 @@ pub fn edits<E: From<Fault>>(
             Edit::Delete { element, .. } => (element, Some(false)),
         };
         set.check_element(element)?;
-        let key = (name.clone(), element::bounds(&element.key));
+        let key = element::bounds(&element.key);
+        let known = known.or_default(name.as_str());
         let was = match known.get(&key) {
             Some(was) => *was,
             None => !flushed.contains(&name.as_str()) && is_there(set, element)?,

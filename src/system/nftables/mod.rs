@@ -14,9 +14,9 @@ pub use monitor::{Change, Monitor};
 use crate::nft;
 use crate::nft::netlink::neighbours::{self, Neighbour};
 use crate::nft::netlink::{self, kind, Endian, Message, Present};
+use crate::sorted::Map;
 use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP};
 use socket::Socket;
-use std::collections::BTreeMap;
 
 /// How often something is tried again because somebody else changed the ruleset meanwhile.
 const TRIES: usize = 8;
@@ -33,7 +33,7 @@ pub enum Verdict {
 }
 
 /// All counters and small lists of a table.
-pub type Counters = BTreeMap<String, Counter>;
+pub type Counters = Map<String, Counter>;
 
 /// The kernel's nf_tables, of the network namespace in which it was opened. Needs `CAP_NET_ADMIN`.
 ///
@@ -179,7 +179,7 @@ impl Nftables {
         let mut tries = 0;
         loop {
             tries += 1;
-            let mut ranges: BTreeMap<String, Vec<Reading>> = BTreeMap::new();
+            let mut ranges: Map<String, Vec<Reading>> = Map::new();
             let messages = netlink::edits::<Error>(table, edits, Endian::NATIVE, &mut |set, element| {
                 if !set.interval {
                     return self.has_element(table, set, element);

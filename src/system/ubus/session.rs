@@ -7,8 +7,9 @@ mod requests;
 use super::frame::{Builder, Frame, Header, TooLong, Type, MAX_SENT};
 use super::server::Incoming;
 use super::{CallError, CallId, Object, Status, Ticket};
+use crate::sorted;
 use serde_json::{Map, Value};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -31,8 +32,8 @@ const OBJECT_ADDED: &str = "ubus.object.add";
 pub(super) struct Session {
     object: Object,
     /// What the application asked for; outlives connections.
-    patterns: BTreeSet<String>,
-    subscriptions: BTreeMap<String, Subscription>,
+    patterns: sorted::Set<String>,
+    subscriptions: sorted::Map<String, Subscription>,
     /// Never start again: no number of an old connection may mean something in a new one.
     serial: u64,
     tickets: u64,
@@ -130,8 +131,8 @@ impl Session {
     pub(super) fn new(object: Object) -> Self {
         Self {
             object,
-            patterns: BTreeSet::new(),
-            subscriptions: BTreeMap::new(),
+            patterns: sorted::Set::new(),
+            subscriptions: sorted::Map::new(),
             serial: 0,
             tickets: 0,
             incoming: VecDeque::new(),
