@@ -535,8 +535,8 @@ fn an_idle_daemon_is_not_woken() {
         std::thread::sleep(WATCHED);
         let woken = home.daemon.voluntary_switches() - before;
         figure("idle", &format!("woken {woken} times in {WATCHED:?}"));
-        // The ledger reads once a minute, and a schedule looks at the clock.
-        assert!(woken <= 2, "woken {woken} times in {WATCHED:?}");
+        // The ledger reads once a minute and may write a file, which can wait as well; a schedule looks at the clock.
+        assert!(woken <= 4, "woken {woken} times in {WATCHED:?}");
     }
 }
 

@@ -393,5 +393,6 @@ fn a_daemon_at_rest() {
             home.daemon.pss_kib()
         ),
     );
-    assert!(woken <= 2, "woken {woken} times in {WATCHED:?}");
+    // Once by the ledger, whose file may make it wait twice more.
+    assert!(woken <= 4, "woken {woken} times in {WATCHED:?}");
 }
