@@ -369,6 +369,10 @@ impl State {
                     ));
                 }
                 self.ledger.unwritten = Some(why.clone());
+                // A flash that is full may have room again long before the next commit.
+                let wait = u64::from(self.config.ledger.commit).min(FIRST).saturating_mul(1000);
+                let again = now.monotonic.saturating_add(wait);
+                self.ledger.commit_at = self.ledger.commit_at.map(|placed| placed.min(again));
                 json!({ "ok": false, "error": why })
             }
         };

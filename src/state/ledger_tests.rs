@@ -149,6 +149,18 @@ fn a_file_that_cannot_be_written_is_told_once_and_tried_again() {
 }
 
 #[test]
+fn a_commit_that_failed_is_tried_again_within_the_hour() {
+    let mut play = started(ON);
+    seen(&mut play, 1);
+    play.ledger.write_fails = Some("no space left on device");
+    play.pass(2 * HOUR);
+    assert_eq!(play.ledger.commits, 0);
+    play.ledger.write_fails = None;
+    play.pass(HOUR + 60_000);
+    assert_eq!(play.ledger.commits, 1);
+}
+
+#[test]
 fn what_a_newer_program_wrote_is_never_written_over() {
     let mut play = Play::new(ON);
     play.ledger.synchronised = true;
