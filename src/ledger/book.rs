@@ -13,6 +13,7 @@ use crate::event::Now;
 use crate::schedule;
 use crate::spa::checksum;
 use std::borrow::Cow;
+use std::fmt;
 use tz::TimeZone;
 
 /// The name of the run directory's format and its version.
@@ -167,6 +168,17 @@ pub struct Sight {
     pub synchronised: bool,
 }
 
+impl Sight {
+    /// Where the kernel was not asked.
+    #[must_use]
+    pub fn unsure(now: Now) -> Self {
+        Self {
+            now,
+            synchronised: false,
+        }
+    }
+}
+
 /// The account.
 #[derive(Debug, Clone, Default)]
 pub struct Book {
@@ -192,6 +204,27 @@ pub struct Book {
     told: Option<Date>,
 }
 
+/// What is wrong with a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wrong {
+    /// So many bytes of it.
+    Damaged(usize),
+    /// A later program wrote it.
+    Newer,
+    /// It is something else.
+    Foreign,
+}
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Damaged(lost) => write!(f, "{lost} bytes of it are damaged; the other days are kept"),
+            Self::Newer => f.write_str("a newer program wrote it"),
+            Self::Foreign => f.write_str("it is no ledger"),
+        }
+    }
+}
+
 /// A day that is out of the ordinary, told once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)]
@@ -203,8 +236,8 @@ pub struct Outlier {
 
 impl Book {
     /// Takes over what the file and the run directory hold: the days, and what an earlier daemon has read of the kernel's counters. Gives what is wrong
-    /// with the file, for people.
-    pub fn load(&mut self, file: Option<&[u8]>, run: Option<&[u8]>, now: Now) -> Option<String> {
+    /// with the file.
+    pub fn load(&mut self, file: Option<&[u8]>, run: Option<&[u8]>, now: Now) -> Option<Wrong> {
         let mut wrong = None;
         match file.map(Store::parse) {
             None => {}
@@ -213,11 +246,11 @@ impl Book {
                 self.written = written;
                 if lost > 0 {
                     self.change();
-                    wrong = Some(format!("{lost} bytes of it are damaged; the other days are kept"));
+                    wrong = Some(Wrong::Damaged(lost));
                 }
             }
-            Some(Parsed::Newer) => wrong = Some("a newer program wrote it".into()),
-            Some(Parsed::Foreign) => wrong = Some("it is no ledger".into()),
+            Some(Parsed::Newer) => wrong = Some(Wrong::Newer),
+            Some(Parsed::Foreign) => wrong = Some(Wrong::Foreign),
         }
         if run.is_some_and(|run| self.load_run(run, now).is_none()) {
             self.counts = Counts::default();

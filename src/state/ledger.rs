@@ -5,11 +5,9 @@ use crate::date::Date;
 use crate::event::{Action, Asked, CallId, Now};
 use crate::gate::Attempt;
 use crate::json::json;
-use crate::ledger::book::{is_set, Book, Outlier, Sight, Zone};
+use crate::ledger::book::{is_set, Book, Outlier, Sight, Wrong, Zone};
 use crate::ledger::counts::Reading;
 use crate::ledger::day::Day;
-use crate::ledger::store::Parsed;
-use crate::ledger::store::Store;
 use crate::ledger::Subject;
 use crate::report;
 use log::Level;
@@ -81,11 +79,7 @@ impl State {
             self.ledger.commit_at = None;
             self.ledger.book.rest();
             // What was counted until now is kept.
-            let sight = Sight {
-                now,
-                synchronised: false,
-            };
-            return self.commit(None, sight, Wait::No);
+            return self.commit(None, Sight::unsure(now), Wait::No);
         }
         if self.ledger.read_at.is_none() {
             self.ledger.read_at = Some(next_minute(now));
@@ -127,9 +121,8 @@ impl State {
         let mut actions = Vec::new();
         if let Some(wrong) = self.ledger.book.load(file.as_deref(), run, now) {
             actions.push(Action::Log(Level::Error, format!("ledger: {wrong}")));
-            let is_days = matches!(file.as_deref().map(Store::parse), Some(Parsed::Days(..)));
-            self.ledger.is_foreign = !is_days;
-            self.ledger.file = Some(wrong);
+            self.ledger.is_foreign = !matches!(wrong, Wrong::Damaged(_));
+            self.ledger.file = Some(wrong.to_string());
             // Whatever it holds is not lost.
             actions.push(Action::SetLedgerAside);
         }
@@ -143,11 +136,7 @@ impl State {
             Ok(name) => {
                 self.ledger.is_foreign = false;
                 // What was whole in it is in no file now.
-                let sight = Sight {
-                    now,
-                    synchronised: false,
-                };
-                actions.extend(self.commit(None, sight, Wait::No));
+                actions.extend(self.commit(None, Sight::unsure(now), Wait::No));
                 let wrong = self.ledger.file.take().unwrap_or_default();
                 self.ledger.file = Some(format!("{wrong}; it is kept as {name}"));
                 format!("ledger: the file is kept as {name}")
