@@ -5,7 +5,7 @@ use lanward::system::ubus::{Bus, Incoming, Object};
 use lanward_rig::daemon::program;
 use lanward_rig::home::Home;
 use lanward_rig::house::{Family, Host, House, Plan, FAMILIES};
-use lanward_rig::probe::Connection;
+use lanward_rig::probe::{within, Connection};
 use lanward_rig::report_line::this_test;
 use lanward_rig::scan::{nmap, Scan};
 use lanward_rig::servers::{Caller, Dialogue, Keys, Login, Server};
@@ -169,17 +169,6 @@ impl Scene {
 /// The router's own SSH, as it answers at this address.
 fn at(address: IpAddr, port: u16) -> Login {
     Login::In(format!("{address} {port}"))
-}
-
-fn within(patience: Duration, mut holds: impl FnMut() -> bool) -> bool {
-    let began = Instant::now();
-    while began.elapsed() < patience {
-        if holds() {
-            return true;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    false
 }
 
 #[test]

@@ -7,6 +7,7 @@ use lanward_rig::home::Home;
 use lanward_rig::house::{Family, House};
 use lanward_rig::knock::{tcp, udp, Knocker, Step};
 use lanward_rig::news::News;
+use lanward_rig::probe::within;
 use lanward_rig::report_line::{figure, this_test};
 use lanward_rig::seed_log::{write_april, Forms};
 use lanward_rig::settings::Firewall;
@@ -134,19 +135,6 @@ fn away_from_midnight() {
         % 86_400;
     if seconds > 86_400 - 90 {
         std::thread::sleep(Duration::from_secs(86_401 - seconds));
-    }
-}
-
-fn within(patience: Duration, mut holds: impl FnMut() -> bool) -> bool {
-    let end = Instant::now() + patience;
-    loop {
-        if holds() {
-            return true;
-        }
-        if Instant::now() > end {
-            return false;
-        }
-        std::thread::sleep(Duration::from_millis(50));
     }
 }
 

@@ -10,7 +10,7 @@ use lanward_rig::home::{fw4_rules, switched_off, switched_on};
 use lanward_rig::house::{Family, House};
 use lanward_rig::namespace::Namespace;
 use lanward_rig::netifd::Netifd;
-use lanward_rig::probe::{now, Connection, Fate};
+use lanward_rig::probe::{now, within, Connection, Fate};
 use lanward_rig::report_line::{figure, skip, this_test};
 use lanward_rig::settings::Firewall;
 use nix::sys::signal::{kill, Signal};
@@ -24,7 +24,7 @@ use std::os::unix::fs::{symlink, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A user that every Linux has, and who may do nothing.
 const USER: &str = "nobody";
@@ -154,17 +154,6 @@ fn caller(socket: &Path) -> Caller {
             _ => Status::ConnectionFailed.code(),
         })
     })
-}
-
-fn within(patience: Duration, mut holds: impl FnMut() -> bool) -> bool {
-    let began = Instant::now();
-    while began.elapsed() < patience {
-        if holds() {
-            return true;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    false
 }
 
 /// Whether a process ends; one that nobody has asked how it ended has ended, too.

@@ -3,6 +3,7 @@
 use lanward_rig::home::Home;
 use lanward_rig::house::{Family, Host, House, FAMILIES};
 use lanward_rig::knock::{steps, udp, Knocker, Step};
+pub use lanward_rig::probe::within;
 use lanward_rig::probe::Connection;
 use lanward_rig::report_line::this_test;
 use lanward_rig::settings::Firewall;
@@ -11,7 +12,7 @@ use serde_json::{json, Value};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 pub const SSH: u16 = 22;
 /// How long the daemon may take for what it does beside the packets' way, on a busy machine.
@@ -234,18 +235,5 @@ pub fn somebody(family: Family) -> IpAddr {
             let network = u128::from(number & 0xffff) << 64;
             Ipv6Addr::from_bits((0x2001_0002_u128 << 96) + network + u128::from(number)).into()
         }
-    }
-}
-
-pub fn within(patience: Duration, mut holds: impl FnMut() -> bool) -> bool {
-    let end = Instant::now() + patience;
-    loop {
-        if holds() {
-            return true;
-        }
-        if Instant::now() > end {
-            return false;
-        }
-        std::thread::sleep(Duration::from_millis(10));
     }
 }

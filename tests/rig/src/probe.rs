@@ -378,3 +378,17 @@ pub(crate) fn send(socket: &UdpSocket, payload: &[u8], target: SocketAddr) -> io
         Err(_) => Ok(()),
     }
 }
+
+/// Whether something holds within this time; asked at least once, and every 10 ms.
+pub fn within(patience: Duration, mut holds: impl FnMut() -> bool) -> bool {
+    let end = Instant::now() + patience;
+    loop {
+        if holds() {
+            return true;
+        }
+        if Instant::now() > end {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
