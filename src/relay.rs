@@ -1,0 +1,3 @@
+//! A supervised reverse SSH tunnel for whoever must get in from anywhere.
+
+pub mod files;
