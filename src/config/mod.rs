@@ -334,6 +334,32 @@ pub struct Relay {
     pub check: u32,
     pub retry: u32,
     pub retry_max: u32,
+    pub client: Client,
+    pub greeting: Greeting,
+}
+
+/// Which of the router's SSH clients a relay uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Client {
+    /// OpenSSH's where it is installed, else dropbear's.
+    Auto,
+    /// `ssh`
+    OpenSsh,
+    /// `dbclient`
+    Dropbear,
+}
+
+/// How a relay's target greets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Greeting {
+    /// As its port lets expect.
+    Auto,
+    Rdp,
+    Ssh,
+    Vnc,
+    /// It need not: to accept is enough.
+    None,
 }
 
 /// Where a relay leads in the LAN.
@@ -343,4 +369,14 @@ pub struct Target {
     /// A name or an address.
     pub host: String,
     pub port: u16,
+}
+
+impl std::fmt::Display for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // An IPv6 address' own colons are not the port's.
+        match self.host.contains(':') {
+            true => write!(f, "[{}]:{}", self.host, self.port),
+            false => write!(f, "{}:{}", self.host, self.port),
+        }
+    }
 }

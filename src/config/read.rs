@@ -466,6 +466,8 @@ fn relay(mut options: Options) -> Option<Relay> {
     let check = options.value("check");
     let retry = options.value("retry");
     let retry_max = options.value("retry_max");
+    let client = options.value("client");
+    let greeting = options.value("greeting");
     if options.are_right() && retry > retry_max {
         options.problem(
             "retry_max",
@@ -488,5 +490,7 @@ fn relay(mut options: Options) -> Option<Relay> {
         check,
         retry,
         retry_max,
+        client,
+        greeting,
     })
 }

@@ -1,6 +1,6 @@
 //! One value's text to what it means.
 
-use super::{Forget, Host, Kind, Level, Protocol, Refuse, Service, Step, Subnet, Target};
+use super::{Client, Forget, Greeting, Host, Kind, Level, Protocol, Refuse, Service, Step, Subnet, Target};
 use crate::nft::PortRange;
 use log::LevelFilter;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -288,6 +288,30 @@ impl FromText for Refuse {
             "zone" => Ok(Self::Zone),
             "reset" => Ok(Self::Reset),
             "drop" => Ok(Self::Drop),
+            _ => Err(Wrong::Kind),
+        }
+    }
+}
+
+impl FromText for Client {
+    fn from_text(_: Kind, text: &str) -> Result<Self, Wrong> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "openssh" => Ok(Self::OpenSsh),
+            "dropbear" => Ok(Self::Dropbear),
+            _ => Err(Wrong::Kind),
+        }
+    }
+}
+
+impl FromText for Greeting {
+    fn from_text(_: Kind, text: &str) -> Result<Self, Wrong> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "rdp" => Ok(Self::Rdp),
+            "ssh" => Ok(Self::Ssh),
+            "vnc" => Ok(Self::Vnc),
+            "none" => Ok(Self::None),
             _ => Err(Wrong::Kind),
         }
     }
