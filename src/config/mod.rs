@@ -11,6 +11,7 @@ pub use options::{spec, Absent, Arity, Kind, OptionSpec, OPTIONS};
 pub use read::{closed, read, read_text};
 
 use crate::nft::PortRange;
+use crate::relay::greeting::Kind as Greeter;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -335,7 +336,8 @@ pub struct Relay {
     pub retry: u32,
     pub retry_max: u32,
     pub client: Client,
-    pub greeting: Greeting,
+    /// How the target greets; `None`: as its port lets expect.
+    pub greeting: Option<Greeter>,
 }
 
 /// Which of the router's SSH clients a relay uses.
@@ -347,19 +349,6 @@ pub enum Client {
     OpenSsh,
     /// `dbclient`
     Dropbear,
-}
-
-/// How a relay's target greets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum Greeting {
-    /// As its port lets expect.
-    Auto,
-    Rdp,
-    Ssh,
-    Vnc,
-    /// It need not: to accept is enough.
-    None,
 }
 
 /// Where a relay leads in the LAN.

@@ -9,8 +9,7 @@ use super::Wait;
 use crate::config;
 
 /// What an SSH server needs, so that it notices by itself when a session's other end is gone.
-pub const SERVER_SETTINGS: &str =
-    "ClientAliveInterval 15 and ClientAliveCountMax 3 in sshd_config (dropbear: -K 15)";
+pub const SERVER_SETTINGS: &str = "ClientAliveInterval 15 and ClientAliveCountMax 3 in sshd_config (dropbear: -K 15)";
 
 /// How the error begins where the pinned key is not the one that was shown.
 pub const OTHER_KEY: &str = "ALARM: the relay shows another host key";
@@ -111,13 +110,7 @@ impl Trouble {
 /// How the target is to greet.
 #[must_use]
 pub fn kind(config: &config::Relay) -> Kind {
-    match config.greeting {
-        config::Greeting::Auto => Kind::of_port(config.target.port),
-        config::Greeting::Rdp => Kind::Rdp,
-        config::Greeting::Ssh => Kind::Ssh,
-        config::Greeting::Vnc => Kind::Vnc,
-        config::Greeting::None => Kind::None,
-    }
+    config.greeting.unwrap_or_else(|| Kind::of_port(config.target.port))
 }
 
 /// Milliseconds that the target took to greet through the tunnel, or what is wrong.
@@ -130,7 +123,9 @@ pub fn judge(sight: &Sight, config: &config::Relay, complaint: Option<Word>) -> 
     match (&sight.through, sight.reached) {
         (Outcome::Greets(latency), Some(true) | None) => return Ok(*latency),
         (Outcome::Greets(_) | Outcome::Foreign(_), Some(false)) => {
-            let message = format!("another program listens on port {port} of the relay: who connects there does not reach the target");
+            let message = format!(
+                "another program listens on port {port} of the relay: who connects there does not reach the target"
+            );
             return Err(Trouble::passing(message).with_remains());
         }
         _ => {}
@@ -143,7 +138,7 @@ pub fn judge(sight: &Sight, config: &config::Relay, complaint: Option<Word>) -> 
         return Err(trouble);
     }
     Err(match (&sight.through, complaint) {
-        (_, Some(Word::NotPermitted)) => Trouble::lasting(format!(
+        (_, Some(Word::Prohibited)) => Trouble::lasting(format!(
             "the account on the relay may not open 127.0.0.1:{port}, so that nothing can be checked: allow it with permitopen, as 'lanward relay script {}' says",
             config.name
         )),
@@ -180,6 +175,12 @@ fn of_target(sight: &Sight, config: &config::Relay) -> Option<Trouble> {
     })
 }
 
+/// Whether a client can have ended for it: the others are about single connections through it.
+#[must_use]
+pub fn explains_exit(word: Word) -> bool {
+    !matches!(word, Word::Target | Word::NotOpened | Word::Prohibited)
+}
+
 /// What a client's complaint means for its relay. `line`: the client's words.
 #[must_use]
 pub fn explained(config: &config::Relay, word: Word, line: &str) -> Trouble {
@@ -189,19 +190,20 @@ pub fn explained(config: &config::Relay, word: Word, line: &str) -> Trouble {
         Word::HostKeyChanged => Trouble::lasting(format!(
             "{OTHER_KEY} than the pinned one: somebody may be in between, or it was installed anew. Nothing is sent to it until that is settled"
         )),
-        Word::HostKeyUnknown | Word::NoCommonHostKey => Trouble::lasting(format!(
+        Word::HostKeyUnknown | Word::NoHostKeyType => Trouble::lasting(format!(
             "{OTHER_KEY} than the pinned one: it has none of the pinned key's type ({line})"
         )),
         Word::KeyRefused => Trouble::lasting(format!(
             "the relay does not take our key for the account {}: 'lanward relay script {name}' prints the line for its authorized_keys ({line})",
             config.user
         )),
-        Word::KeyUnusable => Trouble::lasting(format!("the client cannot use the key {}: {line}", config.key)),
-        Word::BadOption => Trouble::lasting(format!("the client does not understand what it is told: {line}")),
-        Word::NameUnknown => Trouble::of_line(format!("the name {host} is not known now: {line}")),
+        Word::NoAlgorithm => Trouble::lasting(format!("client and relay have no cryptography in common: {line}")),
+        Word::KeyFile => Trouble::lasting(format!("the client cannot use the key {}: {line}", config.key)),
+        Word::Option => Trouble::lasting(format!("the client does not understand what it is told: {line}")),
+        Word::NotResolved => Trouble::of_line(format!("the name {host} is not known now: {line}")),
         Word::Refused => Trouble::of_line(format!("nobody listens on port {} of {host}: {line}", config.port)),
         Word::Unreachable | Word::TimedOut => Trouble::of_line(format!("{host} cannot be reached: {line}")),
-        Word::KeepaliveTimeout => {
+        Word::KeepAlive => {
             Trouble::of_line(format!("the relay has gone silent: {line}")).with_remains()
         }
         Word::Closed => Trouble::passing(format!("the relay has closed the connection: {line}")),

@@ -6,7 +6,8 @@ use crate::config;
 use crate::event::{Action, CallId, Now, PublicKey};
 use crate::json::json;
 use crate::network::Links;
-use crate::relay::{files, key, Do, Heard, Relay, State as Life, Wait};
+use crate::relay::files::{Facts, Files};
+use crate::relay::{key, Do, Heard, Relay, State as Life, Wait};
 use crate::system::ubus::Status;
 use log::Level;
 use serde_json::{Map, Value};
@@ -105,7 +106,10 @@ impl State {
                 .partition(|(asked, _)| asked == name);
             self.relays.asked = still;
             let over: Vec<(String, CallId)> = over;
-            actions.extend(over.into_iter().map(|(_, call)| Action::Answer(call, Ok(answer.clone()))));
+            actions.extend(
+                over.into_iter()
+                    .map(|(_, call)| Action::Answer(call, Ok(answer.clone()))),
+            );
         }
         actions
     }
@@ -276,7 +280,10 @@ impl State {
         put("host_key", config.host_key.clone().into());
         put("fingerprint", config.host_key.as_deref().and_then(fingerprint).into());
         put("offered_key", relay.offered().map(key::HostKey::line).into());
-        put("offered_fingerprint", relay.offered().map(key::HostKey::fingerprint).into());
+        put(
+            "offered_fingerprint",
+            relay.offered().map(key::HostKey::fingerprint).into(),
+        );
         put("key_file", config.key.clone().into());
         match self.public_key(&config.key) {
             Some(Ok(line)) => put("public_key", line.clone().into()),
@@ -295,7 +302,28 @@ impl State {
     fn files(&self, relay: &Relay) -> Value {
         let config = &relay.config;
         let public_key = self.public_key(&config.key).and_then(|key| key.as_deref().ok());
-        files::all(config, public_key)
+        let files = Files::of(&Facts {
+            name: &config.name,
+            host: &config.host,
+            port: config.port,
+            user: &config.user,
+            remote_port: config.remote_port,
+            target: &config.target,
+            public_key,
+        });
+        let files = match files {
+            Ok(files) => files,
+            Err(error) => return json!({ "error": error }),
+        };
+        let mut value = json!({
+            "script": files.script, "authorized_keys": files.authorized_keys, "authorized_keys_dropbear": files.authorized_keys_dropbear,
+            "authorized_keys_client": files.authorized_keys_client, "server_settings": files.server_settings,
+            "command": files.command, "ssh_config": files.ssh_config,
+        });
+        if let (Some(rdp), Some(fields)) = (files.rdp, value.as_object_mut()) {
+            fields.insert("rdp".into(), rdp.into());
+        }
+        value
     }
 
     /// What the diagnosis is told.
@@ -356,7 +384,11 @@ fn tell(relay: &Relay, now: Now) -> [Action; 2] {
     let line = match (state, relay.error()) {
         (Life::Up, _) => {
             let latency = relay.checked().1.unwrap_or_default();
-            format!("{} is reachable from outside through {} ({latency} ms)", relay.config.target, outside(&relay.config))
+            format!(
+                "{} is reachable from outside through {} ({latency} ms)",
+                relay.config.target,
+                outside(&relay.config)
+            )
         }
         (_, Some(error)) => error.to_string(),
         (Life::Idle, None) => "not switched on".to_string(),
@@ -380,8 +412,13 @@ fn tell(relay: &Relay, now: Now) -> [Action; 2] {
 
 /// FNV-1a over the name and the time: relays do not go on in step, nor routers that were switched on together.
 fn dice(name: &str, now: Now) -> u32 {
-    let bytes = name.bytes().chain(now.unix.to_le_bytes()).chain(now.monotonic.to_le_bytes());
-    bytes.fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+    let bytes = name
+        .bytes()
+        .chain(now.unix.to_le_bytes())
+        .chain(now.monotonic.to_le_bytes());
+    bytes.fold(0x811c_9dc5, |hash, byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+    })
 }
 
 /// The addresses of devices that lead out, in order.

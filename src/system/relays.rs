@@ -8,7 +8,7 @@ mod connections;
 mod process;
 mod session;
 
-pub use client::Client;
+pub use session::public_line;
 
 use crate::config;
 use crate::relay::{Do, Heard, Look};

@@ -84,8 +84,14 @@ pub(super) async fn find(known: &std::cell::RefCell<Known>, wanted: config::Clie
             of(Kind::OpenSsh).or_else(|| of(Kind::Dropbear)),
             "no SSH client on this router: install dropbear or openssh-client",
         ),
-        config::Client::OpenSsh => (of(Kind::OpenSsh), "OpenSSH's client is not on this router: install openssh-client"),
-        config::Client::Dropbear => (of(Kind::Dropbear), "dropbear's client is not on this router: install dropbear"),
+        config::Client::OpenSsh => (
+            of(Kind::OpenSsh),
+            "OpenSSH's client is not on this router: install openssh-client",
+        ),
+        config::Client::Dropbear => (
+            of(Kind::Dropbear),
+            "dropbear's client is not on this router: install dropbear",
+        ),
     };
     client.ok_or_else(|| what.to_string())
 }
@@ -97,7 +103,9 @@ async fn look() -> Vec<Client> {
         if !path.exists() {
             continue;
         }
-        let Ok((_, said)) = output(path, &["-V".into()]).await else { continue };
+        let Ok((_, said)) = output(path, &["-V".into()]).await else {
+            continue;
+        };
         let Some((kind, name)) = version(&said) else { continue };
         if found.iter().any(|known| known.kind == kind) {
             continue;
@@ -122,8 +130,13 @@ async fn look() -> Vec<Client> {
 /// `OpenSSH_9.2p1 Debian-2, …` or `Dropbear v2022.83`.
 fn version(said: &str) -> Option<(Kind, String)> {
     let words = said.lines().find_map(|line| {
-        let openssh = line.strip_prefix("OpenSSH_").map(|rest| (Kind::OpenSsh, "OpenSSH ", rest));
-        openssh.or_else(|| line.strip_prefix("Dropbear v").map(|rest| (Kind::Dropbear, "Dropbear ", rest)))
+        let openssh = line
+            .strip_prefix("OpenSSH_")
+            .map(|rest| (Kind::OpenSsh, "OpenSSH ", rest));
+        openssh.or_else(|| {
+            line.strip_prefix("Dropbear v")
+                .map(|rest| (Kind::Dropbear, "Dropbear ", rest))
+        })
     });
     let (kind, name, rest) = words?;
     let is_part = |letter: &char| letter.is_ascii_alphanumeric() || *letter == '.';
@@ -145,7 +158,12 @@ impl Client {
     }
 
     /// Everything behind the program's name.
-    pub(super) fn arguments(&self, config: &config::Relay, purpose: Purpose, place: &Place<'_>) -> Result<Vec<OsString>, String> {
+    pub(super) fn arguments(
+        &self,
+        config: &config::Relay,
+        purpose: Purpose,
+        place: &Place<'_>,
+    ) -> Result<Vec<OsString>, String> {
         let mut arguments = Arguments(Vec::new());
         match self.kind {
             Kind::OpenSsh => openssh(&mut arguments, config, purpose, place),
@@ -285,7 +303,9 @@ pub(super) async fn make_key(path: &Path, directory: &Path) -> Result<(bool, Str
     let shown = path.display();
     if path.parent() != Some(directory) {
         let directory = directory.display();
-        return Err(format!("{shown}: keys are made in {directory} only: make this one by hand"));
+        return Err(format!(
+            "{shown}: keys are made in {directory} only: make this one by hand"
+        ));
     }
     let maker = MAKERS.iter().find(|(maker, _)| Path::new(maker).exists());
     let Some((maker, kind)) = maker else {
@@ -323,7 +343,10 @@ mod tests {
             name("OpenSSH_9.2p1 Debian-2+deb12u10, OpenSSL 3.0.19 27 Jan 2026\n"),
             Some((Kind::OpenSsh, "OpenSSH 9.2p1".into()))
         );
-        assert_eq!(name("Dropbear v2022.83\n"), Some((Kind::Dropbear, "Dropbear 2022.83".into())));
+        assert_eq!(
+            name("Dropbear v2022.83\n"),
+            Some((Kind::Dropbear, "Dropbear 2022.83".into()))
+        );
         assert_eq!(name("sh: not found\n"), None);
     }
 }

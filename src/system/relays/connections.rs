@@ -211,7 +211,10 @@ mod tests {
         let line = "   3: 0100007F:A3C4 0100007F:0D3D 01 00000000:00000000 01:00000019 00000003     0        0 48213 2 0000000000000000 20 4 30 10 -1";
         let own = ["48213".to_string()];
         let one = row(line, &own).unwrap();
-        assert_eq!((one.local_port, one.remote_port, one.established, one.again), (0xa3c4, 3389, true, 3));
+        assert_eq!(
+            (one.local_port, one.remote_port, one.established, one.again),
+            (0xa3c4, 3389, true, 3)
+        );
         assert!(row(line, &["4821".to_string()]).is_none());
         assert!(row("  sl  local_address", &own).is_none());
         assert!(row("", &own).is_none());

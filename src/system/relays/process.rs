@@ -66,7 +66,11 @@ impl Running {
             .env("PATH", PATH)
             .env("HOME", home)
             .current_dir("/")
-            .stdin(if input == Input::Held { Stdio::piped() } else { Stdio::null() })
+            .stdin(if input == Input::Held {
+                Stdio::piped()
+            } else {
+                Stdio::null()
+            })
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         prepare(&mut command);

@@ -5,7 +5,7 @@ use super::process::{Input, Running, Told};
 use super::Shared;
 use crate::config;
 use crate::relay::key::{self, HostKey, PrivateKey};
-use crate::relay::words::{clean, Said, Word};
+use crate::relay::words;
 use crate::relay::{Exit, Heard, Purpose};
 use crate::system::{keys, storage};
 use std::cell::Cell;
@@ -48,7 +48,14 @@ impl Live {
 
     /// Waits until it is to end. Whoever sets that lets all futures be asked again.
     async fn told_to_end(&self) {
-        poll_fn(|_| if self.ending.get() { Poll::Ready(()) } else { Poll::Pending }).await;
+        poll_fn(|_| {
+            if self.ending.get() {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
     }
 }
 
@@ -104,7 +111,8 @@ fn start(
             .map_err(|error| passing("run directory", error))?;
     }
     if matches!(purpose, Purpose::Forward { .. }) {
-        live.port.set(free_port().map_err(|error| passing("a port of our own", error))?);
+        live.port
+            .set(free_port().map_err(|error| passing("a port of our own", error))?);
     }
     let place = Place {
         key: &directory.key(),
@@ -149,11 +157,12 @@ async fn hear(
         };
         let heard = match told {
             Told::Exited(status) => return status,
-            Told::Out(line) => Said::read(&line).map(|said| Heard::Said { session, said }),
+            Told::Out(line) => words::said(&line).map(|said| Heard::Said { session, said }),
             Told::Error(line) => {
-                let line = clean(&line);
+                let word = words::word(&line);
+                let line = words::clean(&line);
                 log::debug!("relay {}: client: {line}", config.name);
-                Word::read(&line).map(|word| Heard::Complained { session, word, line })
+                word.map(|word| Heard::Complained { session, word, line })
             }
         };
         if let Some(heard) = heard {
@@ -185,17 +194,17 @@ fn read_key(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
 fn key_for(kind: Kind, path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
     let bytes = read_key(path)?;
     let named = |what: &str| format!("{}: {what}", path.display());
-    match PrivateKey::parse(&bytes).map_err(|error| named(&error.to_string()))? {
-        key::Parsed::Ed25519(key) => Ok(match kind {
+    match PrivateKey::parse(&bytes).map_err(named)? {
+        key::KeyFile::Ed25519(key) => Ok(match kind {
             Kind::OpenSsh => key.openssh(),
             Kind::Dropbear => key.dropbear(),
         }),
-        key::Parsed::Other(format) => match (format, kind) {
-            (key::Format::OpenSsh, Kind::OpenSsh) | (key::Format::Dropbear, Kind::Dropbear) => Ok(bytes),
-            (key::Format::OpenSsh, Kind::Dropbear) => Err(named(
+        key::KeyFile::Other(format) => match (format, kind) {
+            (key::Form::OpenSsh, Kind::OpenSsh) | (key::Form::Dropbear, Kind::Dropbear) => Ok(bytes),
+            (key::Form::OpenSsh, Kind::Dropbear) => Err(named(
                 "an OpenSSH key that is not ed25519, which dropbear's client does not read: make another with 'lanward relay keygen'",
             )),
-            (key::Format::Dropbear, Kind::OpenSsh) => Err(named(
+            (key::Form::Dropbear, Kind::OpenSsh) => Err(named(
                 "a dropbear key that is not ed25519, which OpenSSH's client does not read: make another with 'lanward relay keygen'",
             )),
         },
@@ -203,12 +212,15 @@ fn key_for(kind: Kind, path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
 }
 
 /// The public part of a key file, as `authorized_keys` has it.
-pub(crate) fn public_line(path: &Path) -> Result<String, String> {
+///
+/// # Errors
+/// One line that names the file.
+pub fn public_line(path: &Path) -> Result<String, String> {
     let bytes = read_key(path)?;
     let named = |what: &str| format!("{}: {what}", path.display());
-    match PrivateKey::parse(&bytes).map_err(|error| named(&error.to_string()))? {
-        key::Parsed::Ed25519(key) => Ok(key.public_line(PUBLIC_COMMENT)),
-        key::Parsed::Other(_) => Err(named("its public part is not shown: it is not an ed25519 key")),
+    match PrivateKey::parse(&bytes).map_err(named)? {
+        key::KeyFile::Ed25519(key) => Ok(key.public_line(PUBLIC_COMMENT)),
+        key::KeyFile::Other(_) => Err(named("its public part is not shown: it is not an ed25519 key")),
     }
 }
 
@@ -236,7 +248,7 @@ impl Directory {
 
     fn offered(&self) -> Option<HostKey> {
         let text = storage::read(&self.known_hosts()).ok().flatten()?;
-        key::offered(&String::from_utf8_lossy(&text))
+        key::offered(&text)
     }
 }
 
