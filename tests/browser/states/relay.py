@@ -17,15 +17,16 @@ UCI = {"office": {".type": "relay", "enabled": "1", "host": "relay.example.net",
 OFFICE = {
     "name": "office", "state": "up", "since": START - 3600, "last_check": START - 20, "latency_ms": 45, "enabled": True, "host": "relay.example.net",
     "port": 22, "user": "relay", "remote_port": 3389, "target": "192.168.1.20:3389", "client": "Dropbear 2022.83", "script": True, "host_key": KEY,
-    "fingerprint": PRINT, "key_file": "/etc/lanward/relay_ed25519", "public_key": "ssh-ed25519 AAAAC3Router lanward", "restarts": 0,
+    "fingerprint": PRINT, "key_file": "/etc/lanward/relay_ed25519", "public_key": "ssh-ed25519 AAAAC3Router lanward", "starts": 1,
 }
 # As it is before anything was done.
 FRESH = {key: value for key, value in OFFICE.items() if key not in (
-    "last_check", "latency_ms", "client", "script", "host_key", "fingerprint", "public_key")} | {"state": "failed"}
+    "last_check", "latency_ms", "client", "script", "host_key", "fingerprint", "public_key")} | {
+        "state": "failed", "key_error": "/etc/lanward/relay_ed25519: there is no such file: 'lanward relay keygen' makes one"}
 NOT_CONFIRMED = f"the relay's host key is not confirmed yet: {OTHER} ({OTHER_PRINT}); compare it with the one on the relay, and set it as host_key"
 ALARM = "ALARM: the relay shows another host key than the pinned one: somebody may be in between, or it was installed anew. Nothing is sent to it until that is settled"
 MUTE = "the target 192.168.1.20:3389 is down: it accepts connections and says nothing"
-FIRST = {**FRESH, "error": NOT_CONFIRMED, "public_key": OFFICE["public_key"], "offered_key": OTHER, "offered_fingerprint": OTHER_PRINT}
+FIRST = {**{key: value for key, value in FRESH.items() if key != "key_error"}, "error": NOT_CONFIRMED, "public_key": OFFICE["public_key"], "offered_key": OTHER, "offered_fingerprint": OTHER_PRINT}
 CHANGED = {**OFFICE, "state": "failed", "error": ALARM, "offered_key": OTHER, "offered_fingerprint": OTHER_PRINT}
 FILES = {
     "script": "#!/bin/sh\n# lanward-relay\nexit 0\n", "authorized_keys": 'restrict,permitlisten="3389" ssh-ed25519 AAAAC3Router',
@@ -71,9 +72,9 @@ def words(opened):
         assert "45 ms" in page.fact("Last check").inner_text() and PRINT in page.fact("Host key").inner_text()
         assert "Dropbear 2022.83" in page.one().inner_text() and not page.alarm.is_visible()
         assert page.button("Test it now").is_disabled() == (state == "idle") == page.button("Start it over").is_disabled()
-    page = show(opened, {**OFFICE, "host": "2001:db8::1", "target": "[2001:db8::20]:3389", "script": False, "restarts": 7, "latency_ms": None})
+    page = show(opened, {**OFFICE, "host": "2001:db8::1", "target": "[2001:db8::20]:3389", "script": False, "starts": 7, "latency_ms": None})
     text = page.one().inner_text()
-    assert "[2001:db8::1]:3389 -> [2001:db8::20]:3389" in text and "can hold the port" in text and "7 times" in text and " ms" not in text
+    assert "[2001:db8::1]:3389 -> [2001:db8::20]:3389" in text and "can hold the port" in text and "Sessions so far\t7" in text and " ms" not in text
 
 
 @case("without a relay it says what one is for, and what it opens")
@@ -175,9 +176,9 @@ def key(opened):
     page = show(opened, FRESH, answers={"relay_keygen": {"key_file": "/etc/lanward/relay_ed25519", "public_key": OFFICE["public_key"], "made": True}})
     assert page.calls("relay_files") == [], "nobody asks for what is not seen"
     page.press(page.summary)
-    assert "has no key for it yet" in page.text() and not page.lines("The router's public key").is_visible()
+    assert "has no key for it yet" in page.text() and "'lanward relay keygen' makes one" in page.fact("Router's key").inner_text() and not page.lines("The router's public key").is_visible()
     page.press(page.summary)
-    page.say({**FRESH, "public_key": OFFICE["public_key"]})
+    page.say(FIRST)
     page.asked.clear()
     page.press(page.button("Make the router's key"))
     page.settle()

@@ -72,7 +72,7 @@ const inWords = reply => {
 	const error = item => Object.assign({}, item, { error: item.error ? said.translate(item.error) : '' });
 
 	each('spas', error);
-	each('relays', error);
+	each('relays', item => Object.assign(error(item), item.key_error ? { key_error: said.translate(item.key_error) } : {}));
 
 	if (reply.ledger && reply.ledger.problem)
 		reply.ledger = Object.assign({}, reply.ledger, { problem: said.translate(reply.ledger.problem) });

@@ -167,7 +167,8 @@ return view.extend({
 				fact('fingerprint', _('Host key of the relay')),
 				fact('client', _('SSH client')),
 				fact('script', _('Script on the relay')),
-				fact('restarts', _('Started over'))
+				fact('starts', _('Sessions so far')),
+				fact('key', _('Router\'s key'))
 			]),
 			E('div', { 'class': 'lanward-buttons' }, [
 				button('check', 'cbi-button-action', _('Test it now'), call(() => this.tell(relay, lanward.call('relay_check', name).then(reply =>
@@ -238,7 +239,9 @@ return view.extend({
 		fact('client', word('client'));
 		fact('script', relay.script == null ? '' : relay.script ? _('there')
 			: _('not there: what a dead session leaves behind can hold the port until the relay notices'));
-		fact('restarts', number('restarts') ? N_(number('restarts'), '%d time', '%d times').format(number('restarts')) : '');
+		fact('starts', number('starts') ? '%d'.format(number('starts')) : '');
+		/* That there is none yet, or what is wrong with it. */
+		fact('key', word('key_error'));
 
 		this.showHostKey(known, relay);
 		this.showFiles(known);
