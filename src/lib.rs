@@ -20,6 +20,7 @@ pub mod network;
 pub mod nft;
 pub mod policy;
 pub mod profiles;
+pub mod relay;
 pub mod report;
 pub mod ruleset;
 pub mod schedule;
