@@ -372,3 +372,6 @@ fn bytes(coded: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     decode(bare, &mut buffer)?;
     rightly.then_some(buffer)
 }
+
+#[cfg(test)]
+mod tests;

@@ -163,12 +163,11 @@ const OPTIONS: [&str; 7] = [
 ];
 
 /// The system's words, of glibc or musl, at the end of a line about a connection that did not come about.
-const ERRORS: [(&str, Word); 5] = [
+const ERRORS: [(&str, Word); 4] = [
     ("Connection refused", Refused),
     ("Connection timed out", TimedOut),
     ("Operation timed out", TimedOut),
     ("Connection reset by peer", Closed),
-    ("failure", Closed),
 ];
 
 /// What a line of the client's standard error says, if it is one that matters. A prompt without its line's end may be given as well.
@@ -275,7 +274,7 @@ pub enum Said {
 pub fn said(line: &[u8]) -> Option<Said> {
     let line = line.trim_ascii_end().strip_prefix(b"lanward-relay 1 ")?;
     match line {
-        b"hold" => Some(Said::Hold),
+        line if line == b"hold" || line.starts_with(b"hold ") => Some(Said::Hold),
         b"ended" => Some(Said::Ended),
         b"nothing" => Some(Said::Nothing),
         b"refused" => Some(Said::Refused(String::new())),
@@ -306,3 +305,6 @@ pub fn clean(line: &[u8]) -> String {
     text.truncate(text.trim_end().len());
     text
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@ use crate::event::{Action, CallId, Now, PublicKey};
 use crate::json::json;
 use crate::network::Links;
 use crate::relay::files::{Facts, Files};
-use crate::relay::{key, Do, Heard, Relay, State as Life, Wait};
+use crate::relay::{key, sight, Do, Heard, Relay, State as Life, Wait};
 use crate::system::ubus::Status;
 use log::Level;
 use serde_json::{Map, Value};
@@ -309,6 +309,7 @@ impl State {
             user: &config.user,
             remote_port: config.remote_port,
             target: &config.target,
+            kind: sight::kind(config),
             public_key,
         });
         let files = match files {

@@ -25,6 +25,9 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// Descriptors that could have come from whoever started us.
 const INHERITED: libc::c_int = 256;
 
+/// The numbers of signals that whoever started us may have told us to ignore.
+const SIGNALS: libc::c_int = 31;
+
 /// A program that runs. Dropped, it is ended.
 pub(super) struct Running {
     child: Child,
@@ -193,6 +196,10 @@ fn prepare(command: &mut Command) {
     unsafe {
         command.pre_exec(move || {
             sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
+            for number in 1..=SIGNALS {
+                // Those two cannot be ignored in the first place.
+                libc::signal(number, libc::SIG_DFL);
+            }
             // Nobody to ask for a password: no terminal.
             setsid()?;
             libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM);
