@@ -185,8 +185,6 @@ const messages = _ => [
 	_('The time zone (system.@system[0].timezone) cannot be read: %s'),
 	_('lan_only.start and stop are taken as UTC'),
 	_('The clock is set'),
-	_('Nothing is switched on that this version does not have'),
-	_('Switched on, and this version does nothing about it: %s'),
 	/* check/ways_in.rs */
 	_('miniupnpd runs'),
 	_('miniupnpd is switched on (upnpd.config.enabled)'),
@@ -267,7 +265,6 @@ const messages = _ => [
 	_('direct-and-known-relay'),
 	_('nearly-complete'),
 	_('complete-default-ports'),
-	_("%s '%s': this version has none; it opens nothing at the gate '%s'"),
 	_('running flows cannot be read: %s'),
 	/* schedule.rs, system/clock.rs */
 	_('the clock says %s seconds since 1970, which is no time'),
