@@ -5,8 +5,11 @@
 
 mod exposure;
 mod gate;
+mod relays;
 mod router;
 mod ways_in;
+
+pub use relays::Way;
 
 use crate::config::{Config, Problem};
 use crate::network::{Links, Network};
@@ -63,6 +66,8 @@ pub struct Facts {
     pub windows: Option<bool>,
     /// Why nobody tells who comes and goes at the gates, if so.
     pub no_copies: Option<String>,
+    /// The relays that are switched on.
+    pub relays: Vec<Way>,
     /// The profile file, or why it could not be read.
     pub profiles: Result<Profiles, String>,
 }
@@ -224,7 +229,7 @@ pub fn diagnose(facts: &Facts) -> Vec<Check> {
         router::neighbours,
         router::flow_offload,
         router::clock,
-        router::planned,
+        relays::relays,
         exposure::ipv6,
         ways_in::upnp,
         ways_in::redirects,

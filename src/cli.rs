@@ -4,6 +4,7 @@ mod history;
 mod import;
 mod knock;
 mod parse;
+mod relay;
 mod spa;
 mod text;
 
@@ -115,6 +116,7 @@ fn perform(invocation: Invocation) -> Exit {
             removed_text,
         ),
         Command::GateFlush(gate) => answer(ask("gate_flush", json!({ "gate": gate })), false, removed_text),
+        Command::Relay(relay) => relay::perform(ask, &relay, json),
         Command::History(history) => history::history(ask, history.arguments, history.form),
         Command::Import(files) => import::logs(ask, &files),
         Command::Erase => history::erase(ask("ledger_erase", json!({}))),

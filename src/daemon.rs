@@ -3,6 +3,7 @@
 mod flows;
 mod keys;
 mod ledger;
+mod relays;
 mod table;
 
 use crate::check;
@@ -17,6 +18,7 @@ use crate::system::keeper::{self, Contents, File, Files, Keeper, Lost};
 use crate::system::links;
 use crate::system::nflog::{self, Nflog};
 use crate::system::nftables::{Change, Monitor, Nftables};
+use crate::system::relays::Clients;
 use crate::system::router;
 use crate::system::storage::{self, Durability};
 use crate::system::ubus::{Bus, CallError, Incoming, Object, Status, Ticket};
@@ -124,7 +126,11 @@ fn starting<T, E: std::fmt::Display>(what: &'static str, result: Result<T, E>) -
 pub fn run(paths: Paths, keeper: Option<Keeper>) -> Result<(), Failure> {
     let runtime = starting(
         "runtime",
-        tokio::runtime::Builder::new_current_thread().enable_all().build(),
+        // What blocks there: names that are resolved, and flash.
+        tokio::runtime::Builder::new_current_thread()
+            .max_blocking_threads(4)
+            .enable_all()
+            .build(),
     )?;
     runtime.block_on(async {
         let mut daemon = Daemon::start(paths, keeper)?;
@@ -153,6 +159,7 @@ struct Daemon {
     links: links::Reader,
     watcher: links::Watcher,
     writing: Option<ledger::Writing>,
+    clients: Clients,
     leaving: bool,
 }
 
@@ -180,6 +187,7 @@ impl Daemon {
             watcher: starting("rtnetlink notifications", links::Watcher::open())?,
             nflog: None,
             writing: None,
+            clients: Clients::new(&paths.run_dir),
             leaving: false,
             files: starting("keeper", Files::new(&paths.config_dir, keeper))?,
             lost: None,
@@ -212,6 +220,7 @@ impl Daemon {
                 () = self.watcher.next() => Some(Event::Wake(Wake::Links)),
                 heard = next_copies(self.nflog.as_mut()) => copied(heard),
                 result = written(self.writing.as_mut()) => self.committed(result),
+                news = self.clients.next() => Some(relays::told(news)),
                 incoming = self.bus.next() => self.incoming(incoming).await,
             };
             if let Some(event) = event {
@@ -382,6 +391,19 @@ impl Daemon {
                 waits,
             } => self.commit_ledger(bytes, unix, call, waits).await,
             Action::EraseLedger(call) => Some(self.erase_ledger(call).await),
+            Action::Relay(config, what) => {
+                self.clients.perform(&config, what);
+                None
+            }
+            Action::EndRelays => {
+                self.clients.end().await;
+                None
+            }
+            Action::ReadPublicKeys(paths) => Some(Self::public_keys(paths)),
+            Action::MakeRelayKey { path, call } => {
+                self.clients.make_key(path, &self.paths.state_dir, call);
+                None
+            }
             Action::WriteScript(table) => {
                 let written = self.keep(
                     &self.paths.script(),

@@ -3,6 +3,7 @@
 //! An action that gives something back names, in its doc comment, the event that brings it. A failure is such an event, too.
 
 use crate::check;
+use crate::config;
 use crate::date::Date;
 use crate::gate::{self, Interest, Readings};
 use crate::keygen::{self, Access};
@@ -14,6 +15,7 @@ use crate::ledger::Subject;
 use crate::network::Links;
 use crate::nft::netlink::Edit;
 use crate::nft::Table;
+use crate::relay;
 use crate::ruleset::gate::List;
 use crate::sorted::Set;
 use crate::spa::{Digest, Keys};
@@ -195,6 +197,24 @@ pub enum Event {
         /// Who asked.
         call: CallId,
     },
+    /// What came of [`Action::Relay`].
+    Relay {
+        /// The relay's.
+        name: String,
+        /// What.
+        heard: relay::Heard,
+    },
+    /// [`Action::ReadPublicKeys`] has ended.
+    PublicKeys(Vec<PublicKey>),
+    /// [`Action::MakeRelayKey`] has ended.
+    RelayKeyMade {
+        /// Its file.
+        path: String,
+        /// Whether it was made now, and its public line; or why there is none.
+        result: Result<(bool, String), String>,
+        /// Who asked.
+        call: CallId,
+    },
     /// The time that [`crate::state::State::next_deadline`] named has come.
     Deadline,
     /// SIGTERM or SIGINT.
@@ -343,6 +363,15 @@ impl NewKey {
             digest: Digest::Sha256,
         }
     }
+}
+
+/// The public part of a relay's key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublicKey {
+    /// Its file, as configured.
+    pub path: String,
+    /// As in `authorized_keys`, or why there is none.
+    pub line: Result<String, String>,
 }
 
 /// What somebody wants of a gate's list.
@@ -572,6 +601,19 @@ pub enum Action {
     },
     /// Remove the ledger's files. → [`Event::LedgerErased`]
     EraseLedger(CallId),
+    /// → [`Event::Relay`], later, as its [`relay::Do`] says.
+    Relay(Box<config::Relay>, relay::Do),
+    /// End all relays' clients, and wait until they are gone.
+    EndRelays,
+    /// Read the public part of these key files. → [`Event::PublicKeys`]
+    ReadPublicKeys(Vec<String>),
+    /// Make a relay's key where there is none yet. → [`Event::RelayKeyMade`], later.
+    MakeRelayKey {
+        /// Its file.
+        path: String,
+        /// Who asked.
+        call: CallId,
+    },
     /// Write the applied table as nft script, for fw4's include.
     WriteScript(Rc<Table>),
     /// Write the note about an unsaved switch; `None`: remove it.

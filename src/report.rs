@@ -121,6 +121,26 @@ pub const METHODS: &[Method] = &[
         arguments: &[("days", Kind::Array)],
     },
     Method {
+        name: "relay_list",
+        arguments: &[],
+    },
+    Method {
+        name: "relay_restart",
+        arguments: &[("name", Kind::String)],
+    },
+    Method {
+        name: "relay_check",
+        arguments: &[("name", Kind::String)],
+    },
+    Method {
+        name: "relay_keygen",
+        arguments: &[("name", Kind::String)],
+    },
+    Method {
+        name: "relay_files",
+        arguments: &[("name", Kind::String)],
+    },
+    Method {
         name: "check",
         arguments: &[],
     },
@@ -142,7 +162,7 @@ pub fn status(state: &State, reading: &Reading, now: Now) -> Value {
         "lan_only": lan_only(state, reading, now),
         "gates": state.config.gates.iter().map(|gate| gate_status(state, gate)).collect::<Vec<_>>(),
         "ledger": ledger::status(state, reading, now),
-        "relays": Vec::<Value>::new(),
+        "relays": state.relays_status(now),
     })
 }
 

@@ -4,7 +4,7 @@
 //! The HMAC is checked before anything else of a packet is looked at. Rijndael with an HMAC is the only form there is
 //! here: no packet without HMAC, no GPG, no legacy initialisation vector, no commands, no NAT.
 
-mod crypt;
+pub(crate) mod crypt;
 mod keys;
 mod packet;
 mod replay;

@@ -15,11 +15,13 @@ mod overriding;
 mod proofs_tests;
 #[cfg(test)]
 mod properties;
+mod relays;
 mod sessions;
 mod spas;
 #[cfg(test)]
 mod tests;
 
+use crate::check::Way;
 use crate::config::{self, Config, Problem, System};
 use crate::event::{Action, CallId, CutScope, Event, Netifd, Now, Survey, Texts, Then, Wake};
 use crate::gate::{Lists, Sessions, Teller};
@@ -41,6 +43,7 @@ use knocks::Knocks;
 use ledger::Ledger;
 use log::Level;
 pub use overriding::Override;
+use relays::Relays;
 use serde_json::Value;
 use spas::Spas;
 use std::net::IpAddr;
@@ -107,6 +110,7 @@ pub struct State {
     /// Admissions by hand and by authenticated packets, by gate.
     by_daemon: Vec<(String, u64)>,
     ledger: Ledger,
+    relays: Relays,
     reloads: Vec<CallId>,
     deadlines: Deadlines,
     failures: u32,
@@ -130,6 +134,7 @@ pub struct Known {
     pub profiles: Result<Profiles, String>,
     pub wanted: Option<Rc<Table>>,
     pub no_copies: Option<String>,
+    pub relays: Vec<Way>,
     pub unix: u64,
 }
 
@@ -185,6 +190,9 @@ impl State {
             Event::SubjectsForgotten(result) => self.subjects_forgotten(result),
             Event::LedgerCommitted { result, unix, call } => self.ledger_committed(result, unix, call, now),
             Event::LedgerErased { result, call } => self.ledger_erased(result, call, now),
+            Event::Relay { name, heard } => self.relay_heard(&name, heard, now),
+            Event::PublicKeys(keys) => self.public_keys(keys),
+            Event::RelayKeyMade { path, result, call } => self.relay_key_made(&path, result, call, now),
             Event::Deadline => self.deadline(now),
             Event::Terminate => self.stop(),
         }
@@ -254,6 +262,7 @@ impl State {
         actions.extend(self.drop_outlived_note());
         actions.extend(self.read_keys());
         actions.extend(self.place_ledger(now));
+        actions.extend(self.place_relays(now));
         actions
     }
 
@@ -317,6 +326,7 @@ impl State {
         }
         self.surveyed = true;
         actions.extend(self.evaluate(now));
+        actions.extend(self.look_at_ways(now));
         actions
     }
 
@@ -485,6 +495,7 @@ impl State {
             profiles: self.profiles.clone().unwrap_or_else(|| Err("not read yet".into())),
             wanted: self.wanted.clone(),
             no_copies: self.no_copies.clone(),
+            relays: self.relay_ways(),
             unix: now.unix,
         }
     }

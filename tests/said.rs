@@ -3,10 +3,12 @@
 
 #![allow(clippy::unwrap_used)]
 
-use lanward::check::{diagnose, BaseChain, Daemon, Facts, Severity, Table, TableState, Upnp};
+use lanward::check::{diagnose, BaseChain, Daemon, Facts, Severity, Table, TableState, Upnp, Way};
 use lanward::config::{self, Arity, Config, Host, Schedule, Subnet, System, OPTIONS};
 use lanward::event::{Event, Netifd, Now, Reading, Survey, Texts};
 use lanward::network::{self, Device, Links, Network, Route, Sources, Zone};
+use lanward::relay::sight::{self, Line, Outcome, Sight};
+use lanward::relay::words::Word;
 use lanward::state::State;
 use lanward::system::{conntrack, nflog, nftables};
 use lanward::{gate, lan_only, nft, policy, profiles, report, uci};
@@ -368,6 +370,66 @@ fn of_the_gates() -> Vec<String> {
     asked.filter_map(Result::err).collect()
 }
 
+/// What a check through a tunnel can see, and what a client can complain of.
+fn of_the_relays() -> Vec<String> {
+    let text = "config relay 'office'\n\toption host 'relay.example.net'\n\toption remote_port '3389'\n\toption target '192.168.1.20:3389'\n";
+    let (config, _) = config::read_text(Some(text.as_bytes()));
+    let relay = &config.relays[0];
+    let outcomes = [
+        Outcome::Greets(5),
+        Outcome::Mute,
+        Outcome::Closed,
+        Outcome::Foreign("does not answer as RDP does"),
+        Outcome::Foreign("says much, but never what it is"),
+        Outcome::Refused,
+        Outcome::Unreachable("no answer".into()),
+    ];
+    let mut messages = Vec::new();
+    for (through, direct) in outcomes
+        .iter()
+        .flat_map(|one| outcomes.iter().map(move |other| (one, other)))
+    {
+        for reached in [None, Some(false), Some(true)] {
+            for (line, complaint) in [
+                (None, None),
+                (Some(Line { unanswered: true }), None),
+                (None, Some(Word::Prohibited)),
+            ] {
+                let (through, direct) = (through.clone(), Some(direct.clone()));
+                let sight = Sight {
+                    through,
+                    reached,
+                    line,
+                    direct,
+                };
+                messages.extend(
+                    sight::judge(&sight, relay, complaint)
+                        .err()
+                        .map(|trouble| trouble.message),
+                );
+            }
+        }
+    }
+    // What the client says itself stays as it is, and of the other words it is all that there is.
+    let words = [
+        Word::HostKeyChanged,
+        Word::HostKeyUnknown,
+        Word::NoHostKeyType,
+        Word::NoAlgorithm,
+        Word::KeyRefused,
+        Word::KeyFile,
+        Word::NotResolved,
+        Word::Refused,
+        Word::Unreachable,
+        Word::TimedOut,
+        Word::KeepAlive,
+        Word::Closed,
+        Word::Option,
+    ];
+    messages.extend(words.map(|word| sight::explained(relay, word, "'its words'").message));
+    messages
+}
+
 /// What `status` and `reload` say of a state in which things went wrong.
 fn of_the_state() -> Vec<String> {
     let texts = |lanward: Result<Option<Vec<u8>>, String>| Texts {
@@ -488,6 +550,7 @@ fn healthy() -> Facts {
         windows: Some(true),
         no_copies: None,
         profiles: Ok(shipped()),
+        relays: Vec::new(),
     }
 }
 
@@ -613,6 +676,30 @@ fn routers() -> Vec<Facts> {
     for level in [config::Level::Recommended, config::Level::Strict, config::Level::Custom] {
         with(&|facts| facts.config.lan_only.level = level);
     }
+    use lanward::relay::State::{Backoff, Failed, Idle, Starting, Up};
+    for (state, error) in [
+        (Idle, None),
+        (Starting, Some("it is not up".to_string())),
+        (Up, None),
+        (
+            Backoff,
+            Some("the line is cut: the relay has acknowledged nothing for a while".into()),
+        ),
+        (
+            Failed,
+            Some("no SSH client on this router: install dropbear or openssh-client".into()),
+        ),
+    ] {
+        with(&|facts| {
+            facts.relays = vec![Way {
+                relay: "office".into(),
+                from: "relay.example.net (port 3389 there)".into(),
+                to: "192.168.1.20:3389".into(),
+                state,
+                error: error.clone(),
+            }];
+        });
+    }
     let (_, recorded) = (recorded("network.uci"), recorded("firewall.uci"));
     with(&|facts| facts.firewall = Some(package(&recorded)));
     routers
@@ -636,6 +723,7 @@ fn messages() -> Vec<String> {
     all.extend(of_the_profiles());
     all.extend(of_the_gates());
     all.extend(of_the_state());
+    all.extend(of_the_relays());
     all.extend(of_the_diagnosis());
     let all: BTreeSet<String> = all.into_iter().collect();
     assert!(all.len() > 700, "{}", all.len());
@@ -810,6 +898,7 @@ const NOT_SHOWN: &[&str] = &[
     "cli/import.rs",
     "cli/knock.rs",
     "cli/parse.rs",
+    "cli/relay.rs",
     "cli/spa.rs",
     "cli/text.rs",
     "config/mod.rs",
@@ -825,6 +914,10 @@ const NOT_SHOWN: &[&str] = &[
     "nft/text.rs",
     "nft/netlink/transaction.rs",
     "profiles/read.rs",
+    // What an SSH client or the relay itself says, and what is copied as it is.
+    "relay/files.rs",
+    "relay/lanward-relay.sh",
+    "relay/words.rs",
     "ruleset.rs",
     "ruleset/gate.rs",
     "ruleset/knock.rs",
@@ -851,6 +944,21 @@ const NOT_SHOWN: &[&str] = &[
 
 /// Texts in the other sources that no page shows.
 const NOT_SAID: &[(&str, &str)] = &[
+    ("{OTHER_KEY} than the pinned one: somebody may be in between, or it was installed anew. Nothing is sent to it until that is settled", "the table has it whole"),
+    ("{OTHER_KEY} than the pinned one: it has none of the pinned key's type ({line})", "likewise"),
+    ("does not answer as RDP does", "the table has all three in one line"),
+    ("does not answer as SSH does", "likewise"),
+    ("does not answer as VNC does", "likewise"),
+    ("{} is reachable from outside through {} ({latency} ms)", "the log"),
+    ("connecting to {}", "the log"),
+    ("; it starts as soon as the relay answers", "the log"),
+    ("; it starts as soon as the target answers", "the log"),
+    ("; again in {seconds} s", "the log"),
+    ("{to} will be reachable from outside through relay {name}, which is being started.{why}", "the table has it without the reason"),
+    ("Relay {name} is not up, and is tried again:{why}", "likewise"),
+    ("Relay {name} has failed and waits for somebody:{why}", "likewise"),
+    ("-----BEGIN OPENSSH PRIVATE KEY-----", "a file's own"),
+    ("-----END OPENSSH PRIVATE KEY-----", "a file's own"),
     ("The daemon does not answer on the bus. The table in the kernel keeps dropping as it was set, and a pause ends by itself; but nothing switches it, follows changes of the network, or puts a deleted table back. Start it.", "the command line's own check"),
     ("The bus cannot be reached ({}), so it is not known whether the daemon runs. It enforces without the bus.", "likewise"),
     ("{label}{name} {verb} {protocols} from zone {source} to {host}, {ports}", "the table has both verbs"),

@@ -347,25 +347,3 @@ pub(super) fn clock(facts: &Facts) -> Vec<Check> {
     }
     checks
 }
-
-/// Systems that the configuration switches on and this version does not have. (The ledger is on by default and keeps nobody out.)
-pub(super) fn planned(facts: &Facts) -> Vec<Check> {
-    let relays = facts
-        .config
-        .relays
-        .iter()
-        .filter(|relay| relay.enabled)
-        .map(|relay| format!("relay {}", quoted(&relay.name)));
-    let enabled: Vec<String> = relays.collect();
-    if enabled.is_empty() {
-        return vec![Check::fine(
-            "planned",
-            "Nothing is switched on that this version does not have.",
-        )];
-    }
-    let message = format!(
-        "Switched on, and this version does nothing about it: {}.",
-        listed(&enabled)
-    );
-    vec![Check::warning("planned", message)]
-}

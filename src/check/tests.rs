@@ -102,6 +102,7 @@ fn healthy() -> Facts {
         accounting: Some(true),
         windows: Some(true),
         no_copies: None,
+        relays: Vec::new(),
         network: Network {
             zones: [zone("lan", "br-lan"), zone("wan", "wan0")].into(),
             ..Network::default()
@@ -188,7 +189,7 @@ fn a_healthy_router_is_fine_everywhere_and_every_check_speaks() {
             "neighbours",
             "flow-offload",
             "clock",
-            "planned",
+            "relay",
             "ipv6",
             "upnp",
             "redirects",

@@ -21,6 +21,11 @@ Usage: lanward COMMAND [OPTIONS]
   gate admit GATE ADDRESS|me [SECONDS]   list an address; me: where this SSH session comes from
   gate remove GATE ADDRESS               take an address off the list
   gate flush GATE                        empty the list
+  relay list [--json]                    the ways in from outside, their state and their last check
+  relay restart | check NAME             begins anew; looks through the tunnel now
+  relay keygen NAME                      the router's key for a relay: makes it if there is none, and prints its public line
+  relay script NAME                      what the relay's account needs: a script, and lines for authorized_keys
+  relay client NAME [--rdp]              how to come in: a command, a block for ~/.ssh/config, an .rdp file (--rdp: that alone)
   history [--by day|hour|month|port|source] [--from DATE] [--to DATE] [--limit N] [--json|--csv]
                           what strangers tried; only --protocol tcp, --port N, --address ADDRESS. --erase: forget it all
   import FILE... | -      counts the netfilter lines of logs (plain or gzip), and other routers' ledgers; the same again changes nothing
@@ -76,6 +81,7 @@ pub(super) enum Command {
         address: String,
     },
     GateFlush(String),
+    Relay(Relay),
     History(History),
     Erase,
     Import(Vec<String>),
@@ -88,6 +94,17 @@ pub(super) enum Command {
     },
     Help,
     Version,
+}
+
+/// What is wanted of a relay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Relay {
+    List,
+    Restart(String),
+    Check(String),
+    Keygen(String),
+    Script(String),
+    Client { name: String, rdp: bool },
 }
 
 /// What is asked of the ledger.
@@ -171,6 +188,7 @@ struct Given {
     protocol: Option<String>,
     csv: bool,
     erase: bool,
+    rdp: bool,
 }
 
 impl Given {
@@ -194,6 +212,7 @@ impl Given {
             (self.protocol.is_some(), "--protocol goes with history"),
             (self.csv, "--csv goes with history"),
             (self.erase, "--erase goes with history, alone"),
+            (self.rdp, "--rdp goes with relay client"),
         ]
         .into_iter()
         .find_map(|(is_left, what)| is_left.then_some(what))
@@ -251,6 +270,7 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Invocation, lexopt::Er
             Long("protocol") => given.protocol = Some(parser.value()?.string()?),
             Long("csv") => given.csv = true,
             Long("erase") => given.erase = true,
+            Long("rdp") => given.rdp = true,
             Long("json") => json = true,
             Long("temporary") => temporary = true,
             Long("help") | Short('h') => help = true,
@@ -282,6 +302,7 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Invocation, lexopt::Er
             Command::Erase
         }
         ["history"] => Command::History(history(&mut given, json)?),
+        ["relay", words @ ..] => relay(words, &mut given)?,
         ["knock", words @ ..] => knock(words, &mut given)?,
         ["spa", "keygen", words @ ..] => keygen(words, &mut given)?,
         ["spa", words @ ..] => spa(words, &mut given)?,
@@ -318,12 +339,13 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Invocation, lexopt::Er
             Command::Status
                 | Command::Check
                 | Command::GateList(_)
+                | Command::Relay(Relay::List)
                 | Command::History(_)
                 | Command::Help
                 | Command::Version
         )
     {
-        return Err("--json goes with status, check, gate list and history".into());
+        return Err("--json goes with status, check, gate list, relay list and history".into());
     }
     Ok(Invocation {
         command,
@@ -358,6 +380,29 @@ fn history(given: &mut Given, json: bool) -> Result<History, String> {
         (false, false) => Form::Text,
     };
     Ok(History { arguments, form })
+}
+
+fn relay(words: &[&str], given: &mut Given) -> Result<Command, lexopt::Error> {
+    let relay = match words {
+        ["list"] => Relay::List,
+        ["restart", name] => Relay::Restart((*name).into()),
+        ["check", name] => Relay::Check((*name).into()),
+        ["keygen", name] => Relay::Keygen((*name).into()),
+        ["script", name] => Relay::Script((*name).into()),
+        ["client", name] => Relay::Client {
+            name: (*name).into(),
+            rdp: std::mem::take(&mut given.rdp),
+        },
+        [] => return Err("relay: list, restart, check, keygen, script or client?".into()),
+        ["list", ..] => return Err("relay list takes no operand".into()),
+        [word @ ("restart" | "check" | "keygen" | "script" | "client"), ..] => {
+            return Err(format!("relay {word} takes one NAME").into());
+        }
+        [word, ..] => {
+            return Err(format!("relay: '{word}' is not list, restart, check, keygen, script or client").into());
+        }
+    };
+    Ok(Command::Relay(relay))
 }
 
 fn gate_command(words: &[&str]) -> Result<Command, lexopt::Error> {

@@ -11,6 +11,7 @@ pub use options::{spec, Absent, Arity, Kind, OptionSpec, OPTIONS};
 pub use read::{closed, read, read_text};
 
 use crate::nft::PortRange;
+use crate::relay::greeting::Kind as Greeter;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -334,6 +335,20 @@ pub struct Relay {
     pub check: u32,
     pub retry: u32,
     pub retry_max: u32,
+    pub client: Client,
+    /// How the target greets; `None`: as its port lets expect.
+    pub greeting: Option<Greeter>,
+}
+
+/// Which of the router's SSH clients a relay uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Client {
+    /// OpenSSH's where it is installed, else dropbear's.
+    Auto,
+    /// `ssh`
+    OpenSsh,
+    /// `dbclient`
+    Dropbear,
 }
 
 /// Where a relay leads in the LAN.
@@ -343,4 +358,14 @@ pub struct Target {
     /// A name or an address.
     pub host: String,
     pub port: u16,
+}
+
+impl std::fmt::Display for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // An IPv6 address' own colons are not the port's.
+        match self.host.contains(':') {
+            true => write!(f, "[{}]:{}", self.host, self.port),
+            false => write!(f, "{}:{}", self.host, self.port),
+        }
+    }
 }

@@ -329,4 +329,8 @@ pub static OPTIONS: &[OptionSpec] = &[
         .means("10", "seconds before the first reconnect"),
     one(Relay, "retry_max", number(1, 86_400, SECONDS), Default("300"), "300")
         .means("300", "the longest wait between two reconnects, in seconds"),
+    one(Relay, "client", Kind::Choice(&["auto", "openssh", "dropbear"]), Default("auto"), "auto")
+        .means("auto", "which of the router's SSH clients: OpenSSH's where it is installed, else dropbear's"),
+    one(Relay, "greeting", Kind::Choice(&["auto", "rdp", "ssh", "vnc", "none"]), Default("auto"), "auto")
+        .means("auto", "how the target greets: auto: by its port (3389 rdp, 22 ssh, 5900-5999 vnc), else it only has to accept"),
 ];

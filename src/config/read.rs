@@ -1,7 +1,7 @@
 //! A package to [`Config`] and [`Problem`]s.
 
 use super::sections::{nearest, shown, Options, Problems};
-use super::value::{Clock, Duration, Mark, Port, Weekday};
+use super::value::{Clock, Duration, Greeting, Mark, Port, Weekday};
 use super::{ports, Config, Gate, Knock, LanOnly, Ledger, Level, Problem, Relay, Schedule, Spa, Step, System, Witness};
 use crate::nft::PortRange;
 use crate::sorted::{Map, Set};
@@ -466,6 +466,8 @@ fn relay(mut options: Options) -> Option<Relay> {
     let check = options.value("check");
     let retry = options.value("retry");
     let retry_max = options.value("retry_max");
+    let client = options.value("client");
+    let greeting = options.value::<Greeting>("greeting").0;
     if options.are_right() && retry > retry_max {
         options.problem(
             "retry_max",
@@ -488,5 +490,7 @@ fn relay(mut options: Options) -> Option<Relay> {
         check,
         retry,
         retry_max,
+        client,
+        greeting,
     })
 }

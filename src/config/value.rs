@@ -1,7 +1,8 @@
 //! One value's text to what it means.
 
-use super::{Forget, Host, Kind, Level, Protocol, Refuse, Service, Step, Subnet, Target};
+use super::{Client, Forget, Host, Kind, Level, Protocol, Refuse, Service, Step, Subnet, Target};
 use crate::nft::PortRange;
+use crate::relay::greeting;
 use log::LevelFilter;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -29,6 +30,9 @@ pub(super) struct Weekday(pub usize);
 
 /// Seconds.
 pub(super) struct Duration(pub u32);
+
+/// How a relay's target greets; `None`: as its port lets expect.
+pub(super) struct Greeting(pub Option<greeting::Kind>);
 
 /// One bit.
 pub(super) struct Mark(pub u32);
@@ -290,6 +294,28 @@ impl FromText for Refuse {
             "drop" => Ok(Self::Drop),
             _ => Err(Wrong::Kind),
         }
+    }
+}
+
+impl FromText for Client {
+    fn from_text(_: Kind, text: &str) -> Result<Self, Wrong> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "openssh" => Ok(Self::OpenSsh),
+            "dropbear" => Ok(Self::Dropbear),
+            _ => Err(Wrong::Kind),
+        }
+    }
+}
+
+impl FromText for Greeting {
+    fn from_text(_: Kind, text: &str) -> Result<Self, Wrong> {
+        if text == "auto" {
+            return Ok(Self(None));
+        }
+        greeting::Kind::parse(text)
+            .map(|kind| Self(Some(kind)))
+            .ok_or(Wrong::Kind)
     }
 }
 

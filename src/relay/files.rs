@@ -3,6 +3,7 @@
 //! Every value is copied into a line that a shell, sshd or ssh reads, so none is taken that could end its place in it. The lines were tried with
 //! OpenSSH's server and dropbear's (`tests/relay_script.rs`); which options dropbear knows is from its `svr-authpubkeyoptions.c`, version by version.
 
+use super::greeting::Kind;
 use crate::config::Target;
 
 /// The script for the relay's account, as it comes: any port, any account.
@@ -23,6 +24,8 @@ pub struct Facts<'a> {
     pub remote_port: u16,
     /// Where it leads in the LAN.
     pub target: &'a Target,
+    /// What greets there.
+    pub kind: Kind,
     /// The router's public key, in one line; `None`: there is no key yet.
     pub public_key: Option<&'a str>,
 }
@@ -48,8 +51,6 @@ pub struct Files {
     pub rdp: Option<String>,
 }
 
-/// Where RDP listens.
-const RDP: u16 = 3389;
 /// No server lets an ordinary account listen there: a client's key may open nothing, and no option says so shorter.
 const NO_PORT: u16 = 1;
 /// OpenSSH's own limits are longer; a key of ed25519 has 68 characters.
@@ -72,7 +73,7 @@ impl Files {
             server_settings: server_settings(facts),
             command: command(facts),
             ssh_config: ssh_config(facts),
-            rdp: (facts.target_port == RDP).then(|| rdp(facts)),
+            rdp: (facts.kind == Kind::Rdp).then(|| rdp(facts)),
         })
     }
 }
@@ -91,6 +92,7 @@ struct Checked<'a> {
     user: &'a str,
     remote_port: u16,
     target_port: u16,
+    kind: Kind,
     key: String,
 }
 
@@ -123,6 +125,7 @@ impl<'a> Checked<'a> {
             user: word("user", facts.user, MAX_NAME, b"_.-")?,
             remote_port: facts.remote_port,
             target_port: facts.target.port,
+            kind: facts.kind,
             key: match facts.public_key {
                 None => format!("ssh-ed25519 (no key yet: lanward relay keygen {name})"),
                 Some(line) => format!("{} lanward-{name}", key(line)?),
@@ -313,6 +316,7 @@ mod tests {
             user: "relay",
             remote_port: 3389,
             target,
+            kind: Kind::of_port(target.port),
             public_key: Some(KEY),
         }
     }

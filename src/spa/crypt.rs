@@ -15,7 +15,7 @@ const LONGEST_BLOCK: usize = 128;
 const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /// What a digest comes to.
-pub(super) struct Sum {
+pub(crate) struct Sum {
     bytes: Zeroizing<[u8; LONGEST]>,
     length: usize,
 }
@@ -33,7 +33,7 @@ impl Sum {
 
 /// The digests; MD5 is only in the key derivation and in packets' inner digest, where nothing hangs on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Md5,
     Sha1,
     Sha256,
@@ -90,7 +90,7 @@ impl From<Digest> for Kind {
 ///
 /// The blocks are cut here for all kinds: the crates' own wrappers would be one copy for each, and do not wipe what they
 /// held.
-pub(super) fn sum(kind: Kind, parts: &[&[u8]]) -> Sum {
+pub(crate) fn sum(kind: Kind, parts: &[&[u8]]) -> Sum {
     let mut sum = Sum {
         bytes: Zeroizing::new([0; LONGEST]),
         length: kind.length(),
@@ -376,7 +376,7 @@ pub(super) fn decrypt(passphrase: &[u8], salt: &[u8], text: &mut [u8]) {
 }
 
 /// Base64 without `=`.
-pub(super) fn encode(bytes: &[u8]) -> Zeroizing<String> {
+pub(crate) fn encode(bytes: &[u8]) -> Zeroizing<String> {
     // Long enough at once: what a string leaves behind when it grows is not wiped.
     let mut text = Zeroizing::new(String::with_capacity(bytes.len() * 4 / 3 + 2));
     for group in bytes.chunks(3) {
@@ -391,7 +391,7 @@ pub(super) fn encode(bytes: &[u8]) -> Zeroizing<String> {
 }
 
 /// The bytes of a base64 text without `=`, written to the buffer's beginning; `None` too if they do not fit or if unused bits are set.
-pub(super) fn decode<'b>(text: &[u8], buffer: &'b mut [u8]) -> Option<&'b mut [u8]> {
+pub(crate) fn decode<'b>(text: &[u8], buffer: &'b mut [u8]) -> Option<&'b mut [u8]> {
     let length = text.len() * 3 / 4;
     let out = buffer.get_mut(..length)?;
     let (mut bits, mut count, mut at) = (0_u32, 0, 0);

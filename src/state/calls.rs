@@ -37,6 +37,9 @@ impl State {
             "history" | "ledger_recent" | "ledger_commit" | "ledger_erase" | "ledger_import" => {
                 self.call_ledger(id, method, arguments)
             }
+            "relay_list" | "relay_restart" | "relay_check" | "relay_keygen" | "relay_files" => {
+                self.call_relay(id, method, arguments, now)
+            }
             "preview" => self.call_preview(id),
             "check" => vec![Action::Diagnose { call: id }],
             "reload" => vec![Action::ReadConfig(Some(id))],

@@ -162,7 +162,7 @@ impl State {
     #[must_use]
     pub fn next_deadline(&self) -> Option<u64> {
         let pause = self.pause_until.map(|end| end.saturating_add(PAUSE_SLACK));
-        let others = pause.into_iter().chain(self.ledger.next());
+        let others = pause.into_iter().chain(self.ledger.next()).chain(self.relays_due());
         self.deadlines.next().into_iter().chain(others).min()
     }
 
@@ -200,6 +200,7 @@ impl State {
             actions.extend(self.look_at_sessions(now));
         }
         actions.extend(self.look_at_ledger(now));
+        actions.extend(self.look_at_relays(now));
         actions
     }
 

@@ -533,6 +533,7 @@ impl Play {
                 self.exited = true;
                 None
             }
+            Action::Relay(..) | Action::EndRelays | Action::ReadPublicKeys(_) | Action::MakeRelayKey { .. } => None,
             Action::Diagnose { .. } | Action::WriteScript(_) | Action::LogLevel(_) => None,
         }
     }

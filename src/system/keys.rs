@@ -8,15 +8,18 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
+/// What makes the key of an `spa` section.
+pub const SPA_MAKER: &str = "'lanward spa keygen' makes one";
 /// More than any key file; a larger one is refused.
 const LARGEST: usize = 4096;
 const LONGEST_NAME: usize = 32;
 
-/// Reads a key file: a file, not a link, of root or of the user with this id, that nobody else may read or write.
+/// Reads a key file: a file, not a link, of root or of the user with this id, that nobody else may read or write. `maker` says what makes one where
+/// there is none.
 ///
 /// # Errors
 /// One line that names the path and what to do.
-pub fn read(path: &Path, user: u32) -> Result<Zeroizing<Vec<u8>>, String> {
+pub fn read(path: &Path, user: u32, maker: &str) -> Result<Zeroizing<Vec<u8>>, String> {
     let named = |what: &str| format!("{}: {what}", path.display());
     // A pipe's other end may never come.
     let opened = OpenOptions::new()
@@ -24,7 +27,7 @@ pub fn read(path: &Path, user: u32) -> Result<Zeroizing<Vec<u8>>, String> {
         .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
         .open(path);
     let mut file = opened.map_err(|error| match error.raw_os_error() {
-        Some(libc::ENOENT) => named("there is no such file: 'lanward spa keygen' makes one"),
+        Some(libc::ENOENT) => named(&format!("there is no such file: {maker}")),
         Some(libc::ELOOP) => named("a symbolic link: put the key file itself there"),
         _ => named(&error.to_string()),
     })?;
@@ -191,7 +194,7 @@ mod tests {
         let path = path(&place, "laptop").unwrap();
         create(&path, b"secret").unwrap();
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o600);
-        assert_eq!(*read(&path, me()).unwrap(), b"secret");
+        assert_eq!(*read(&path, me(), SPA_MAKER).unwrap(), b"secret");
         assert!(create(&path, b"other").unwrap_err().contains("never overwritten"));
         let planted = place.join("planted.key");
         symlink(place.join("victim"), &planted).unwrap();
@@ -199,7 +202,7 @@ mod tests {
             .unwrap_err()
             .contains("planted.key: is there"));
         assert!(!place.join("victim").exists());
-        assert_eq!(*read(&path, me()).unwrap(), b"secret");
+        assert_eq!(*read(&path, me(), SPA_MAKER).unwrap(), b"secret");
         assert!(create(&place.join("none/x.key"), b"")
             .unwrap_err()
             .contains("directory"));
@@ -211,7 +214,7 @@ mod tests {
         let place = directory("refused");
         let key = place.join("a.key");
         let refused = |path: &Path, user, what: &str| {
-            let error = read(path, user).unwrap_err();
+            let error = read(path, user, SPA_MAKER).unwrap_err();
             assert!(error.starts_with(&path.display().to_string()), "{error}");
             assert!(error.contains(what) && error.lines().count() == 1, "{error}");
         };
@@ -229,7 +232,7 @@ mod tests {
             refused(&key, me(), "chmod 600");
         }
         mode(&key, 0o400);
-        assert_eq!(*read(&key, me()).unwrap(), b"x");
+        assert_eq!(*read(&key, me(), SPA_MAKER).unwrap(), b"x");
         let (link, hard, pipe) = (place.join("link.key"), place.join("hard.key"), place.join("pipe.key"));
         symlink(&key, &link).unwrap();
         refused(&link, me(), "symbolic link");
@@ -241,7 +244,7 @@ mod tests {
         refused(&place, me(), "not a file");
         fs::remove_file(&key).unwrap();
         create(&key, &[b'x'; LARGEST]).unwrap();
-        assert_eq!(read(&key, me()).unwrap().len(), LARGEST);
+        assert_eq!(read(&key, me(), SPA_MAKER).unwrap().len(), LARGEST);
         fs::remove_file(&key).unwrap();
         create(&key, &[b'x'; LARGEST + 1]).unwrap();
         refused(&key, me(), "larger than 4096");
@@ -249,7 +252,10 @@ mod tests {
             std::os::unix::fs::chown(&key, Some(12345), None).unwrap();
             refused(&key, 0, "belongs to user 12345");
             refused(&key, 0, "chown root");
-            assert!(read(&key, 12345).unwrap_err().contains("larger"), "its own is read");
+            assert!(
+                read(&key, 12345, SPA_MAKER).unwrap_err().contains("larger"),
+                "its own is read"
+            );
         }
         fs::remove_dir_all(place).unwrap();
     }

@@ -13,6 +13,7 @@ mod netlink;
 pub mod nflog;
 pub mod nftables;
 pub mod privileges;
+pub mod relays;
 pub mod router;
 pub mod storage;
 pub mod ubus;

@@ -94,6 +94,7 @@ fn without_kernel(upnp: Upnp, links: Links, known: Known, daemon: Daemon) -> Fac
         accounting: accounting(),
         windows: windows(),
         no_copies: known.no_copies,
+        relays: known.relays,
         profiles: known.profiles,
     }
 }

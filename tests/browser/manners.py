@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 
 from run import HOSTILE, KNOCKED, PHONE, WIDE, PAGE, house, main, post, scenario, until
 
-PAGES = ["overview", "gate", "attempts", "settings"]
+PAGES = ["overview", "gate", "attempts", "relay", "settings"]
 PROFILES = pathlib.Path(__file__).resolve().parents[2] / "files/usr/share/lanward/profiles.json"
 # What LuCI's forms bring and no page changes: the heading without a word over a table's buttons.
 LUCIS = re.compile(r'^<th class="th cbi-section-table-cell cbi-section-actions"[^>]*></th>')
@@ -93,7 +93,7 @@ def japanese_is_whole(browser):
                     && !node.closest('code') && /[a-z]{3,} [a-z]{2,} [a-z]{2,}/i.test(node.textContent)
                     && !/[\\u3040-\\u30ff\\u4e00-\\u9fff]/.test(node.textContent)).map(node => node.textContent)"""
             )
-            assert page in ("attempts", "settings") or "ゲート「web」" in opened.page.locator("#view").inner_text()
+            assert page in ("attempts", "relay", "settings") or "ゲート「web」" in opened.page.locator("#view").inner_text()
             # Names of products and of who wrote about them.
             others = PROFILES.read_text()
             left = [text for text in texts if text not in others and text.strip() not in LUCIS_WORDS]
@@ -112,8 +112,9 @@ def whoever_only_reads_sees_everything_and_changes_nothing(browser):
                 harmless = name in ("Check this router", "Edit", "Test") or "filter" in (control.get_attribute("id") or "") \
                     or "lanward-look" in (control.get_attribute("class") or "")
                 assert harmless or control.is_disabled(), (page, name)
-            expect(opened.button("Save & Apply")).to_have_count(0) if page in ("gate", "attempts") else None
-            for method, arguments in [("lan_only", {"enabled": False}), ("gate_flush", {"gate": "ssh"}), ("spa_keygen", {"name": "mine"}), ("spa_revoke", {"name": "laptop"}), ("ledger_erase", {})]:
+            expect(opened.button("Save & Apply")).to_have_count(0) if page in ("gate", "attempts", "relay") else None
+            for method, arguments in [("lan_only", {"enabled": False}), ("gate_flush", {"gate": "ssh"}), ("spa_keygen", {"name": "mine"}), ("spa_revoke", {"name": "laptop"}), ("ledger_erase", {}),
+                                      ("relay_keygen", {"name": "office"}), ("relay_restart", {"name": "office"}), ("relay_check", {"name": "office"})]:
                 answer = raw(opened, "lanward", method, arguments)
                 assert answer["error"]["code"] == -32002, answer
             answer = raw(opened, "uci", "set", {"config": "lanward", "section": "lan_only", "values": {"enabled": "0"}})

@@ -20,6 +20,7 @@ import framework  # noqa: E402,F401
 import gate  # noqa: E402,F401
 import overview  # noqa: E402,F401
 import proofs  # noqa: E402,F401
+import relay  # noqa: E402,F401
 
 
 def main():

@@ -33,6 +33,11 @@ const calls = {
 	history: declare('history', [ 'by', 'from', 'to', 'limit', 'protocol', 'port', 'address' ]),
 	ledger_recent: declare('ledger_recent'),
 	ledger_erase: declare('ledger_erase'),
+	relay_list: declare('relay_list'),
+	relay_restart: declare('relay_restart', [ 'name' ]),
+	relay_check: declare('relay_check', [ 'name' ]),
+	relay_keygen: declare('relay_keygen', [ 'name' ]),
+	relay_files: declare('relay_files', [ 'name' ]),
 	check: declare('check')
 };
 
@@ -64,7 +69,10 @@ const inWords = reply => {
 	each('problems', message);
 	each('checks', message);
 	each('warnings', warning => said.translate(warning));
-	each('spas', key => Object.assign({}, key, { error: key.error ? said.translate(key.error) : '' }));
+	const error = item => Object.assign({}, item, { error: item.error ? said.translate(item.error) : '' });
+
+	each('spas', error);
+	each('relays', item => Object.assign(error(item), item.key_error ? { key_error: said.translate(item.key_error) } : {}));
 
 	if (reply.ledger && reply.ledger.problem)
 		reply.ledger = Object.assign({}, reply.ledger, { problem: said.translate(reply.ledger.problem) });
@@ -101,9 +109,12 @@ return baseclass.extend({
 			message = _('This session has no right to do that. If the package was installed just now, log out and in again.');
 		}
 		else if (has('error -32000') || has('ubus code 4:')) {
-			/* Not found: the object, or a gate by that name. */
+			/* Not found: the object, or a gate or a relay by that name. */
 			if (method.indexOf('gate_') == 0) {
 				message = _('There is no such gate any more, or the daemon is not running.');
+			}
+			else if (method.indexOf('relay_') == 0 && method != 'relay_list') {
+				message = _('There is no such relay any more, or the daemon is not running.');
 			}
 			else {
 				kind = 'down';
@@ -127,11 +138,11 @@ return baseclass.extend({
 		return explained;
 	},
 
-	/* What to say of a failed call at the head of a page. `known`: the page shows something older. */
-	trouble(error, known) {
+	/* What to say of a failed call at the head of a page. `known`: the page shows something older. `without`: how it is without the daemon. */
+	trouble(error, known, without) {
 		return [
 			error.message,
-			error.kind == 'down' ? _('Rules that it has put into the kernel stay in force without it.') : '',
+			error.kind == 'down' ? without || _('Rules that it has put into the kernel stay in force without it.') : '',
 			known ? _('What is shown below is what was known last.') : ''
 		].join(' ').trim();
 	},
@@ -160,6 +171,28 @@ return baseclass.extend({
 
 	number(value) {
 		return (typeof(value) == 'number' && isFinite(value)) ? value : 0;
+	},
+
+	/* A moment of the daemon's, as people write it here. */
+	when(seconds) {
+		return new Date(seconds * 1000).toLocaleString(document.documentElement.lang || []);
+	},
+
+	/* What a relay does now, in a word, and where it leads from and to. */
+	relayState(relay) {
+		return {
+			'idle': _('not enabled'),
+			'starting': _('connecting'),
+			'up': _('up'),
+			'backoff': _('down, to be tried again'),
+			'failed': _('stopped')
+		}[relay.state] || String(relay.state);
+	},
+
+	relayWay(relay) {
+		const host = String(relay.host);
+
+		return '%s:%d -> %s'.format(host.indexOf(':') < 0 ? host : '[%s]'.format(host), this.number(relay.remote_port), relay.target);
 	},
 
 	/* Changes a node's text only if it is another: what is selected or being read aloud stays. */
@@ -255,6 +288,44 @@ return baseclass.extend({
 		'autocomplete': 'off',
 		'autocapitalize': 'none',
 		'spellcheck': 'false'
+	},
+
+	/* Lines to be taken along: { field, copy, set(text) }; `say` is told what came of copying. */
+	lines(label, say) {
+		const field = E('textarea', { 'class': 'lanward-stanza', 'readonly': '', 'spellcheck': 'false', 'aria-label': label }, []);
+
+		return {
+			field: field,
+
+			copy: E('button', {
+				'class': 'btn cbi-button cbi-button-action',
+				'type': 'button',
+				'click': () => {
+					field.focus();
+					field.select();
+					/* The newer way is for pages over TLS only. */
+					say(document.execCommand('copy') ? _('Copied.') : _('It is selected: copy it with Ctrl+C.'));
+				}
+			}, [ _('Copy') ]),
+
+			set: text => {
+				const rows = text.split(/[\r\n]+/).reduce((sum, line) => sum + Math.ceil(line.length / 50), 1);
+
+				if (field.value !== text) {
+					field.value = text;
+					field.setAttribute('rows', Math.min(16, rows));
+				}
+			}
+		};
+	},
+
+	/* Gives the browser a file to keep. */
+	download(name, content, type) {
+		if (this.kept)
+			URL.revokeObjectURL(this.kept);
+
+		this.kept = URL.createObjectURL(new Blob([ content ], { type: type }));
+		E('a', { 'href': this.kept, 'download': name }, []).click();
 	},
 
 	/* What the daemon warns of. { node, change(status) } */

@@ -321,16 +321,6 @@ const csv = (names, lines) => {
 	return [ names, ...lines ].map(line => line.map(cell).join(',') + String.fromCharCode(13, 10)).join('');
 };
 
-let last = null;
-
-const download = (name, content) => {
-	if (last)
-		URL.revokeObjectURL(last);
-
-	last = URL.createObjectURL(new Blob([ content ], { type: 'text/csv' }));
-	E('a', { 'href': last, 'download': name }, []).click();
-};
-
 const table = (names, lines, label) => {
 	const shown = lines.slice(-MOST_ROWS);
 	const words = value => typeof(value) == 'number' ? count(value) : String(value == null ? '' : value);
@@ -364,7 +354,7 @@ return baseclass.extend({
 				'class': 'btn cbi-button cbi-button-neutral lanward-look',
 				'type': 'button',
 				'aria-label': _('Download %s as CSV').format(title),
-				'click': () => data && download(data.file, csv(names.map(name => name[1]), data.lines))
+				'click': () => data && lanward.download(data.file, csv(names.map(name => name[1]), data.lines), 'text/csv')
 			}, [ _('Download CSV') ]) ]),
 			details
 		]);

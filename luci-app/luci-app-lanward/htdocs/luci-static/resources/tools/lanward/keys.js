@@ -42,24 +42,7 @@ const picture = (rows, label) => {
 
 /* Shows a new key, this once. `failed`: why its section could not be saved. */
 const reveal = (name, ports, reply, failed, back) => {
-	const lines = String(reply.stanza || '').trim().split(/[\r\n]+/);
-	const field = E('textarea', {
-		'class': 'lanward-stanza',
-		'readonly': '',
-		'rows': lines.reduce((sum, line) => sum + Math.ceil(line.length / 50), 1),
-		'spellcheck': 'false',
-		'aria-label': _('Lines for ~/.fwknoprc')
-	}, [ lines.join(String.fromCharCode(10)) ]);
-	const copy = E('button', {
-		'class': 'btn cbi-button cbi-button-action',
-		'type': 'button',
-		'click': () => {
-			field.focus();
-			field.select();
-			/* The newer way is for pages over TLS only. */
-			lanward.say(dialog.said, document.execCommand('copy') ? _('Copied.') : _('It is selected: copy it with Ctrl+C.'));
-		}
-	}, [ _('Copy') ]);
+	const { field, copy, set } = lanward.lines(_('Lines for ~/.fwknoprc'), words => lanward.say(dialog.said, words));
 	const dialog = lanward.dialog(_('The key %s').format(name), [
 		E('div', { 'class': 'alert-message warning' }, [
 			_('This is shown once, now, and never again. Whoever has it gets to the gate\'s door. If it is lost, revoke it and make another.')
@@ -83,6 +66,7 @@ const reveal = (name, ports, reply, failed, back) => {
 		lanward.apply();
 	} ] ], back, true);
 
+	set(String(reply.stanza || '').trim());
 	copy.focus();
 };
 
@@ -220,7 +204,7 @@ return baseclass.extend({
 			key.name, key.gate, key.port,
 			key.ready ? _('ready') : key.error || _('not in force: not applied yet, or wrong in the settings'),
 			lanward.number(key.accepted), lanward.number(key.rejected),
-			lanward.number(key.last_accept) ? '%s, %s'.format(key.last_address, new Date(key.last_accept * 1000).toLocaleString(document.documentElement.lang || [])) : _('never')
+			lanward.number(key.last_accept) ? '%s, %s'.format(key.last_address, lanward.when(key.last_accept)) : _('never')
 		].forEach((text, at) => lanward.text(one.cells[at], text == null ? '' : String(text)));
 
 		lanward.show(make, !readonly);

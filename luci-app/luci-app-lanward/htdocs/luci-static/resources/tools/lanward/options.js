@@ -7,9 +7,6 @@
  * in which order and repetition mean something; absent: what holds where it is not set; required; row: a column of the section's table;
  * title, about: for people. */
 
-/* What this version reads and keeps, and nothing more. */
-const kept = [ 'relay' ];
-
 const options = [
 	{ type: 'lanward', name: 'mark', kind: 'mark', absent: '0x10000000',
 		title: _('Mark'),
@@ -182,10 +179,10 @@ const options = [
 		about: _('The account there. It should have no other use.') },
 	{ type: 'relay', name: 'key', kind: 'path', absent: '/etc/lanward/relay_ed25519',
 		title: _('Private key'),
-		about: _('Its file on the router.') },
+		about: _('Its file on the router. The Relay tab makes it.') },
 	{ type: 'relay', name: 'host_key', kind: 'hostkey',
 		title: _('Host key'),
-		about: _('The server\'s public key, its type and its base64 as in known_hosts. Empty: it is shown at the first contact, to be confirmed.') },
+		about: _('The server\'s public key, its type and its base64 as in known_hosts. Empty: the Relay tab shows it at the first contact, to be confirmed.') },
 	{ type: 'relay', name: 'remote_port', kind: 'port', required: true,
 		title: _('Port on the relay'),
 		about: _('The port that is opened there for you.') },
@@ -200,10 +197,18 @@ const options = [
 		about: _('Seconds.') },
 	{ type: 'relay', name: 'retry_max', kind: 'number', min: 1, max: 86400, absent: '300',
 		title: _('Longest wait'),
-		about: _('Seconds between two reconnects, however often they fail.') }
+		about: _('Seconds between two reconnects, however often they fail.') },
+	{ type: 'relay', name: 'client', kind: 'choice', absent: 'auto',
+		choices: [ [ 'auto', _('auto: OpenSSH where it is installed') ], [ 'openssh', 'OpenSSH' ], [ 'dropbear', 'dropbear' ] ],
+		title: _('SSH client'),
+		about: _('Which of the router\'s own SSH clients holds the tunnel.') },
+	{ type: 'relay', name: 'greeting', kind: 'choice', absent: 'auto',
+		choices: [ [ 'auto', _('auto: by the target\'s port') ], [ 'rdp', _('rdp: Remote Desktop') ], [ 'ssh', 'SSH' ], [ 'vnc', 'VNC' ],
+			[ 'none', _('none: it accepts, that is enough') ] ],
+		title: _('Target greets as'),
+		about: _('What the check expects at the target: 3389 is Remote Desktop, 22 SSH, 5900 to 5999 VNC. Others need only accept a connection.') }
 ];
 
-const idle = _('This version keeps these settings; it does nothing with them yet.');
 const sections = [
 	{ type: 'lanward', single: true, title: _('General'), about: '' },
 	{ type: 'lan_only', single: true, title: _('LAN only'), about: _('The switch that keeps remote desktop inside the home, and its reach.') },
@@ -217,13 +222,11 @@ const sections = [
 		about: _('A proof by one encrypted and signed packet, as fwknop sends it. The SSH gate tab makes its keys.') },
 	{ type: 'ledger', single: true, title: _('Ledger'), about: _('How often, from where and at which port strangers tried.') },
 	{ type: 'relay', title: _('Relays'), add: _('Add relay'), label: _('Name of the new relay'),
-		about: _('A supervised SSH tunnel to a server outside, for the one who must get in from anywhere.') }
+		about: _('A supervised SSH tunnel to a server outside, for the one who must get in from anywhere. Whoever may log in there gets as far as the target.') }
 ];
 
 return baseclass.extend({
 	options: options,
 
-	sections: sections.map(section => Object.assign({}, section, {
-		about: kept.indexOf(section.type) < 0 ? section.about : section.about + ' ' + idle
-	}))
+	sections: sections
 });

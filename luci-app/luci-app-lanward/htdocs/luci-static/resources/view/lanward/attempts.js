@@ -279,7 +279,7 @@ return view.extend({
 		lanward.show(parts.problem, parts.problem.textContent != '');
 		lanward.text(parts.today, count(ledger.today));
 		lanward.text(parts.commit, commit
-			? _('Last written to flash: %s. A power cut loses what came after that.').format(new Date(commit * 1000).toLocaleString(document.documentElement.lang || []))
+			? _('Last written to flash: %s. A power cut loses what came after that.').format(lanward.when(commit))
 			: _('Not written to flash yet: until then a power cut loses it.'));
 		this.showRecent(found);
 	},

@@ -19,9 +19,14 @@ return view.extend({
 		return Promise.all([ this.fetch(), lanward.profiles(), lanward.hosts() ]);
 	},
 
-	/* {status} or {error}; never rejects, so that the page appears whatever is the matter. */
+	/* {status, relays} or {error}; never rejects, so that the page appears whatever is the matter. */
 	fetch() {
-		return lanward.call('status').then(status => ({ status: status }), error => ({ error: error }));
+		return lanward.call('status').then(status => {
+			const relays = lanward.list(status.relays);
+
+			return (relays.length ? lanward.call('relay_list').then(reply => lanward.list(reply.relays), () => relays) : Promise.resolve(relays))
+				.then(relays => ({ status: status, relays: relays }));
+		}).catch(error => ({ error: error }));
 	},
 
 	render([ first, profiles, hosts ]) {
@@ -69,6 +74,11 @@ return view.extend({
 					]),
 					part('gates', 'ul', { 'class': 'lanward-list' }),
 					E('p', {}, [ lanward.link('gate', _('SSH gate')) ])
+				]),
+				part('relayBox', 'div', { 'class': 'cbi-section' }, [
+					E('h3', {}, [ _('Relays') ]),
+					part('relays', 'ul', { 'class': 'lanward-list' }),
+					E('p', {}, [ lanward.link('relay', _('Relay')) ])
 				]),
 				this.renderCheck(part)
 			]),
@@ -335,6 +345,7 @@ return view.extend({
 		this.showApplications(mode);
 		this.showFacts(mode);
 		this.showGates(lanward.list(status.gates));
+		this.showRelays(found.relays);
 		lanward.text(parts.version, _('lanward %s, running for %t').format(status.version, lanward.number(status.uptime)));
 	},
 
@@ -497,6 +508,14 @@ return view.extend({
 				!gate.enabled ? _('not enabled') : gate.shut ? _('shut') : _('enabled'),
 				N_(entries, '%d address listed', '%d addresses listed').format(entries)));
 		});
+	},
+
+	/* What is reachable from outside, and by which relay. */
+	showRelays(relays) {
+		lanward.show(this.parts.relayBox, relays.length > 0);
+		lanward.fill(this.parts.relays, relays.map(relay => [ relay.name, relay.state == 'up' && relay.host != null
+			? _('reachable from outside: %s').format(lanward.relayWay(relay))
+			: [ lanward.relayState(relay), relay.error ].filter(words => words).join(': ') ]), ([ name, words ]) => [ E('strong', {}, [ name ]), ': ', words ]);
 	},
 
 	/* Between two answers the remaining time goes on by this machine's clock. */

@@ -1,0 +1,537 @@
+//! What happens to a relay, and what that leads to.
+
+use super::sight::{self, Sight, Trouble};
+use super::words::{Said, Word};
+use super::{Do, Exit, Heard, Look, Phase, Purpose, Relay, Session, Then, Wait};
+use crate::config;
+
+/// A start that has come to nothing by then is over.
+const START: u64 = 45_000;
+/// Between two checks of a session that is starting.
+const START_LOOK: u64 = 400;
+/// The longest that a line that is cut is left alone.
+const LINE_LOOK: u64 = 10_000;
+/// Between two looks at a target that is down, at most.
+const TARGET_LOOK: u64 = 30_000;
+/// Starts that come from outside (the WAN is back) are not closer than this.
+const SPACING: u64 = 3_000;
+/// A client that was told to end and is not heard of any more.
+const LEAVE: u64 = 10_000;
+
+impl Relay {
+    /// It is its turn.
+    pub fn start(&mut self, now: u64) -> Vec<Do> {
+        let purpose = match () {
+            () if self.config.host_key.is_none() => Purpose::AskKey,
+            () if self.remains && self.script == Some(true) => Purpose::EndRemains,
+            () => Purpose::Forward {
+                hold: self.script != Some(false),
+            },
+        };
+        self.started = Some(now);
+        self.begin(purpose, now)
+    }
+
+    fn begin(&mut self, purpose: Purpose, now: u64) -> Vec<Do> {
+        let session = self.open(purpose);
+        self.enter(
+            Phase::Starting {
+                until: now.saturating_add(START),
+                next: now.saturating_add(START_LOOK),
+            },
+            now,
+        );
+        vec![Do::Spawn { session, purpose }]
+    }
+
+    fn open(&mut self, purpose: Purpose) -> u32 {
+        self.starts = self.starts.saturating_add(1);
+        let number = self.first.wrapping_add(self.starts);
+        self.session = Some(Session {
+            number,
+            purpose,
+            complaint: None,
+            said: None,
+            checking: false,
+        });
+        number
+    }
+
+    fn enter(&mut self, phase: Phase, now: u64) {
+        let before = self.state();
+        self.phase = phase;
+        if self.state() != before {
+            self.since = now;
+        }
+    }
+
+    /// The configuration of its section was read; whatever it did before begins anew if it has changed.
+    pub fn configure(&mut self, config: config::Relay, now: u64) -> Vec<Do> {
+        if config == self.config {
+            return Vec::new();
+        }
+        self.config = config;
+        self.restart(now)
+    }
+
+    /// Somebody wants it to begin anew, whatever it is doing.
+    pub fn restart(&mut self, now: u64) -> Vec<Do> {
+        self.failures = 0;
+        self.script = None;
+        self.offered = None;
+        self.error = None;
+        self.answered = false;
+        let then = if self.config.enabled { Then::Start } else { Then::Idle };
+        self.leave(then, now)
+    }
+
+    /// Ends what runs. Nothing follows.
+    pub fn stop(&mut self, now: u64) -> Vec<Do> {
+        self.leave(Then::Idle, now)
+    }
+
+    /// The router has another way out than before, or one again.
+    pub fn line_changed(&mut self, now: u64) -> Vec<Do> {
+        match self.phase {
+            Phase::Backoff {
+                wait: Wait::Line | Wait::Time,
+                ..
+            } if self
+                .started
+                .is_none_or(|started| now.saturating_sub(started) >= SPACING) =>
+            {
+                self.enter(Phase::Due, now);
+                Vec::new()
+            }
+            // The old address may have been the tunnel's end.
+            Phase::Up { .. } => self.check(now),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Looks through the tunnel, unless that is being done.
+    pub fn check(&mut self, now: u64) -> Vec<Do> {
+        let Some(session) = self.session.as_mut().filter(|session| !session.checking) else {
+            return Vec::new();
+        };
+        session.checking = true;
+        self.last_check = Some(now);
+        vec![Do::Check {
+            session: session.number,
+        }]
+    }
+
+    /// What was due has come.
+    pub fn deadline(&mut self, now: u64) -> Vec<Do> {
+        if self.next_deadline().is_none_or(|due| due > now) {
+            return Vec::new();
+        }
+        match self.phase {
+            Phase::Starting { until, .. } if until <= now => {
+                let trouble = self.unexplained("the relay has not let us through");
+                self.fail(trouble, now)
+            }
+            Phase::Starting { .. } | Phase::Up { .. } => self.check(now),
+            Phase::Leaving { then, .. } => self.left(then, now),
+            Phase::Backoff { wait: Wait::Time, .. } => {
+                self.answered = false;
+                self.enter(Phase::Due, now);
+                Vec::new()
+            }
+            Phase::Backoff { wait, until, .. } => {
+                self.phase = Phase::Backoff {
+                    until,
+                    wait,
+                    looking: true,
+                };
+                let look = if wait == Wait::Target {
+                    Look::Target
+                } else {
+                    Look::Relay
+                };
+                vec![Do::Look(look)]
+            }
+            Phase::Idle | Phase::Due | Phase::Failed => Vec::new(),
+        }
+    }
+
+    /// What came of what was done.
+    pub fn heard(&mut self, heard: Heard, now: u64) -> Vec<Do> {
+        match heard {
+            Heard::Looked { look, answers } => self.looked(look, answers, now),
+            Heard::Spawned { session, client } if self.is_of(session) => {
+                self.client = Some(client);
+                Vec::new()
+            }
+            Heard::Said { session, said } if self.is_of(session) => self.said(said),
+            Heard::Complained { session, word, line } if self.is_of(session) => self.complained(word, line, now),
+            Heard::Exited { session, exit } if self.is_of(session) => self.exited(exit, now),
+            Heard::Checked { session, sight } if self.is_of(session) => self.checked_through(&sight, now),
+            Heard::Spawned { .. }
+            | Heard::Said { .. }
+            | Heard::Complained { .. }
+            | Heard::Exited { .. }
+            | Heard::Checked { .. } => Vec::new(),
+        }
+    }
+
+    fn is_of(&self, number: u32) -> bool {
+        self.session.as_ref().is_some_and(|session| session.number == number)
+    }
+
+    fn looked(&mut self, look: Look, answers: bool, now: u64) -> Vec<Do> {
+        let Phase::Backoff {
+            wait, looking: true, ..
+        } = self.phase
+        else {
+            return Vec::new();
+        };
+        if (wait == Wait::Target) != (look == Look::Target) {
+            return Vec::new();
+        }
+        if answers {
+            self.answered = true;
+            self.enter(Phase::Due, now);
+        } else {
+            self.phase = Phase::Backoff {
+                until: now.saturating_add(self.pause(wait)),
+                wait,
+                looking: false,
+            };
+        }
+        Vec::new()
+    }
+
+    fn said(&mut self, said: Said) -> Vec<Do> {
+        self.script = Some(true);
+        if let Some(session) = &mut self.session {
+            session.said = Some(said);
+        }
+        Vec::new()
+    }
+
+    fn complained(&mut self, word: Word, line: String, now: u64) -> Vec<Do> {
+        let Some(session) = &mut self.session else {
+            return Vec::new();
+        };
+        if session.complaint.as_ref().is_none_or(|(known, _)| *known < word) {
+            session.complaint = Some((word, line));
+        }
+        // A client that asks for a password, or whether to trust a key, would wait for an answer that never comes.
+        match word {
+            Word::KeyRefused | Word::HostKeyUnknown | Word::HostKeyChanged
+                if self.is_starting() && !self.is_asking() =>
+            {
+                let trouble = self.unexplained("");
+                self.fail(trouble, now)
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn is_asking(&self) -> bool {
+        let asks = |session: &Session| session.purpose == Purpose::AskKey;
+        self.session.as_ref().is_some_and(asks)
+    }
+
+    fn exited(&mut self, exit: Exit, now: u64) -> Vec<Do> {
+        let phase = self.phase;
+        match phase {
+            Phase::Leaving { then, .. } => self.left_with(&exit, then, now),
+            Phase::Starting { .. } => self.start_ended(exit, now),
+            Phase::Up { .. } => {
+                let how = match &exit {
+                    Exit::Ended { how, .. } => how.clone(),
+                    Exit::Unfit(why) | Exit::NotStarted(why) => why.clone(),
+                };
+                let mut trouble = self.unexplained(&format!("the client has ended: {how}"));
+                self.session = None;
+                trouble.wait = trouble.wait.map(|_| Wait::Line);
+                self.fail(trouble, now)
+            }
+            // The relay's key was asked for while this was known already.
+            Phase::Failed => {
+                self.session = None;
+                self.see_key(exit);
+                Vec::new()
+            }
+            Phase::Idle | Phase::Due | Phase::Backoff { .. } => {
+                self.session = None;
+                Vec::new()
+            }
+        }
+    }
+
+    fn start_ended(&mut self, exit: Exit, now: u64) -> Vec<Do> {
+        let Some(session) = self.session.take() else {
+            return Vec::new();
+        };
+        let how = match exit {
+            Exit::Unfit(message) => return self.fail(Trouble::lasting(message), now),
+            Exit::NotStarted(message) => return self.fail(Trouble::passing(message), now),
+            Exit::Ended { ref how, .. } => how.clone(),
+        };
+        match session.purpose {
+            Purpose::AskKey => self.asked_key(exit, session.complaint.as_ref(), now),
+            Purpose::EndRemains => self.ended_remains(session, now),
+            Purpose::Forward { hold } => match session.complaint {
+                Some((Word::RemotePort, line)) => self.port_taken(&line, now),
+                Some((word, line)) if sight::explains_exit(word) => {
+                    let trouble = sight::explained(&self.config, word, &line);
+                    self.fail(trouble, now)
+                }
+                // Nobody has answered to the script's command, and nothing else was wrong.
+                _ if hold && self.script.is_none() => {
+                    self.script = Some(false);
+                    self.begin(Purpose::Forward { hold: false }, now)
+                }
+                _ => self.fail(Trouble::passing(format!("the client has ended: {how}")), now),
+            },
+        }
+    }
+
+    /// What is left of the previous session, or somebody else's program, has the port.
+    fn port_taken(&mut self, line: &str, now: u64) -> Vec<Do> {
+        if !self.cleaned && self.script != Some(false) {
+            return self.begin(Purpose::EndRemains, now);
+        }
+        let port = self.config.remote_port;
+        let message = if self.script == Some(true) {
+            format!("port {port} on the relay is taken by another program, or not allowed to this account ({line})")
+        } else {
+            // The script may have been installed since.
+            self.script = None;
+            format!(
+                "port {port} on the relay is taken or not allowed, perhaps still held by the previous session, and the account runs no script that could end it: \
+                 install 'lanward relay script {}' there, or set {} on the server ({line})",
+                self.config.name,
+                sight::SERVER_SETTINGS
+            )
+        };
+        self.cleaned = false;
+        self.fail(Trouble::passing(message), now)
+    }
+
+    fn ended_remains(&mut self, session: Session, now: u64) -> Vec<Do> {
+        self.remains = false;
+        self.cleaned = true;
+        match (session.said, session.complaint) {
+            (Some(Said::Refused(why)), _) => {
+                let message = format!(
+                    "what is left of the previous session on the relay cannot be ended ({why}): set {} on the server",
+                    sight::SERVER_SETTINGS
+                );
+                self.cleaned = false;
+                self.fail(Trouble::passing(message), now)
+            }
+            (None, Some((word, line))) if sight::explains_exit(word) => {
+                self.cleaned = false;
+                let trouble = sight::explained(&self.config, word, &line);
+                self.fail(trouble, now)
+            }
+            (said, _) => {
+                if said.is_none() {
+                    self.script = Some(false);
+                }
+                self.begin(
+                    Purpose::Forward {
+                        hold: self.script == Some(true),
+                    },
+                    now,
+                )
+            }
+        }
+    }
+
+    fn asked_key(&mut self, exit: Exit, complaint: Option<&(Word, String)>, now: u64) -> Vec<Do> {
+        self.see_key(exit);
+        let trouble = match (&self.offered, complaint) {
+            (Some(key), _) => Trouble::lasting(format!(
+                "the relay's host key is not confirmed yet: {} ({}); compare it with the one on the relay, and set it as host_key",
+                key.line(),
+                key.fingerprint()
+            )),
+            (None, Some((word, line))) if sight::explains_exit(*word) => sight::explained(&self.config, *word, line),
+            (None, _) => Trouble::passing("the relay has shown no host key".into()),
+        };
+        self.fail(trouble, now)
+    }
+
+    fn see_key(&mut self, exit: Exit) {
+        if let Exit::Ended {
+            host_key: Some(key), ..
+        } = exit
+        {
+            self.offered = Some(key).filter(|key| Some(key.line()) != self.config.host_key.as_deref());
+        }
+    }
+
+    fn checked_through(&mut self, sight: &Sight, now: u64) -> Vec<Do> {
+        let Some(session) = &mut self.session else {
+            return Vec::new();
+        };
+        session.checking = false;
+        let word = session.complaint.as_ref().map(|(word, _)| *word);
+        let judged = sight::judge(sight, &self.config, word);
+        match (self.phase, judged) {
+            (Phase::Starting { .. }, Ok(latency)) => {
+                self.latency = Some(latency);
+                self.error = None;
+                self.cleaned = false;
+                self.answered = false;
+                self.remains = false;
+                let next = now.saturating_add(self.interval());
+                self.enter(Phase::Up { next, began: now }, now);
+                Vec::new()
+            }
+            (Phase::Up { began, .. }, Ok(latency)) => {
+                self.latency = Some(latency);
+                // What is up for a moment only, again and again, is not to be started ever so often.
+                if now.saturating_sub(began) >= self.interval() {
+                    self.failures = 0;
+                }
+                self.phase = Phase::Up {
+                    next: now.saturating_add(self.interval()),
+                    began,
+                };
+                Vec::new()
+            }
+            // It may not be that far.
+            (Phase::Starting { until, .. }, Err(trouble)) if trouble.may_pass_in_start() => {
+                self.phase = Phase::Starting {
+                    until,
+                    next: now.saturating_add(START_LOOK),
+                };
+                Vec::new()
+            }
+            (Phase::Starting { .. } | Phase::Up { .. }, Err(trouble)) => {
+                self.latency = None;
+                self.fail(trouble, now)
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn interval(&self) -> u64 {
+        u64::from(self.config.check).saturating_mul(1000)
+    }
+
+    /// What the client has complained of, or else this.
+    fn unexplained(&self, otherwise: &str) -> Trouble {
+        let complaint = self.session.as_ref().and_then(|session| session.complaint.as_ref());
+        match complaint {
+            Some((word, line)) if sight::explains_exit(*word) => sight::explained(&self.config, *word, line),
+            _ => Trouble::passing(otherwise.to_string()),
+        }
+    }
+
+    fn fail(&mut self, trouble: Trouble, now: u64) -> Vec<Do> {
+        let Trouble {
+            message, wait, remains, ..
+        } = trouble;
+        self.error = Some(message);
+        self.remains |= remains;
+        let then = match wait {
+            None => Then::Fail,
+            // The port has answered, and then nobody: looking would start session after session.
+            Some(Wait::Line) if self.answered => Then::Wait(Wait::Time),
+            Some(wait) => Then::Wait(wait),
+        };
+        self.answered = false;
+        self.failures = self.failures.saturating_add(1);
+        self.leave(then, now)
+    }
+
+    /// The relay has shown another host key than the pinned one, and nobody has seen it yet.
+    fn key_is_in_question(&self) -> bool {
+        let is_about_it = |error: &str| error.starts_with(sight::OTHER_KEY);
+        self.offered.is_none() && self.config.host_key.is_some() && self.error.as_deref().is_some_and(is_about_it)
+    }
+
+    fn ask_key(&mut self) -> Vec<Do> {
+        let session = self.open(Purpose::AskKey);
+        vec![Do::Spawn {
+            session,
+            purpose: Purpose::AskKey,
+        }]
+    }
+
+    /// Ends the client if there is one, and goes on when it is gone.
+    fn leave(&mut self, then: Then, now: u64) -> Vec<Do> {
+        let Some(session) = &self.session else {
+            return self.left(then, now);
+        };
+        let number = session.number;
+        let was_leaving = matches!(self.phase, Phase::Leaving { .. });
+        self.enter(
+            Phase::Leaving {
+                until: now.saturating_add(LEAVE),
+                then,
+            },
+            now,
+        );
+        if was_leaving {
+            return Vec::new();
+        }
+        vec![Do::End { session: number }]
+    }
+
+    fn left_with(&mut self, exit: &Exit, then: Then, now: u64) -> Vec<Do> {
+        if self.is_asking() {
+            self.see_key(exit.clone());
+        }
+        self.left(then, now)
+    }
+
+    fn left(&mut self, then: Then, now: u64) -> Vec<Do> {
+        self.session = None;
+        match then {
+            Then::Idle => self.enter(Phase::Idle, now),
+            Then::Start => self.enter(Phase::Due, now),
+            Then::Fail => {
+                self.enter(Phase::Failed, now);
+                // Whoever has to judge it wants to see it.
+                if self.key_is_in_question() {
+                    return self.ask_key();
+                }
+            }
+            Then::Wait(wait) => {
+                let until = now.saturating_add(self.pause(wait));
+                self.enter(
+                    Phase::Backoff {
+                        until,
+                        wait,
+                        looking: false,
+                    },
+                    now,
+                );
+            }
+        }
+        Vec::new()
+    }
+
+    /// Milliseconds until the next try, or look.
+    fn pause(&mut self, wait: Wait) -> u64 {
+        let pause = self.back_off();
+        match wait {
+            Wait::Time => pause,
+            Wait::Line => pause.min(LINE_LOOK),
+            Wait::Target => self.interval().min(TARGET_LOOK),
+        }
+    }
+
+    /// `retry`, doubled with each failure, up to `retry_max`, give or take a fifth.
+    fn back_off(&mut self) -> u64 {
+        let most = u64::from(self.config.retry_max).saturating_mul(1000);
+        let doublings = self.failures.saturating_sub(1).min(20);
+        let pause = u64::from(self.config.retry)
+            .saturating_mul(1000)
+            .saturating_mul(1 << doublings)
+            .min(most);
+        // xorshift (Marsaglia, 2003): nobody has an interest in guessing it.
+        self.dice ^= self.dice << 13;
+        self.dice ^= self.dice >> 17;
+        self.dice ^= self.dice << 5;
+        (pause / 100 * (80 + u64::from(self.dice % 41))).min(most)
+    }
+}

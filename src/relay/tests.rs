@@ -1,0 +1,593 @@
+//! Lives of a relay, as scripts over a clock of our own.
+
+use super::sight::{Line, Outcome, Sight};
+use super::words::{Said, Word};
+use super::*;
+
+const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKBbyLi2dO3FFZlNLkMVJrKlvHkMuWYCMsb5l3pJVGNv";
+
+fn config() -> config::Relay {
+    let text = format!(
+        "config relay 'office'\n\toption enabled '1'\n\toption host 'relay.example.net'\n\toption remote_port '3389'\n\
+         \toption target '192.168.1.20:3389'\n\toption host_key '{KEY}'\n"
+    );
+    let (config, problems) = config::read_text(Some(text.as_bytes()));
+    assert_eq!(problems, []);
+    config.relays.into_iter().next().unwrap()
+}
+
+/// A relay, the time, and what it wants done.
+struct Life {
+    relay: Relay,
+    now: u64,
+    session: u32,
+}
+
+impl Life {
+    fn new(config: config::Relay) -> Self {
+        Self {
+            relay: Relay::new(config, 7, 100, 1_000),
+            now: 1_000,
+            session: 0,
+        }
+    }
+
+    fn note(&mut self, doing: Vec<Do>) -> Vec<Do> {
+        for one in &doing {
+            if let Do::Spawn { session, .. } = one {
+                self.session = *session;
+            }
+        }
+        doing
+    }
+
+    fn start(&mut self) -> Vec<Do> {
+        assert!(self.relay.is_due(), "{:?}", self.relay);
+        let doing = self.relay.start(self.now);
+        self.note(doing)
+    }
+
+    fn starts(&mut self, purpose: Purpose) {
+        let doing = self.start();
+        assert_eq!(
+            doing,
+            [Do::Spawn {
+                session: self.session,
+                purpose
+            }]
+        );
+    }
+
+    fn hears(&mut self, heard: Heard) -> Vec<Do> {
+        let doing = self.relay.heard(heard, self.now);
+        self.note(doing)
+    }
+
+    fn complains(&mut self, word: Word) -> Vec<Do> {
+        let session = self.session;
+        self.hears(Heard::Complained {
+            session,
+            word,
+            line: format!("{word:?}"),
+        })
+    }
+
+    fn says(&mut self, said: Said) {
+        let session = self.session;
+        assert_eq!(self.hears(Heard::Said { session, said }), []);
+    }
+
+    fn exits(&mut self) -> Vec<Do> {
+        let session = self.session;
+        self.hears(Heard::Exited {
+            session,
+            exit: Exit::Ended {
+                how: "status 255".into(),
+                host_key: None,
+            },
+        })
+    }
+
+    fn sees(&mut self, through: Outcome, reached: Option<bool>, line: bool, direct: Option<Outcome>) -> Vec<Do> {
+        let session = self.session;
+        self.hears(Heard::Checked {
+            session,
+            sight: Sight {
+                through,
+                reached,
+                line: Some(Line { unanswered: line }),
+                direct,
+            },
+        })
+    }
+
+    fn is_fine(&mut self) -> Vec<Do> {
+        self.sees(Outcome::Greets(43), Some(true), false, None)
+    }
+
+    /// Lets the time come that it waits for.
+    fn waits(&mut self) -> Vec<Do> {
+        let due = self.relay.next_deadline().expect("it waits for something");
+        assert!(due >= self.now);
+        self.now = due;
+        let doing = self.relay.deadline(self.now);
+        self.note(doing)
+    }
+
+    /// From the start to a tunnel that works, with the script.
+    fn up() -> Self {
+        let mut life = Self::new(config());
+        life.starts(FORWARD);
+        life.says(Said::Hold);
+        assert_eq!(life.waits(), [life.check()]);
+        assert_eq!(life.is_fine(), []);
+        assert!(life.relay.is_up());
+        life
+    }
+
+    fn check(&self) -> Do {
+        Do::Check { session: self.session }
+    }
+
+    fn end(&self) -> Do {
+        Do::End { session: self.session }
+    }
+
+    fn state(&self) -> State {
+        self.relay.state()
+    }
+
+    fn error(&self) -> &str {
+        self.relay.error().unwrap_or_default()
+    }
+}
+
+const FORWARD: Purpose = Purpose::Forward { hold: true };
+const BARE: Purpose = Purpose::Forward { hold: false };
+
+#[test]
+fn it_is_up_when_the_target_has_greeted_through_it() {
+    let mut life = Life::new(config());
+    assert_eq!((life.state(), life.relay.next_deadline()), (State::Starting, None));
+    life.starts(FORWARD);
+    // The client does not listen yet, then the relay does not.
+    for early in [Outcome::Refused, Outcome::Closed] {
+        assert_eq!(life.waits(), [life.check()]);
+        assert_eq!(life.sees(early, Some(false), false, Some(Outcome::Greets(1))), []);
+        assert_eq!(life.state(), State::Starting);
+    }
+    assert_eq!(life.waits(), [life.check()]);
+    assert_eq!(life.is_fine(), []);
+    assert_eq!((life.state(), life.relay.since()), (State::Up, life.now));
+    assert_eq!(life.relay.checked(), (Some(life.now), Some(43)));
+    // Every `check` seconds from then on.
+    let before = life.now;
+    assert_eq!(life.waits(), [life.check()]);
+    assert_eq!(life.now, before + 30_000);
+    assert_eq!(life.relay.next_deadline(), None, "one check at a time");
+}
+
+#[test]
+fn a_relay_that_is_off_does_nothing() {
+    let off = config::Relay {
+        enabled: false,
+        ..config()
+    };
+    let life = Life::new(off.clone());
+    assert_eq!(
+        (life.state(), life.relay.is_due(), life.relay.next_deadline()),
+        (State::Idle, false, None)
+    );
+    let mut life = Life::up();
+    assert_eq!(life.relay.configure(off, life.now), [life.end()]);
+    assert_eq!(life.exits(), []);
+    assert_eq!((life.state(), life.relay.next_deadline()), (State::Idle, None));
+}
+
+#[test]
+fn the_line_is_looked_at_and_a_session_starts_when_it_is_back() {
+    let mut life = Life::up();
+    life.waits();
+    let cut = life.sees(Outcome::Mute, Some(false), true, Some(Outcome::Greets(1)));
+    assert_eq!(cut, [life.end()]);
+    assert!(life.error().contains("line is cut"), "{}", life.error());
+    assert_eq!(life.state(), State::Backoff);
+    assert_eq!(life.exits(), []);
+    // However long it takes.
+    for _ in 0..100 {
+        let before = life.now;
+        assert_eq!(life.waits(), [Do::Look(Look::Relay)]);
+        assert!(life.now - before <= 10_000, "{}", life.now - before);
+        assert_eq!(life.relay.next_deadline(), None, "one look at a time");
+        life.hears(Heard::Looked {
+            look: Look::Relay,
+            answers: false,
+        });
+        assert_eq!(life.state(), State::Backoff);
+    }
+    life.waits();
+    life.hears(Heard::Looked {
+        look: Look::Relay,
+        answers: true,
+    });
+    // What is left of the session there goes first.
+    life.starts(Purpose::EndRemains);
+    life.says(Said::Ended);
+    let doing = life.exits();
+    assert_eq!(
+        doing,
+        [Do::Spawn {
+            session: life.session,
+            purpose: FORWARD
+        }]
+    );
+    life.waits();
+    life.is_fine();
+    assert_eq!((life.state(), life.relay.error()), (State::Up, None));
+}
+
+#[test]
+fn a_port_that_answers_without_a_session_behind_it_is_not_hammered() {
+    let mut life = Life::up();
+    life.waits();
+    life.sees(Outcome::Mute, Some(false), false, Some(Outcome::Greets(1)));
+    assert!(life.error().contains("frozen"), "{}", life.error());
+    life.exits();
+    let mut pauses = Vec::new();
+    for _ in 0..12 {
+        let before = life.now;
+        while !life.relay.is_due() {
+            if life.waits() == [Do::Look(Look::Relay)] {
+                life.hears(Heard::Looked {
+                    look: Look::Relay,
+                    answers: true,
+                });
+            }
+        }
+        pauses.push(life.now - before);
+        life.start();
+        life.complains(Word::TimedOut);
+        life.exits();
+    }
+    assert!(pauses.iter().any(|pause| *pause > 100_000), "{pauses:?}");
+    assert!(pauses.iter().sum::<u64>() > 600_000, "{pauses:?}");
+}
+
+#[test]
+fn other_failures_wait_longer_each_time_to_the_cap_and_not_in_step() {
+    let pauses = |dice| {
+        let mut life = Life::new(config());
+        life.relay.dice = dice;
+        let mut pauses = Vec::new();
+        for _ in 0..9 {
+            life.start();
+            life.complains(Word::Closed);
+            life.exits();
+            assert_eq!(life.state(), State::Backoff);
+            let before = life.now;
+            assert_eq!(life.waits(), []);
+            pauses.push(life.now - before);
+        }
+        pauses
+    };
+    let seen = pauses(1);
+    for (index, pause) in seen.iter().enumerate() {
+        let meant = (10_000u64 << index).min(300_000);
+        assert!(
+            (meant * 8 / 10..=(meant * 12 / 10).min(300_000)).contains(pause),
+            "{seen:?}"
+        );
+    }
+    assert_ne!(seen, pauses(2));
+}
+
+#[test]
+fn what_is_up_for_a_moment_again_and_again_waits_longer_too() {
+    let mut life = Life::up();
+    life.exits();
+    assert_eq!(life.relay.failures, 1);
+    for failures in 2..5 {
+        life.waits();
+        life.hears(Heard::Looked {
+            look: Look::Relay,
+            answers: true,
+        });
+        life.start();
+        life.waits();
+        life.is_fine();
+        life.exits();
+        assert_eq!(life.relay.failures, failures);
+    }
+    life.waits();
+    life.hears(Heard::Looked {
+        look: Look::Relay,
+        answers: true,
+    });
+    life.start();
+    life.waits();
+    life.is_fine();
+    life.waits();
+    life.is_fine();
+    assert_eq!(life.relay.failures, 0, "it has held for a check's time");
+}
+
+#[test]
+fn a_target_that_is_down_leaves_the_relay_alone_until_it_greets() {
+    for (direct, how) in [
+        (Outcome::Refused, "refuses"),
+        (Outcome::Mute, "says nothing"),
+        (Outcome::Closed, "without a greeting"),
+        (Outcome::Foreign("not RDP"), "not RDP"),
+        (Outcome::Unreachable("no route".into()), "no route"),
+    ] {
+        let mut life = Life::up();
+        life.waits();
+        assert_eq!(
+            life.sees(Outcome::Closed, Some(false), false, Some(direct)),
+            [life.end()]
+        );
+        assert!(
+            life.error().starts_with("the target 192.168.1.20:3389 is down: it "),
+            "{}",
+            life.error()
+        );
+        assert!(life.error().contains(how), "{}", life.error());
+        life.exits();
+        for _ in 0..20 {
+            assert_eq!(life.waits(), [Do::Look(Look::Target)]);
+            life.hears(Heard::Looked {
+                look: Look::Target,
+                answers: false,
+            });
+        }
+        life.waits();
+        life.hears(Heard::Looked {
+            look: Look::Target,
+            answers: true,
+        });
+        life.starts(FORWARD);
+    }
+}
+
+#[test]
+fn a_listener_that_is_somebody_elses_is_told_and_remains_are_ended() {
+    let mut life = Life::up();
+    life.waits();
+    let doing = life.sees(Outcome::Greets(5), Some(false), false, Some(Outcome::Greets(1)));
+    assert_eq!(doing, [life.end()]);
+    assert!(
+        life.error().contains("another program listens on port 3389"),
+        "{}",
+        life.error()
+    );
+    life.exits();
+    life.waits();
+    life.starts(Purpose::EndRemains);
+}
+
+#[test]
+fn what_time_does_not_mend_waits_for_somebody() {
+    for word in [Word::KeyRefused, Word::KeyFile, Word::HostKeyChanged] {
+        let mut life = Life::new(config());
+        life.start();
+        let mut doing = life.complains(word);
+        doing.extend(life.exits());
+        assert_eq!(life.state(), State::Failed, "{word:?}");
+        assert_eq!(life.relay.next_deadline(), None);
+        assert_eq!(life.relay.line_changed(life.now + 60_000), []);
+        assert_eq!(life.state(), State::Failed, "another line is another relay, perhaps");
+        life.relay.restart(life.now);
+        if life.relay.session.is_some() {
+            life.exits();
+        }
+        life.starts(FORWARD);
+    }
+    for word in [Word::NotResolved, Word::Unreachable, Word::Refused, Word::Closed] {
+        let mut life = Life::new(config());
+        life.start();
+        life.complains(word);
+        life.exits();
+        assert_eq!(life.state(), State::Backoff, "{word:?}");
+    }
+}
+
+#[test]
+fn a_client_that_asks_for_a_password_is_ended() {
+    let mut life = Life::new(config());
+    life.start();
+    assert_eq!(life.complains(Word::KeyRefused), [life.end()]);
+    assert_eq!(life.state(), State::Failed);
+    life.exits();
+    assert!(life.error().contains("relay script office"), "{}", life.error());
+}
+
+#[test]
+fn another_host_key_is_an_alarm_and_is_shown() {
+    let mut life = Life::new(config());
+    life.start();
+    assert_eq!(life.complains(Word::HostKeyChanged), [life.end()]);
+    let ask = life.exits();
+    assert_eq!(
+        ask,
+        [Do::Spawn {
+            session: life.session,
+            purpose: Purpose::AskKey
+        }]
+    );
+    assert_eq!(life.state(), State::Failed);
+    assert!(life.error().starts_with("ALARM"), "{}", life.error());
+    let key = key::HostKey::parse("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE3kRyzbSpqXFTjWF1cmFjwuUUQYCgGNAEOEyJQCgfPz")
+        .unwrap();
+    let session = life.session;
+    let doing = life.hears(Heard::Exited {
+        session,
+        exit: Exit::Ended {
+            how: "status 255".into(),
+            host_key: Some(key.clone()),
+        },
+    });
+    assert_eq!(doing, [], "asked once");
+    assert_eq!(life.relay.offered(), Some(&key));
+    assert_eq!(life.state(), State::Failed);
+}
+
+#[test]
+fn without_a_pinned_key_nobody_logs_in() {
+    let mut life = Life::new(config::Relay {
+        host_key: None,
+        ..config()
+    });
+    life.starts(Purpose::AskKey);
+    // Nobody was let in, of course.
+    assert_eq!(life.complains(Word::KeyRefused), []);
+    let session = life.session;
+    life.hears(Heard::Exited {
+        session,
+        exit: Exit::Ended {
+            how: "status 255".into(),
+            host_key: Some(key::HostKey::parse(KEY).unwrap()),
+        },
+    });
+    assert_eq!(life.state(), State::Failed);
+    assert!(
+        life.error().contains(KEY) && life.error().contains("SHA256:"),
+        "{}",
+        life.error()
+    );
+    // Confirmed.
+    life.relay.configure(config(), life.now);
+    life.starts(FORWARD);
+    assert_eq!(life.relay.offered(), None);
+}
+
+#[test]
+fn an_account_without_the_script_has_a_tunnel_without_a_command() {
+    let mut life = Life::new(config());
+    life.starts(FORWARD);
+    let doing = life.exits();
+    assert_eq!(
+        doing,
+        [Do::Spawn {
+            session: life.session,
+            purpose: BARE
+        }]
+    );
+    assert_eq!((life.relay.script(), life.relay.failures), (Some(false), 0));
+    life.waits();
+    life.is_fine();
+    life.exits();
+    life.waits();
+    life.hears(Heard::Looked {
+        look: Look::Relay,
+        answers: true,
+    });
+    life.starts(BARE);
+    // It may have been installed since.
+    life.complains(Word::RemotePort);
+    assert_eq!(life.exits(), []);
+    assert!(life.error().contains("ClientAliveInterval 15"), "{}", life.error());
+    life.waits();
+    life.starts(FORWARD);
+}
+
+#[test]
+fn a_port_that_is_taken_is_freed_once() {
+    let mut life = Life::new(config());
+    life.starts(FORWARD);
+    life.complains(Word::RemotePort);
+    let doing = life.exits();
+    assert_eq!(
+        doing,
+        [Do::Spawn {
+            session: life.session,
+            purpose: Purpose::EndRemains
+        }]
+    );
+    life.says(Said::Nothing);
+    let doing = life.exits();
+    assert_eq!(
+        doing,
+        [Do::Spawn {
+            session: life.session,
+            purpose: FORWARD
+        }]
+    );
+    life.complains(Word::RemotePort);
+    assert_eq!(life.exits(), []);
+    assert_eq!(life.state(), State::Backoff);
+    assert!(life.error().contains("taken by another program"), "{}", life.error());
+}
+
+#[test]
+fn remains_that_cannot_be_ended_are_told_with_the_servers_settings() {
+    let mut life = Life::new(config());
+    life.starts(FORWARD);
+    life.complains(Word::RemotePort);
+    life.exits();
+    life.says(Said::Refused("process 7 (dropbear) is not this account's".into()));
+    assert_eq!(life.exits(), []);
+    assert!(life.error().contains("process 7 (dropbear)"), "{}", life.error());
+    assert!(life.error().contains("-K 15"), "{}", life.error());
+}
+
+#[test]
+fn another_way_out_starts_at_once_and_checks_what_is_up() {
+    let mut life = Life::up();
+    assert_eq!(life.relay.line_changed(life.now), [life.check()]);
+    life.sees(Outcome::Mute, Some(false), true, Some(Outcome::Greets(1)));
+    life.exits();
+    life.now += 5_000;
+    assert_eq!(life.relay.line_changed(life.now), []);
+    life.starts(Purpose::EndRemains);
+    // But not ever so often.
+    life.complains(Word::Unreachable);
+    life.exits();
+    life.relay.line_changed(life.now + 100);
+    assert!(!life.relay.is_due());
+}
+
+#[test]
+fn a_client_that_does_not_go_is_not_waited_for_and_not_listened_to() {
+    let mut life = Life::up();
+    let old = life.session;
+    assert_eq!(life.relay.restart(life.now), [Do::End { session: old }]);
+    assert_eq!(life.relay.restart(life.now), [], "told once");
+    life.waits();
+    life.starts(FORWARD);
+    assert_ne!(life.session, old);
+    let late = Heard::Exited {
+        session: old,
+        exit: Exit::Unfit("late".into()),
+    };
+    assert_eq!(life.hears(late), []);
+    assert_eq!((life.state(), life.relay.error()), (State::Starting, None));
+}
+
+#[test]
+fn a_start_that_comes_to_nothing_ends() {
+    let mut life = Life::new(config());
+    life.starts(FORWARD);
+    let begun = life.now;
+    loop {
+        let doing = life.waits();
+        if doing == [life.end()] {
+            break;
+        }
+        assert_eq!(doing, [life.check()]);
+        assert_eq!(life.sees(Outcome::Refused, None, false, Some(Outcome::Greets(1))), []);
+    }
+    assert_eq!(life.now - begun, 45_000);
+    life.exits();
+    assert_eq!(life.state(), State::Backoff);
+}
+
+#[test]
+fn a_relay_that_does_not_let_itself_be_checked_says_what_is_missing() {
+    let mut life = Life::new(config());
+    life.starts(FORWARD);
+    life.waits();
+    life.complains(Word::Prohibited);
+    life.sees(Outcome::Closed, Some(false), false, Some(Outcome::Greets(1)));
+    assert_eq!(life.state(), State::Failed);
+    assert!(life.error().contains("permitopen"), "{}", life.error());
+}

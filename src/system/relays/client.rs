@@ -1,0 +1,352 @@
+//! Which SSH clients this router has, and how each is told the same.
+//!
+//! A name tells nothing: on OpenWrt `/usr/bin/ssh` is dropbear's as long as OpenSSH's is not installed. So each program is asked for its version, and
+//! dropbear's for its options, which differ from version to version.
+
+use super::process::output;
+use crate::config;
+use crate::relay::Purpose;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Where they may be, by what OpenWrt's and Debian's packages install.
+const PLACES: [&str; 6] = [
+    "/usr/bin/ssh",
+    "/usr/libexec/ssh-openssh",
+    "/usr/bin/dbclient",
+    "/usr/libexec/ssh-dropbear",
+    "/usr/sbin/dbclient",
+    "/bin/dbclient",
+];
+const MAKERS: [(&str, Kind); 3] = [
+    ("/usr/bin/dropbearkey", Kind::Dropbear),
+    ("/usr/libexec/dropbearkey", Kind::Dropbear),
+    ("/usr/bin/ssh-keygen", Kind::OpenSsh),
+];
+/// They are looked for again after that: packages come and go.
+const KNOWN_FOR: Duration = Duration::from_secs(60);
+/// By which our own name for the relay is found in OpenSSH's `known_hosts`.
+pub(super) const ALIAS: &str = "lanward-relay";
+
+/// Whose program it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// OpenSSH's `ssh`
+    OpenSsh,
+    /// dropbear's `dbclient`
+    Dropbear,
+}
+
+/// A client that was found.
+#[derive(Debug, Clone)]
+pub struct Client {
+    pub(super) path: PathBuf,
+    pub(super) kind: Kind,
+    /// `Dropbear 2022.83`
+    pub(super) name: String,
+    /// The options that `-o` takes, as dropbear's prints them.
+    options: String,
+}
+
+/// Those that were found last.
+#[derive(Default)]
+pub(super) struct Known {
+    found: Vec<Client>,
+    at: Option<Instant>,
+}
+
+impl Known {
+    fn fresh(&self) -> Option<&[Client]> {
+        self.at
+            .filter(|at| at.elapsed() < KNOWN_FOR && !self.found.is_empty())
+            .map(|_| self.found.as_slice())
+    }
+}
+
+/// The client that the configuration wants.
+pub(super) async fn find(known: &std::cell::RefCell<Known>, wanted: config::Client) -> Result<Client, String> {
+    let fresh = known.borrow().fresh().map(<[Client]>::to_vec);
+    let found = match fresh {
+        Some(found) => found,
+        None => {
+            let found = look().await;
+            *known.borrow_mut() = Known {
+                found: found.clone(),
+                at: Some(Instant::now()),
+            };
+            found
+        }
+    };
+    let of = |kind: Kind| found.iter().find(|client| client.kind == kind).cloned();
+    let (client, what) = match wanted {
+        config::Client::Auto => (
+            of(Kind::OpenSsh).or_else(|| of(Kind::Dropbear)),
+            "no SSH client on this router: install dropbear or openssh-client",
+        ),
+        config::Client::OpenSsh => (
+            of(Kind::OpenSsh),
+            "OpenSSH's client is not on this router: install openssh-client",
+        ),
+        config::Client::Dropbear => (
+            of(Kind::Dropbear),
+            "dropbear's client is not on this router: install dropbear",
+        ),
+    };
+    client.ok_or_else(|| what.to_string())
+}
+
+async fn look() -> Vec<Client> {
+    let mut found: Vec<Client> = Vec::new();
+    for place in PLACES {
+        let path = Path::new(place);
+        if !path.exists() {
+            continue;
+        }
+        let Ok((_, said)) = output(path, &["-V".into()]).await else {
+            continue;
+        };
+        let Some((kind, name)) = version(&said) else { continue };
+        if found.iter().any(|known| known.kind == kind) {
+            continue;
+        }
+        let options = match kind {
+            Kind::OpenSsh => String::new(),
+            Kind::Dropbear => match output(path, &["-o".into(), "help".into(), "localhost".into()]).await {
+                Ok((_, said)) => said,
+                Err(_) => String::new(),
+            },
+        };
+        found.push(Client {
+            path: path.to_path_buf(),
+            kind,
+            name,
+            options,
+        });
+    }
+    found
+}
+
+/// `OpenSSH_9.2p1 Debian-2, …` or `Dropbear v2022.83`.
+fn version(said: &str) -> Option<(Kind, String)> {
+    let words = said.lines().find_map(|line| {
+        let openssh = line
+            .strip_prefix("OpenSSH_")
+            .map(|rest| (Kind::OpenSsh, "OpenSSH ", rest));
+        openssh.or_else(|| {
+            line.strip_prefix("Dropbear v")
+                .map(|rest| (Kind::Dropbear, "Dropbear ", rest))
+        })
+    });
+    let (kind, name, rest) = words?;
+    let is_part = |letter: &char| letter.is_ascii_alphanumeric() || *letter == '.';
+    let version: String = rest.chars().take_while(is_part).take(16).collect();
+    Some((kind, format!("{name}{version}")))
+}
+
+/// What a session's files are, and the port of our own that leads through it.
+pub(super) struct Place<'a> {
+    pub(super) key: &'a Path,
+    pub(super) known_hosts: &'a Path,
+    pub(super) port: u16,
+}
+
+impl Client {
+    /// Whether this option can be given to `-o`.
+    fn takes(&self, option: &str) -> bool {
+        self.kind == Kind::OpenSsh || self.options.split_whitespace().any(|word| word == option)
+    }
+
+    /// Everything behind the program's name.
+    pub(super) fn arguments(
+        &self,
+        config: &config::Relay,
+        purpose: Purpose,
+        place: &Place<'_>,
+    ) -> Result<Vec<OsString>, String> {
+        let mut arguments = Arguments(Vec::new());
+        match self.kind {
+            Kind::OpenSsh => openssh(&mut arguments, config, purpose, place),
+            Kind::Dropbear => self.dropbear(&mut arguments, config, purpose, place)?,
+        }
+        if let Purpose::Forward { hold } = purpose {
+            let (port, target) = (config.remote_port, &config.target);
+            arguments.pair("-R", &format!("{port}:{target}"));
+            arguments.pair("-L", &format!("127.0.0.1:{}:127.0.0.1:{port}", place.port));
+            if !hold {
+                arguments.word("-N");
+            }
+        }
+        arguments.word(&config.host);
+        match purpose {
+            Purpose::Forward { hold: true } => arguments.word("lanward-relay hold"),
+            Purpose::EndRemains => arguments.word("lanward-relay end"),
+            Purpose::AskKey => arguments.word("exit"),
+            Purpose::Forward { hold: false } => {}
+        }
+        Ok(arguments.0)
+    }
+
+    fn dropbear(
+        &self,
+        arguments: &mut Arguments,
+        config: &config::Relay,
+        purpose: Purpose,
+        place: &Place<'_>,
+    ) -> Result<(), String> {
+        if config.target.host.contains(':') {
+            return Err(format!(
+                "dropbear's client cannot lead to an IPv6 address ({}): write a name for it, or install openssh-client",
+                config.target.host
+            ));
+        }
+        arguments.word("-T");
+        arguments.pair("-p", &config.port.to_string());
+        arguments.pair("-l", &config.user);
+        arguments.pair("-K", &keep_alive(config).to_string());
+        for option in ["BatchMode=yes", "PasswordAuthentication=no", "ExitOnForwardFailure=yes"] {
+            if option.split('=').next().is_some_and(|name| self.takes(name)) {
+                arguments.pair("-o", option);
+            }
+        }
+        if purpose == Purpose::AskKey {
+            // What is unknown is written down. The key that we have is not shown to whoever that is.
+            arguments.word("-y");
+            return Ok(());
+        }
+        if self.takes("StrictHostKeyChecking") {
+            arguments.pair("-o", "StrictHostKeyChecking=yes");
+        }
+        arguments.path("-i", place.key);
+        Ok(())
+    }
+}
+
+fn openssh(arguments: &mut Arguments, config: &config::Relay, purpose: Purpose, place: &Place<'_>) {
+    arguments.pair("-F", "none");
+    arguments.word("-T");
+    arguments.pair("-p", &config.port.to_string());
+    arguments.pair("-l", &config.user);
+    let mut known_hosts = OsString::from("UserKnownHostsFile=");
+    known_hosts.push(place.known_hosts);
+    arguments.0.extend(["-o".into(), known_hosts]);
+    for option in [
+        "GlobalKnownHostsFile=/dev/null",
+        "CheckHostIP=no",
+        "UpdateHostKeys=no",
+        "HashKnownHosts=no",
+        "BatchMode=yes",
+        "IdentitiesOnly=yes",
+        "IdentityAgent=none",
+        "ForwardAgent=no",
+        "ForwardX11=no",
+        "ControlMaster=no",
+        "ControlPath=none",
+        "EscapeChar=none",
+        "ExitOnForwardFailure=yes",
+        "ConnectTimeout=10",
+        "ServerAliveCountMax=3",
+    ] {
+        arguments.pair("-o", option);
+    }
+    arguments.pair("-o", &format!("HostKeyAlias={ALIAS}"));
+    arguments.pair("-o", &format!("ServerAliveInterval={}", keep_alive(config)));
+    if purpose == Purpose::AskKey {
+        arguments.pair("-o", "StrictHostKeyChecking=accept-new");
+        arguments.pair("-o", "PreferredAuthentications=none");
+        return;
+    }
+    arguments.pair("-o", "StrictHostKeyChecking=yes");
+    arguments.pair("-o", "PreferredAuthentications=publickey");
+    if let Some(algorithms) = algorithms(config.host_key.as_deref().unwrap_or_default()) {
+        arguments.pair("-o", &format!("HostKeyAlgorithms={algorithms}"));
+    }
+    arguments.path("-i", place.key);
+}
+
+/// Only the pinned key's type is asked for, so that a relay with several keys shows this one.
+fn algorithms(host_key: &str) -> Option<&str> {
+    match host_key.split(' ').next() {
+        Some("ssh-rsa") => Some("rsa-sha2-512,rsa-sha2-256"),
+        other => other.filter(|kind| !kind.is_empty()),
+    }
+}
+
+/// Seconds between two signs of life. Three that are missed end the session.
+fn keep_alive(config: &config::Relay) -> u32 {
+    (config.check / 2).clamp(3, 15)
+}
+
+struct Arguments(Vec<OsString>);
+
+impl Arguments {
+    fn word(&mut self, word: &str) {
+        self.0.push(word.into());
+    }
+
+    fn pair(&mut self, option: &str, value: &str) {
+        self.word(option);
+        self.word(value);
+    }
+
+    fn path(&mut self, option: &str, path: &Path) {
+        self.word(option);
+        self.0.push(path.into());
+    }
+}
+
+/// Makes an ed25519 key without a passphrase, with the router's own tool, directly in this directory. A file that is there is never changed.
+pub(super) async fn make_key(path: &Path, directory: &Path) -> Result<(bool, String), String> {
+    if path.exists() {
+        return super::session::public_line(path).map(|line| (false, line));
+    }
+    let shown = path.display();
+    if path.parent() != Some(directory) {
+        let directory = directory.display();
+        return Err(format!(
+            "{shown}: keys are made in {directory} only: make this one by hand"
+        ));
+    }
+    let maker = MAKERS.iter().find(|(maker, _)| Path::new(maker).exists());
+    let Some((maker, kind)) = maker else {
+        return Err("nothing on this router can make a key: install dropbear, or openssh-keygen".into());
+    };
+    let mut arguments = Arguments(Vec::new());
+    arguments.pair("-t", "ed25519");
+    arguments.path("-f", path);
+    if *kind == Kind::OpenSsh {
+        arguments.pair("-N", "");
+        arguments.pair("-C", "lanward");
+    }
+    std::fs::create_dir_all(directory).map_err(|error| format!("{}: {error}", directory.display()))?;
+    let (status, said) = output(Path::new(maker), &arguments.0)
+        .await
+        .map_err(|error| format!("{maker}: {error}"))?;
+    if !status.success() {
+        let line = said.lines().last().unwrap_or_default();
+        return Err(format!("{maker}: {}", crate::relay::words::clean(line.as_bytes())));
+    }
+    // It is to be there after a loss of power: the relay is told its public part.
+    let kept = std::fs::File::open(path).and_then(|file| file.sync_all());
+    kept.map_err(|error| format!("{shown}: {error}"))?;
+    super::session::public_line(path).map(|line| (true, line))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_are_known_by_what_they_say() {
+        let name = version;
+        assert_eq!(
+            name("OpenSSH_9.2p1 Debian-2+deb12u10, OpenSSL 3.0.19 27 Jan 2026\n"),
+            Some((Kind::OpenSsh, "OpenSSH 9.2p1".into()))
+        );
+        assert_eq!(
+            name("Dropbear v2022.83\n"),
+            Some((Kind::Dropbear, "Dropbear 2022.83".into()))
+        );
+        assert_eq!(name("sh: not found\n"), None);
+    }
+}

@@ -1,0 +1,260 @@
+//! One client's life: its files, its words, its end.
+
+use super::client::{self, Client, Kind, Place};
+use super::process::{Input, Running, Told};
+use super::Shared;
+use crate::config;
+use crate::relay::key::{self, HostKey, PrivateKey};
+use crate::relay::words;
+use crate::relay::{Exit, Heard, Purpose};
+use crate::system::{keys, storage};
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::task::Poll;
+use std::time::Duration;
+use zeroize::Zeroizing;
+
+/// The longest life of a client that is to end by itself.
+const ERRAND: Duration = Duration::from_secs(45);
+/// A last word of a client comes with its end; a daemon that has none has ended it.
+const PUBLIC_COMMENT: &str = "lanward";
+
+/// What others need of a client that runs.
+pub(super) struct Live {
+    pub(super) session: u32,
+    /// Set: it is to end.
+    pub(super) ending: Cell<bool>,
+    /// Set: it has.
+    pub(super) gone: Cell<bool>,
+    /// The port of our own that leads through it, and the client's process.
+    pub(super) port: Cell<u16>,
+    pub(super) process: Cell<Option<u32>>,
+}
+
+impl Live {
+    pub(super) fn new(session: u32) -> Self {
+        Self {
+            session,
+            ending: Cell::new(false),
+            gone: Cell::new(false),
+            port: Cell::new(0),
+            process: Cell::new(None),
+        }
+    }
+
+    /// Waits until it is to end. Whoever sets that lets all futures be asked again.
+    async fn told_to_end(&self) {
+        poll_fn(|_| {
+            if self.ending.get() {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
+    }
+}
+
+/// Runs a client for a relay until it is gone.
+pub(super) async fn run(shared: &Shared, config: &config::Relay, purpose: Purpose, live: &Live) -> Exit {
+    let client = match client::find(&shared.clients, config.client).await {
+        Ok(client) => client,
+        Err(why) => return Exit::Unfit(why),
+    };
+    let directory = Directory(shared.directory.join(live.session.to_string()));
+    let started = start(&directory, &client, config, purpose, live);
+    let mut running = match started {
+        Ok(running) => running,
+        Err(exit) => return exit,
+    };
+    let name = client.name.clone();
+    let session = live.session;
+    shared.tell(&config.name, Heard::Spawned { session, client: name });
+    live.process.set(Some(running.pid()));
+    let status = hear(shared, config, purpose, live, &mut running).await;
+    live.process.set(None);
+    let host_key = if purpose == Purpose::AskKey {
+        directory.offered()
+    } else {
+        None
+    };
+    Exit::Ended {
+        how: ended(status),
+        host_key,
+    }
+}
+
+fn start(
+    directory: &Directory,
+    client: &Client,
+    config: &config::Relay,
+    purpose: Purpose,
+    live: &Live,
+) -> Result<Running, Exit> {
+    let passing = |what: &str, error: std::io::Error| Exit::NotStarted(format!("{what}: {error}"));
+    directory.make().map_err(|error| passing("run directory", error))?;
+    if purpose != Purpose::AskKey {
+        let key = key_for(client.kind, Path::new(&config.key)).map_err(Exit::Unfit)?;
+        storage::replace(&directory.key(), &key, storage::Durability::Secret)
+            .map_err(|error| passing("run directory", error))?;
+        let pinned = config.host_key.as_deref().unwrap_or_default();
+        let pinned = HostKey::parse(pinned).map_err(|error| Exit::Unfit(format!("host_key: {error}")))?;
+        let known = match client.kind {
+            Kind::OpenSsh => key::known_hosts_openssh(client::ALIAS, &pinned),
+            Kind::Dropbear => key::known_hosts_dropbear(&config.host, &pinned),
+        };
+        storage::replace(&directory.known_hosts(), known.as_bytes(), storage::Durability::Secret)
+            .map_err(|error| passing("run directory", error))?;
+    }
+    if matches!(purpose, Purpose::Forward { .. }) {
+        live.port
+            .set(free_port().map_err(|error| passing("a port of our own", error))?);
+    }
+    let place = Place {
+        key: &directory.key(),
+        known_hosts: &directory.known_hosts(),
+        port: live.port.get(),
+    };
+    let arguments = client.arguments(config, purpose, &place).map_err(Exit::Unfit)?;
+    let input = match purpose {
+        // The script lives as long as its input.
+        Purpose::Forward { hold: true } => Input::Held,
+        _ => Input::Nothing,
+    };
+    Running::spawn(&client.path, &arguments, &directory.0, input)
+        .map_err(|error| passing(&client.path.display().to_string(), error))
+}
+
+async fn hear(
+    shared: &Shared,
+    config: &config::Relay,
+    purpose: Purpose,
+    live: &Live,
+    running: &mut Running,
+) -> ExitStatus {
+    let session = live.session;
+    let errand = tokio::time::Instant::now() + ERRAND;
+    let is_errand = !matches!(purpose, Purpose::Forward { .. });
+    let mut told_to_end = false;
+    loop {
+        let told = tokio::select! {
+            biased;
+            told = running.next() => told,
+            () = live.told_to_end(), if !told_to_end => {
+                told_to_end = true;
+                running.end();
+                continue;
+            }
+            () = tokio::time::sleep_until(errand), if is_errand && !told_to_end => {
+                told_to_end = true;
+                running.end();
+                continue;
+            }
+        };
+        let heard = match told {
+            Told::Exited(status) => return status,
+            Told::Out(line) => words::said(&line).map(|said| Heard::Said { session, said }),
+            Told::Error(line) => {
+                let word = words::word(&line);
+                let line = words::clean(&line);
+                log::debug!("relay {}: client: {line}", config.name);
+                word.map(|word| Heard::Complained { session, word, line })
+            }
+        };
+        if let Some(heard) = heard {
+            shared.tell(&config.name, heard);
+        }
+    }
+}
+
+fn ended(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("status {code}"),
+        (None, Some(signal)) => format!("signal {signal}"),
+        (None, None) => "unknown status".into(),
+    }
+}
+
+/// A port of the loopback that nobody has. Until the client takes it somebody else could: then the client fails, and the next takes another.
+fn free_port() -> std::io::Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+}
+
+const MAKER: &str = "'lanward relay keygen' makes one";
+
+fn read_key(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
+    keys::read(path, nix::unistd::geteuid().as_raw(), MAKER)
+}
+
+/// The configured key in the form that this client reads.
+fn key_for(kind: Kind, path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
+    let bytes = read_key(path)?;
+    let named = |what: &str| format!("{}: {what}", path.display());
+    match PrivateKey::parse(&bytes).map_err(named)? {
+        key::KeyFile::Ed25519(key) => Ok(match kind {
+            Kind::OpenSsh => key.openssh(),
+            Kind::Dropbear => key.dropbear(),
+        }),
+        key::KeyFile::Other(format) => match (format, kind) {
+            (key::Form::OpenSsh, Kind::OpenSsh) | (key::Form::Dropbear, Kind::Dropbear) => Ok(bytes),
+            (key::Form::OpenSsh, Kind::Dropbear) => Err(named(
+                "an OpenSSH key that is not ed25519, which dropbear's client does not read: make another with 'lanward relay keygen'",
+            )),
+            (key::Form::Dropbear, Kind::OpenSsh) => Err(named(
+                "a dropbear key that is not ed25519, which OpenSSH's client does not read: make another with 'lanward relay keygen'",
+            )),
+        },
+    }
+}
+
+/// The public part of a key file, as `authorized_keys` has it.
+///
+/// # Errors
+/// One line that names the file.
+pub fn public_line(path: &Path) -> Result<String, String> {
+    let bytes = read_key(path)?;
+    let named = |what: &str| format!("{}: {what}", path.display());
+    match PrivateKey::parse(&bytes).map_err(named)? {
+        key::KeyFile::Ed25519(key) => Ok(key.public_line(PUBLIC_COMMENT)),
+        key::KeyFile::Other(_) => Err(named("its public part is not shown: it is not an ed25519 key")),
+    }
+}
+
+/// A session's own files. They go with it.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn make(&self) -> std::io::Result<()> {
+        use std::os::unix::fs::DirBuilderExt;
+        let ssh = self.known_hosts();
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(ssh.parent().unwrap_or(&self.0))
+    }
+
+    fn key(&self) -> PathBuf {
+        self.0.join("key")
+    }
+
+    /// Where dropbear's client looks for it by itself.
+    fn known_hosts(&self) -> PathBuf {
+        self.0.join(".ssh/known_hosts")
+    }
+
+    fn offered(&self) -> Option<HostKey> {
+        let text = storage::read(&self.known_hosts()).ok().flatten()?;
+        key::offered(&text)
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        // In RAM; the next daemon removes what is left.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
