@@ -3,7 +3,7 @@
 /// What is behind the tunnel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Microsoft's remote desktop: the client speaks first, an X.224 connection request ([MS-RDPBCGR] 2.2.1.1).
+    /// Microsoft's remote desktop: the client speaks first, an X.224 connection request (MS-RDPBCGR, 2.2.1.1).
     Rdp,
     /// RFC 4253: the server speaks first.
     Ssh,
