@@ -157,6 +157,11 @@ impl Client {
         self.kind == Kind::OpenSsh || self.options.split_whitespace().any(|word| word == option)
     }
 
+    /// Whether a key is only written down if somebody says so: dropbear's `-y` takes it and forgets it, up to 2022.83.
+    pub(super) fn asks(&self) -> bool {
+        !self.takes("StrictHostKeyChecking")
+    }
+
     /// Everything behind the program's name.
     pub(super) fn arguments(
         &self,
@@ -211,7 +216,9 @@ impl Client {
         }
         if purpose == Purpose::AskKey {
             // What is unknown is written down. The key that we have is not shown to whoever that is.
-            arguments.word("-y");
+            if !self.asks() {
+                arguments.word("-y");
+            }
             return Ok(());
         }
         if self.takes("StrictHostKeyChecking") {

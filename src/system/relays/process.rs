@@ -4,7 +4,7 @@ use nix::libc;
 use nix::sys::signal::{kill, sigprocmask, SigSet, SigmaskHow, Signal};
 use nix::unistd::{getppid, setsid, Pid};
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -56,6 +56,8 @@ pub(super) enum Input {
     Nothing,
     /// A pipe that stays open until it ends, or we do.
     Held,
+    /// One line: yes.
+    Yes,
 }
 
 impl Running {
@@ -69,15 +71,18 @@ impl Running {
             .env("PATH", PATH)
             .env("HOME", home)
             .current_dir("/")
-            .stdin(if input == Input::Held {
-                Stdio::piped()
-            } else {
-                Stdio::null()
+            .stdin(match input {
+                Input::Held | Input::Yes => Stdio::piped(),
+                Input::Nothing => Stdio::null(),
             })
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         prepare(&mut command);
         let mut child = command.spawn()?;
+        if let Some(mut pipe) = child.stdin.take_if(|_| input == Input::Yes) {
+            // There is room for it, and who has ended already has said why.
+            let _ = pipe.write_all(b"y\n");
+        }
         let lines = |pipe: Option<OwnedFd>| pipe.map_or_else(|| Ok(Lines::ended()), Lines::of);
         let out = lines(child.stdout.take().map(OwnedFd::from));
         let errors = lines(child.stderr.take().map(OwnedFd::from));

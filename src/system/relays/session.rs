@@ -123,6 +123,7 @@ fn start(
     let input = match purpose {
         // The script lives as long as its input.
         Purpose::Forward { hold: true } => Input::Held,
+        Purpose::AskKey if client.asks() => Input::Yes,
         _ => Input::Nothing,
     };
     Running::spawn(&client.path, &arguments, &directory.0, input)
