@@ -123,6 +123,8 @@ fn start(
     let input = match purpose {
         // The script lives as long as its input.
         Purpose::Forward { hold: true } => Input::Held,
+        // dropbear's asks whether to trust the key, and writes it down then.
+        Purpose::AskKey if client.kind == Kind::Dropbear => Input::Text(b"y\n"),
         _ => Input::Nothing,
     };
     Running::spawn(&client.path, &arguments, &directory.0, input)
@@ -160,6 +162,10 @@ async fn hear(
             Told::Out(line) => words::said(&line).map(|said| Heard::Said { session, said }),
             Told::Error(line) => {
                 let word = words::word(&line);
+                // It asks for a password by now: the key is written down.
+                if purpose == Purpose::AskKey && word == Some(words::Word::KeyRefused) {
+                    running.end();
+                }
                 let line = words::clean(&line);
                 log::debug!("relay {}: client: {line}", config.name);
                 word.map(|word| Heard::Complained { session, word, line })
