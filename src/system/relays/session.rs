@@ -19,7 +19,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 /// The longest life of a client that is to end by itself.
-const ERRAND: Duration = Duration::from_secs(45);
+const ERRAND: Duration = Duration::from_secs(30);
 /// A last word of a client comes with its end; a daemon that has none has ended it.
 const PUBLIC_COMMENT: &str = "lanward";
 
@@ -162,8 +162,8 @@ async fn hear(
             Told::Out(line) => words::said(&line).map(|said| Heard::Said { session, said }),
             Told::Error(line) => {
                 let word = words::word(&line);
-                // It asks for a password by now: the key is written down.
-                if purpose == Purpose::AskKey && word == Some(words::Word::KeyRefused) {
+                // Where somebody is asked for a password, the key is written down by now.
+                if purpose == Purpose::AskKey && line.trim_ascii_end().ends_with(b"assword:") {
                     running.end();
                 }
                 let line = words::clean(&line);
