@@ -101,7 +101,10 @@ fn only_the_relays_clients_are_started_and_unsafe_stays_in_system() {
             // The keeper is this program itself, split in two before it does anything; a relay's client is the one program that is started.
             let is_keeper = word == "fork(" && name == "system/keeper.rs";
             let is_client = word == "Command::new" && name == "system/relays/process.rs";
-            assert!(is_keeper || is_client || !code.contains(word), "{name} starts a process: {word}");
+            assert!(
+                is_keeper || is_client || !code.contains(word),
+                "{name} starts a process: {word}"
+            );
         }
         let is_unsafe = code.contains("unsafe {") || code.contains("unsafe fn") || code.contains("unsafe impl");
         assert!(!is_unsafe || name.starts_with("system/"), "{name} is unsafe");

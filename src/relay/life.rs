@@ -272,10 +272,10 @@ impl Relay {
             Exit::Ended { ref how, .. } => how.clone(),
         };
         match session.purpose {
-            Purpose::AskKey => self.asked_key(exit, session.complaint, now),
+            Purpose::AskKey => self.asked_key(exit, session.complaint.as_ref(), now),
             Purpose::EndRemains => self.ended_remains(session, now),
             Purpose::Forward { hold } => match session.complaint {
-                Some((Word::RemotePort, line)) => self.port_taken(line, now),
+                Some((Word::RemotePort, line)) => self.port_taken(&line, now),
                 Some((word, line)) if sight::explains_exit(word) => {
                     let trouble = sight::explained(&self.config, word, &line);
                     self.fail(trouble, now)
@@ -291,7 +291,7 @@ impl Relay {
     }
 
     /// What is left of the previous session, or somebody else's program, has the port.
-    fn port_taken(&mut self, line: String, now: u64) -> Vec<Do> {
+    fn port_taken(&mut self, line: &str, now: u64) -> Vec<Do> {
         if !self.cleaned && self.script != Some(false) {
             return self.begin(Purpose::EndRemains, now);
         }
@@ -343,9 +343,9 @@ impl Relay {
         }
     }
 
-    fn asked_key(&mut self, exit: Exit, complaint: Option<(Word, String)>, now: u64) -> Vec<Do> {
+    fn asked_key(&mut self, exit: Exit, complaint: Option<&(Word, String)>, now: u64) -> Vec<Do> {
         self.see_key(exit);
-        let trouble = match (&self.offered, &complaint) {
+        let trouble = match (&self.offered, complaint) {
             (Some(key), _) => Trouble::lasting(format!(
                 "the relay's host key is not confirmed yet: {} ({}); compare it with the one on the relay, and set it as host_key",
                 key.line(),

@@ -338,7 +338,7 @@ mod tests {
 
     #[test]
     fn programs_are_known_by_what_they_say() {
-        let name = |said| version(said).map(|(kind, name)| (kind, name));
+        let name = version;
         assert_eq!(
             name("OpenSSH_9.2p1 Debian-2+deb12u10, OpenSSL 3.0.19 27 Jan 2026\n"),
             Some((Kind::OpenSsh, "OpenSSH 9.2p1".into()))
