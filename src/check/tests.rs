@@ -478,7 +478,7 @@ fn the_clock_matters_where_there_is_a_schedule() {
 }
 
 #[test]
-fn systems_that_nothing_enforces_are_said() {
+fn gates_that_little_opens_are_said() {
     let mut facts = healthy();
     let lan_only = facts.config.lan_only.clone();
     let mut configured = |text: &str| {
@@ -494,7 +494,6 @@ fn systems_that_nothing_enforces_are_said() {
         let gate = format!("config gate 'ssh'\n\tlist service 'tcp:22'\n\toption enabled '1'\n\t{more}\n");
         format!("{gate}config knock 'door'\n\toption gate 'ssh'\n\tlist open 'tcp:7000'\n\tlist open 'tcp:9000'\n")
     };
-    assert_fine(&configured(&gate("")), "planned");
     assert_finding(
         &configured(&gate("")),
         "gate",
@@ -522,6 +521,37 @@ fn systems_that_nothing_enforces_are_said() {
         Severity::Warning,
         &["knock 'door'", "forget 'never'"],
     );
+}
+
+#[test]
+fn what_a_relay_opens_is_said() {
+    use crate::relay::State;
+    let mut facts = healthy();
+    assert_fine(&facts, "relay");
+    let mut with = |state, error: Option<&str>| {
+        facts.relays = vec![Way {
+            relay: "office".into(),
+            from: "relay.example.net (port 3389 there)".into(),
+            to: "192.168.1.20:3389".into(),
+            state,
+            error: error.map(str::to_string),
+        }];
+        facts.clone()
+    };
+    let up = [
+        "192.168.1.20:3389 is reachable from outside through relay 'office'",
+        "relay.example.net (port 3389 there)",
+    ];
+    assert_finding(&with(State::Up, None), "relay", Severity::Info, &up);
+    let waits = ["'office'", "tried again", "the line is cut"];
+    assert_finding(
+        &with(State::Backoff, Some("the line is cut")),
+        "relay",
+        Severity::Warning,
+        &waits,
+    );
+    let failed = ["'office'", "waits for somebody", "ALARM"];
+    assert_finding(&with(State::Failed, Some("ALARM")), "relay", Severity::Warning, &failed);
 }
 
 #[test]
