@@ -18,6 +18,7 @@ pub mod node;
 pub mod plain;
 pub mod probe;
 pub mod recent;
+pub mod relay;
 pub mod report_line;
 pub mod scan;
 pub mod seed_log;

@@ -160,17 +160,9 @@ impl Server {
 
     fn start(namespace: &Namespace, port: u16, keys: &Keys, mut command: Command) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::null()).process_group(0);
-        enclose(&mut command, keys);
+        enclose(&mut command, &keys.directory);
         let process = Process::start(namespace, command, Inside::OwnProcesses);
-        let end = Instant::now() + PATIENCE;
-        while !listens(namespace, port) {
-            assert!(
-                !process.ended() && Instant::now() < end,
-                "the server does not come up:\n{}",
-                process.log()
-            );
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        process.comes_up(namespace, port);
         Self { process }
     }
 
@@ -209,7 +201,7 @@ fn dovecot_config(directory: &Path, port: u16, keys: &Keys) -> String {
 }
 
 /// Runs a program that must succeed; what it printed.
-fn tool(name: &str, arguments: &[&str]) -> String {
+pub(crate) fn tool(name: &str, arguments: &[&str]) -> String {
     let output = Command::new(program(name))
         .args(arguments)
         .stdin(Stdio::null())
@@ -221,7 +213,7 @@ fn tool(name: &str, arguments: &[&str]) -> String {
 }
 
 /// A program by its full path: sshd insists on it, and `/usr/sbin` is not in everybody's PATH.
-fn program(name: &str) -> PathBuf {
+pub(crate) fn program(name: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let places = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
     places
@@ -231,7 +223,8 @@ fn program(name: &str) -> PathBuf {
 }
 
 /// Whether something in the namespace listens on the port.
-fn listens(namespace: &Namespace, port: u16) -> bool {
+#[must_use]
+pub fn listens(namespace: &Namespace, port: u16) -> bool {
     let local = format!(":{port:04X}");
     ["tcp", "tcp6"].iter().any(|table| {
         let table = namespace.proc_net(table);
@@ -242,14 +235,14 @@ fn listens(namespace: &Namespace, port: u16) -> bool {
     })
 }
 
-/// Gives the command mounts of its own: an empty `/run` with sshd's directory, and accounts of ours.
-fn enclose(command: &mut Command, keys: &Keys) {
-    let c = |text: &str| CString::new(text).expect("no path of ours has a zero");
-    let accounts = [
-        (c(&keys.text("", "passwd")), c("/etc/passwd")),
-        (c(&keys.text("", "shadow")), c("/etc/shadow")),
-    ];
-    let (root, run, kind, sshd) = (c("/"), c("/run"), c("tmpfs"), c("/run/sshd"));
+/// Gives the command mounts of its own: an empty `/run` with sshd's directory, its own processes in `/proc`, and as accounts the files `passwd` and
+/// `shadow` of a directory of ours. It must be started in a process namespace of its own.
+pub(crate) fn enclose(command: &mut Command, directory: &Path) {
+    let c = |path: &Path| CString::new(path.as_os_str().as_encoded_bytes()).expect("no path of ours has a zero");
+    let of = |name: &str| (c(&directory.join(name)), c(&Path::new("/etc").join(name)));
+    let accounts = [of("passwd"), of("shadow")];
+    let [root, run, sshd, proc] = ["/", "/run", "/run/sshd", "/proc"].map(|path| c(Path::new(path)));
+    let [tmpfs, procfs] = ["tmpfs", "proc"].map(|kind| c(Path::new(kind)));
     let checked = |result: i32| match result {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
@@ -263,7 +256,8 @@ fn enclose(command: &mut Command, keys: &Keys) {
             };
             let none = std::ptr::null();
             mount(none, &root, none, libc::MS_REC | libc::MS_PRIVATE)?;
-            mount(kind.as_ptr(), &run, kind.as_ptr(), 0)?;
+            mount(procfs.as_ptr(), &proc, procfs.as_ptr(), 0)?;
+            mount(tmpfs.as_ptr(), &run, tmpfs.as_ptr(), 0)?;
             checked(libc::mkdir(sshd.as_ptr(), 0o755))?;
             for (ours, theirs) in &accounts {
                 mount(ours.as_ptr(), theirs, none, libc::MS_BIND)?;
@@ -480,12 +474,41 @@ pub struct Dialogue {
 }
 
 impl Dialogue {
-    fn start(namespace: &Namespace, mut command: Command) -> Self {
+    pub(crate) fn start(namespace: &Namespace, mut command: Command) -> Self {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
         let mut process = Process::start(namespace, command, Inside::OurProcesses);
         let input = process.input.take();
         let lines = process.lines.take().expect("it is piped");
         Self { process, input, lines }
+    }
+
+    /// Says nothing more: the far end's input ends.
+    pub fn hush(&mut self) {
+        drop(self.input.take());
+    }
+
+    /// The next line that comes, unless none does in time or the far end has closed.
+    #[must_use]
+    pub fn line(&mut self, patience: Duration) -> Option<String> {
+        self.lines.recv_timeout(patience).ok()
+    }
+
+    /// Whether it has ended by itself.
+    #[must_use]
+    pub fn ends(&self, patience: Duration) -> bool {
+        self.process.ended() || self.process.wait(patience).is_some()
+    }
+
+    /// What it has complained of so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+
+    /// Its process.
+    #[must_use]
+    pub fn pid(&self) -> Pid {
+        self.process.pid
     }
 
     /// Says something, and whether a line that begins so comes back in time.
@@ -615,6 +638,19 @@ impl Process {
 
     pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits until it listens.
+    pub(crate) fn comes_up(&self, namespace: &Namespace, port: u16) {
+        let end = Instant::now() + PATIENCE;
+        while !listens(namespace, port) {
+            assert!(
+                !self.ended() && Instant::now() < end,
+                "the server does not come up:\n{}",
+                self.log()
+            );
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     pub(crate) fn ended(&self) -> bool {
