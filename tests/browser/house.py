@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
 """The pages against the daemon in a house: what is pressed here happens there, to packets, and what happens there is seen here."""
 
+import base64
 import datetime
+import hashlib
 import os
 import re
 import tempfile
 
 from playwright.sync_api import expect
 
-from run import GATED, KNOCKED, house, main, scenario, until
+from run import GATED, KNOCKED, OFF, house, main, scenario, until
 
 PORT = 50000
 
@@ -390,6 +392,58 @@ def a_wrong_setting_is_refused_and_a_right_one_reaches_the_daemon(browser):
         until(lambda: house.status()["lan_only"]["ports"] == ["32768-65535"], "the daemon has the level")
         assert "option level 'recommended'" in house.config() and "option stop '23:59'" in house.config(), house.config()
         assert house.status()["problems"] == []
+
+
+def fingerprint(key):
+    return "SHA256:" + base64.b64encode(hashlib.sha256(base64.b64decode(key.split()[1])).digest()).decode().rstrip("=")
+
+
+@scenario()
+def a_relay_is_set_up_by_the_page_and_watched(browser):
+    there = house.ask("relay", do="start")
+    house.config(
+        f"{OFF}\nconfig relay 'office'\n\toption enabled '1'\n\toption host '{there['host']}'\n\toption user '{there['user']}'\n\toption remote_port '3389'\n"
+        f"\toption target '{there['target']}'\n\toption key '{there['key']}'\n\toption check '5'\n\toption retry '1'\n\toption retry_max '2'\n"
+    )
+    with browser.open("relay") as opened:
+        box = opened.page.get_by_role("group", name=re.compile("^office"))
+        badge = box.locator(".lanward-badge")
+
+        def is_called(word):
+            expect(badge).to_have_text(re.compile(f"^{word}", re.IGNORECASE), timeout=40_000)
+
+        opened.button("Make the router's key").click()
+        expect(box.get_by_text("The key is made.")).to_be_visible()
+        lines, script = box.get_by_role("textbox", name="Line for authorized_keys, OpenSSH"), box.get_by_role("textbox", name="The script")
+        expect(lines).to_have_value(re.compile("ssh-ed25519 AAAA"))
+        # As somebody copies it.
+        house.ask("relay", do="authorize", lines=lines.input_value(), script=script.input_value())
+        is_called("stopped")
+        expect(box.get_by_text("for the first time")).to_be_visible()
+        expect(box.get_by_text(fingerprint(there["host_key"]), exact=True)).to_be_visible()
+        opened.button("Confirm this key").click()
+        opened.apply_by(opened.button("It is the same: save and apply"))
+        assert f"option host_key '{there['host_key']}'" in house.config()
+        is_called("up")
+        opened.button("Test it now").click()
+        expect(box.get_by_text(re.compile(r"It works: \d+ ms"))).to_be_visible()
+        expect(box.get_by_role("row", name=re.compile("^Script"))).to_contain_text("there")
+        opened.picture("relay")
+        with browser.open("overview") as overview:
+            expect(overview.page.get_by_text(f"reachable from outside: {there['host']}:3389 -> {there['target']}")).to_be_visible()
+        house.ask("relay", do="down")
+        is_called("down")
+        house.ask("relay", do="up")
+        is_called("up")
+        house.ask("relay", do="anew")
+        is_called("stopped")
+        alarm = opened.page.get_by_role("alert").filter(has_text="another host key")
+        expect(alarm).to_contain_text(fingerprint(there["host_key"]))
+        expect(alarm).to_contain_text(fingerprint(house.ask("relay")["host_key"]))
+        opened.button("Confirm this key").click()
+        expect(opened.page.get_by_role("dialog")).to_contain_text("Replace the host key of office?")
+        opened.apply_by(opened.button("It is the same: save and apply"))
+        is_called("up")
 
 
 if __name__ == "__main__":

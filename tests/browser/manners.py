@@ -20,6 +20,7 @@ LUCIS_WORDS = ["This section contains no values yet"]
 # Also with something in every list.
 BUSY = KNOCKED + (
     "\nconfig gate 'web'\n\toption enabled '1'\n\tlist service 'tcp:8080'\n"
+    "\nconfig relay 'office'\n\toption host 'relay.example.net'\n\toption remote_port '3389'\n\toption target '192.168.77.100:3389'\n"
     "\nconfig spa 'laptop'\n\toption gate 'ssh'\n\toption key_file '/etc/lanward/no-such.key'\n"
 )
 

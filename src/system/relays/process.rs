@@ -56,8 +56,8 @@ pub(super) enum Input {
     Nothing,
     /// A pipe that stays open until it ends, or we do.
     Held,
-    /// One line: yes.
-    Yes,
+    /// The same, with this in it.
+    Text(&'static [u8]),
 }
 
 impl Running {
@@ -71,17 +71,18 @@ impl Running {
             .env("PATH", PATH)
             .env("HOME", home)
             .current_dir("/")
-            .stdin(match input {
-                Input::Held | Input::Yes => Stdio::piped(),
-                Input::Nothing => Stdio::null(),
+            .stdin(if input == Input::Nothing {
+                Stdio::null()
+            } else {
+                Stdio::piped()
             })
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         prepare(&mut command);
         let mut child = command.spawn()?;
-        if let Some(mut pipe) = child.stdin.take_if(|_| input == Input::Yes) {
-            // There is room for it, and who has ended already has said why.
-            let _ = pipe.write_all(b"y\n");
+        if let (Input::Text(text), Some(pipe)) = (input, &mut child.stdin) {
+            // Few bytes have room in a pipe, whether they are read or not. A client that has ended already is noticed below.
+            let _ = pipe.write_all(text);
         }
         let lines = |pipe: Option<OwnedFd>| pipe.map_or_else(|| Ok(Lines::ended()), Lines::of);
         let out = lines(child.stdout.take().map(OwnedFd::from));

@@ -4,6 +4,7 @@ use super::{lock, session, Objects, Rpc};
 use crate::home::Home;
 use crate::house::Family;
 use crate::probe::{Connection, Fate, Way};
+use crate::relay::{Greets, Relay, Setup, Software, Target, PORT, USER};
 use crate::servers::{Keys, Server};
 use crate::session::Session;
 use lanward::system::ubus::call_once;
@@ -11,18 +12,21 @@ use lanward::system::ubus::{CallError, Status};
 use serde_json::{json, Map, Value};
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 const IMAPS: u16 = 993;
+const RDP: u16 = 3389;
 
 /// The house, and what tests have begun in it.
 pub struct Rig {
     /// Before the house, which they live in.
     flows: Mutex<BTreeMap<String, Session>>,
     mail: Mutex<Option<(Server, Keys)>>,
+    relay: Mutex<Option<(Relay, Target)>>,
     objects: Objects,
     home: Arc<Mutex<Home>>,
     socket: PathBuf,
@@ -70,6 +74,7 @@ impl Rig {
         Self {
             flows: Mutex::default(),
             mail: Mutex::default(),
+            relay: Mutex::default(),
             objects,
             home,
             socket,
@@ -124,6 +129,9 @@ impl Rig {
             "run" => self.run(asked),
             // { from, family }: a mail program looks into its mailbox, and proves by that who it is.
             "mail" => self.mail(asked),
+            // { do: "start" | "look" | "authorize" | "down" | "up" | "anew", lines, script } → { host, port, user, host_key, target, key }: a relay server
+            // in the internet, for a desk that speaks RDP; once in a house
+            "relay" => self.relay(asked),
             // { do: "kill" | "start" | "log" } → { log }
             "daemon" => self.daemon(asked),
             // { do: "delete" | "look" } → { there }
@@ -249,6 +257,37 @@ impl Rig {
         let host = home.house.host(asked.text("from", "internet"));
         keys.call(host, router).check_mail(IMAPS)?;
         Ok(json!({}))
+    }
+
+    fn relay(&self, asked: &Asked) -> Result<Value, String> {
+        let home = lock(&self.home);
+        let mut place = lock(&self.relay);
+        let desk = home.house.host("lan");
+        let target = SocketAddr::new(desk.address(Family::V4), RDP);
+        let (relay, _) = place.get_or_insert_with(|| {
+            (
+                Relay::outside(&home.house, 1, Setup::of(Software::OpenSsh)),
+                Target::start(&desk.namespace, target, Greets::Rdp),
+            )
+        });
+        match asked.text("do", "look") {
+            "authorize" => {
+                relay.authorize(asked.text("lines", ""));
+                relay.write("lanward-relay", asked.text("script", ""), 0o700);
+            }
+            "down" => relay.power_off(),
+            "up" => relay.power_on(),
+            // As if it had been set up a second time.
+            "anew" => {
+                relay.new_host_key();
+                relay.restart();
+            }
+            _ => {}
+        }
+        Ok(json!({
+            "host": relay.address(), "port": PORT, "user": USER, "host_key": relay.host_key(), "target": target,
+            "key": home.house.directory().join("state/relay_ed25519"),
+        }))
     }
 
     fn daemon(&self, asked: &Asked) -> Result<Value, String> {
