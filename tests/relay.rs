@@ -304,6 +304,8 @@ fn comes_up_with(client: Client, software: Software) {
             json!({ "relay": "office", "state": "up" })
         ]
     );
+    // What the script says may come a moment later than the tunnel.
+    assert!(within(SOON, || scene.listed("office")["script"] == json!(true)));
     let listed = scene.listed("office");
     let target = format!("{}:{REMOTE}", scene.target_address());
     for (field, wanted) in [
@@ -313,7 +315,6 @@ fn comes_up_with(client: Client, software: Software) {
         ("user", json!(USER)),
         ("remote_port", json!(REMOTE)),
         ("target", json!(target)),
-        ("script", json!(true)),
         ("host_key", json!(scene.relay.host_key())),
         ("starts", json!(1)),
     ] {
@@ -411,7 +412,7 @@ fn the_commands_say_what_belongs_where() {
     assert!(code == Some(0) && text.contains("ms"), "{text}");
     let (code, text, _) = scene.lanward(&["relay", "script", "office"]);
     assert!(
-        code == Some(0) && text.starts_with("#!/bin/sh\n") && text.contains("permitlisten=\"localhost:3389\""),
+        code == Some(0) && text.starts_with("#!/bin/sh\n") && text.contains("permitlisten=\"127.0.0.1:3389\""),
         "{text}"
     );
     // It can be put there as it is printed.
@@ -652,11 +653,14 @@ fn where_the_account_may_end_nothing_the_servers_setting_is_named_and_helps() {
     let Some(scene) = Scene::up(Setup::of(Software::Dropbear), Client::OpenSsh) else {
         return;
     };
-    scene.relay.signal_sessions(Signal::SIGSTOP);
-    scene.says("backoff", "-K 15", SOON);
-    assert!(scene.error().contains("ClientAliveInterval 15"), "{}", scene.error());
-    scene.relay.signal_sessions(Signal::SIGCONT);
-    scene.is_back("the session went on");
+    // A dropbear since 2025.89 has given the session to the account.
+    if scene.relay.sessions_are_roots() {
+        scene.relay.signal_sessions(Signal::SIGSTOP);
+        scene.says("backoff", "-K 15", SOON);
+        assert!(scene.error().contains("ClientAliveInterval 15"), "{}", scene.error());
+        scene.relay.signal_sessions(Signal::SIGCONT);
+        scene.is_back("the session went on");
+    }
     drop(scene);
     // The router's address has changed, so that its last words do not arrive; the server finds out by itself.
     for setup in [
@@ -899,15 +903,20 @@ fn a_port_that_somebody_else_has_is_named() {
     }
 }
 
-/// On one family only: the server listens on the other and calls that a success, and who connects gets to the other program.
+/// On one family only: dropbear's server listens on the other, calls that a success, and who connects gets to the other program.
 #[test]
 fn a_stolen_listener_is_told_from_ours() {
-    for how in [Greets::Rdp, Greets::Otherwise, Greets::Nothing] {
-        let Some(scene) = Scene::start(endable(Software::OpenSsh), Greets::Rdp) else {
+    for (software, how) in [
+        (Software::Dropbear, Greets::Rdp),
+        (Software::Dropbear, Greets::Otherwise),
+        (Software::Dropbear, Greets::Nothing),
+        (Software::OpenSsh, Greets::Rdp),
+    ] {
+        let Some(scene) = Scene::start(endable(software), Greets::Rdp) else {
             return;
         };
         let section = scene.section();
-        scene.install(&section, Software::OpenSsh);
+        scene.install(&section, software);
         let squatter = Target::start(scene.relay.namespace(), (Ipv4Addr::LOCALHOST, REMOTE).into(), how);
         scene.configure(&[section]);
         scene.says("backoff", "another program", SOON);
@@ -1171,8 +1180,9 @@ fn a_client_inherits_nothing() {
             );
         }
         // It may have them more than once; what else it has it has opened itself.
-        let pipes: std::collections::BTreeSet<_> = own.values().filter(|what| what.starts_with("pipe:")).collect();
-        assert!(pipes.len() <= 3, "{own:?}");
+        let shared = own.values().filter(|what| theirs.values().any(|known| known == *what));
+        let shared: std::collections::BTreeSet<_> = shared.filter(|what| *what != "/dev/null").collect();
+        assert!(shared.len() <= 3, "{own:?}, {theirs:?}");
         for what in own
             .values()
             .filter(|what| !what.starts_with("pipe:") && *what != "/dev/null")

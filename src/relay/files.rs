@@ -224,7 +224,7 @@ fn server_settings(facts: &Checked) -> String {
              AllowAgentForwarding no\n    \
              X11Forwarding no\n    \
              PermitTTY no\n\
-         # Dropbear: one more option where it is started (Debian: DROPBEAR_EXTRA_ARGS in /etc/default/dropbear; OpenWrt: option SSHKeepAlive '15').\n\
+         # Dropbear (before 2025.89 its sessions are root's, so that the script can end none): one more option where it is started (Debian: DROPBEAR_EXTRA_ARGS in /etc/default/dropbear; OpenWrt: option SSHKeepAlive '15').\n\
          # -K 15\n"
     )
 }

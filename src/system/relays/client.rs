@@ -211,7 +211,11 @@ impl Client {
             }
         }
         if purpose == Purpose::AskKey {
-            // What it asks is answered (it writes nothing down with -y). The key that we have is not shown to whoever that is.
+            // What it asks is answered, since versions before 2024.84 write nothing down with -y; later ones ask nobody in batch mode. The key that we have
+            // is not shown to whoever that is.
+            if self.takes("StrictHostKeyChecking") {
+                arguments.pair("-o", "StrictHostKeyChecking=accept-new");
+            }
             return Ok(());
         }
         if self.takes("StrictHostKeyChecking") {

@@ -479,6 +479,16 @@ impl Relay {
         self.processes().into_iter().skip(1).filter(serves).collect()
     }
 
+    /// Whether all of them are root's, as dropbear's are before 2025.89: then the account can end none.
+    #[must_use]
+    pub fn sessions_are_roots(&self) -> bool {
+        let is_roots = |pid: &Pid| {
+            let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+            status.contains("\nUid:\t0\t")
+        };
+        self.sessions().iter().all(is_roots)
+    }
+
     /// Sends a signal to all its processes: `SIGSTOP`, and `SIGCONT`.
     pub fn signal_all(&self, signal: Signal) {
         signal_each(&self.processes(), signal);
