@@ -22,7 +22,7 @@ test: tools ## Everything that can be checked here: lint and every test
 quick: ## The fast tests only: no root, no network namespaces
 	$(CARGO) test --quiet --lib --test architecture --test config --test contract --test fuzz --test golden --test profiles
 
-demo: ## A house out of network namespaces, with the switch and the gate at work in it
+demo: ## A house out of network namespaces, with the switch, the gate and a relay at work in it
 	@tests/install-tools.sh --no-browser
 	@$(CARGO) build --bin lanward -p lanward -p lanward-rig --bin demo
 	@target/debug/demo

@@ -28,6 +28,9 @@ mod ledger;
 #[path = "../fuzz/fuzz_targets/nflog.rs"]
 mod nflog;
 #[allow(unused_attributes)]
+#[path = "../fuzz/fuzz_targets/relay.rs"]
+mod relay;
+#[allow(unused_attributes)]
 #[path = "../fuzz/fuzz_targets/spa.rs"]
 mod spa;
 #[allow(unused_attributes)]
@@ -46,6 +49,7 @@ use lanward::ledger::day::Day;
 use lanward::ledger::store::Store;
 use lanward::ledger::{Service, Subject};
 use lanward::nft::netlink::{emit, Attribute};
+use lanward::relay::key::{KeyFile, PrivateKey};
 use lanward_rig::seed_log::{self, Forms};
 use lanward_rig::wire;
 use netlink_packet_netfilter::{NetfilterHeader, NetfilterProtoFamily};
@@ -283,6 +287,44 @@ fn proofs() -> &'static [Vec<u8>] {
     })
 }
 
+/// Keys in all forms, what clients and the script say, and greetings, each behind the byte that says which: see the target.
+fn relays() -> &'static [Vec<u8>] {
+    static RELAYS: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
+    RELAYS.get_or_init(|| {
+        let secret: Vec<u8> = (0..64).collect();
+        let file = [b"\0\0\0\x0bssh-ed25519\0\0\0\x40", &secret[..]].concat();
+        let Ok(KeyFile::Ed25519(key)) = PrivateKey::parse(&file) else {
+            panic!("it is dropbear's form")
+        };
+        let line = key.public_line("root@relay");
+        let known = format!("# known\n@revoked * {line}\n|1|c2FsdA==|aGFzaA== {line}\n");
+        let mut inputs = vec![
+            [b"\0", line.as_bytes()].concat(),
+            [b"\x01", known.as_bytes()].concat(),
+            [b"\x02", &file[..]].concat(),
+            [b"\x02", &key.openssh()[..]].concat(),
+        ];
+        for line in [
+            "root@192.0.2.1: Permission denied (publickey).\r\n",
+            "dbclient: Connection to root@192.0.2.1:22 exited: Connect failed: No route to host",
+            "channel 2: open failed: administratively prohibited: open failed",
+            "lanward-relay 1 refused not permitted",
+            "Welcome\u{1b}[31m \u{202e}日本語\n",
+        ] {
+            inputs.push([b"\x03", line.as_bytes()].concat());
+        }
+        for greeting in [
+            &b"\x03\0\0\x13\x0e\xd0\0\0\x12\x34\0\x02\x01\x08\0\x01\0\0\0"[..],
+            b"Welcome\r\nSSH-2.0-OpenSSH_9.2p1\r\n",
+            b"RFB 003.008\n",
+        ] {
+            inputs.push([b"\x04", greeting].concat());
+        }
+        inputs.iter().for_each(|input| relay::run(input));
+        inputs
+    })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 4 * ProptestConfig::default().cases, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -319,6 +361,11 @@ proptest! {
     #[test]
     fn any_log(lines in inputs(logs())) {
         syslog::run(&lines);
+    }
+
+    #[test]
+    fn any_key_or_word_of_a_relay(bytes in inputs(relays())) {
+        relay::run(&bytes);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use lanward::config;
 use lanward::relay::files::{Facts, Files, SCRIPT};
+use lanward::relay::greeting::Kind;
 use lanward_rig::namespace::Namespace;
 use lanward_rig::probe::within;
 use lanward_rig::relay::{Client, Disk, Greets, Relay, Setup, Software, Target, Visitor, CLIENTS, SOFTWARE, USER};
@@ -53,6 +54,7 @@ fn files(remote_port: u16, public_key: &str) -> Files {
         user: USER,
         remote_port,
         target: &target,
+        kind: Kind::Ssh,
         public_key: Some(public_key),
     };
     Files::of(&facts).expect("good facts")
@@ -148,17 +150,9 @@ impl Scene {
     }
 }
 
-/// Whether something greets through the tunnel.
+/// Whether the target greets through the tunnel.
 fn greets(scene: &Scene, port: u16) -> bool {
-    use std::io::Read;
-    scene.relay.namespace().run(|| {
-        let Ok(mut stream) = std::net::TcpStream::connect(("127.0.0.1", port)) else {
-            return false;
-        };
-        let _ = stream.set_read_timeout(Some(SOON));
-        let mut heard = [0; 11];
-        stream.read_exact(&mut heard).is_ok() && &heard == b"SSH-2.0-rig"
-    })
+    lanward_rig::relay::greets(scene.relay.namespace(), ([127, 0, 0, 1], port).into(), Greets::Ssh)
 }
 
 #[test]

@@ -9,6 +9,7 @@ pub(super) fn status_text(value: &Value) -> String {
     }
     text.push_str(&gates_text(value));
     text.push_str(&ledger_text(&value["ledger"]));
+    text.push_str(&relays_text(&value["relays"]));
     text.push_str(&problems_text(value));
     for warning in strings(&value["warnings"]) {
         text.push_str(&format!("warning: {warning}\n"));
@@ -19,6 +20,16 @@ pub(super) fn status_text(value: &Value) -> String {
         value["uptime"]
     ));
     text
+}
+
+fn relays_text(value: &Value) -> String {
+    let relays = value.as_array().map(Vec::as_slice).unwrap_or_default();
+    let word = |relay: &Value, key: &str| relay[key].as_str().unwrap_or_default().to_string();
+    let line = |relay: &Value| match relay["error"].as_str() {
+        Some(error) => format!("relay {}: {}: {error}\n", word(relay, "name"), word(relay, "state")),
+        None => format!("relay {}: {}\n", word(relay, "name"), word(relay, "state")),
+    };
+    relays.iter().map(line).collect()
 }
 
 fn ledger_text(value: &Value) -> String {

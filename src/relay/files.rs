@@ -175,11 +175,11 @@ fn script(facts: &Checked) -> String {
 }
 
 /// What the account's key may: forward this one port, and have the script run. `restrict` takes everything else away, also what later versions bring.
-/// The router asks for `localhost` by name, so a server whose owner lets clients choose (`GatewayPorts clientspecified`) opens nothing to the world.
+/// The router asks for the loopback's address, so a server whose owner lets clients choose (`GatewayPorts clientspecified`) opens nothing to the world.
 fn authorized_keys(facts: &Checked) -> String {
     let Checked { remote_port, key, .. } = facts;
     format!(
-        "restrict,port-forwarding,permitlisten=\"localhost:{remote_port}\",permitopen=\"127.0.0.1:{remote_port}\",\
+        "restrict,port-forwarding,permitlisten=\"127.0.0.1:{remote_port}\",permitopen=\"127.0.0.1:{remote_port}\",\
          command=\"exec ~/lanward-relay {remote_port}\" {key}\n"
     )
 }
@@ -207,7 +207,7 @@ fn authorized_keys_dropbear(facts: &Checked) -> String {
 fn authorized_keys_client(facts: &Checked) -> String {
     let Checked { remote_port, name, .. } = facts;
     format!(
-        "restrict,port-forwarding,permitopen=\"127.0.0.1:{remote_port}\",permitlisten=\"localhost:{NO_PORT}\",command=\"false\" \
+        "restrict,port-forwarding,permitopen=\"127.0.0.1:{remote_port}\",permitlisten=\"127.0.0.1:{NO_PORT}\",command=\"false\" \
          ssh-ed25519 (the client's public key: ~/.ssh/lanward-{name}.pub)\n"
     )
 }
@@ -326,7 +326,7 @@ mod tests {
         let files = Files::of(&facts(&target(3389))).unwrap();
         assert_eq!(
             files.authorized_keys,
-            "restrict,port-forwarding,permitlisten=\"localhost:3389\",permitopen=\"127.0.0.1:3389\",command=\"exec ~/lanward-relay 3389\" \
+            "restrict,port-forwarding,permitlisten=\"127.0.0.1:3389\",permitopen=\"127.0.0.1:3389\",command=\"exec ~/lanward-relay 3389\" \
              ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPbW0n7l0gPEXAMPLEexampleEXAMPLEexampleEX lanward-office\n"
         );
         let lines: Vec<_> = files

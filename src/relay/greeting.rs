@@ -3,7 +3,7 @@
 /// What is behind the tunnel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Microsoft's remote desktop: the client speaks first, an X.224 connection request ([MS-RDPBCGR] 2.2.1.1).
+    /// Microsoft's remote desktop: the client speaks first, an X.224 connection request (MS-RDPBCGR, 2.2.1.1).
     Rdp,
     /// RFC 4253: the server speaks first.
     Ssh,
@@ -243,7 +243,7 @@ mod tests {
         greets(Kind::Ssh, b"SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u10\r\n", 8);
         greets(Kind::Ssh, b"SSH-2.0-dropbear_2022.83\r\n", 8);
         greets(Kind::Ssh, b"SSH-1.99-Cisco-1.25\n", 9);
-        greets(Kind::Ssh, b"Welcome, f\xc3\xbcr alle\r\n\r\nSSH-2.0-x\r\n", 27);
+        greets(Kind::Ssh, b"Welcome, f\xc3\xbcr alle\r\n\r\nSSH-2.0-x\r\n", 30);
         assert_eq!(judge(Kind::Ssh, b"Exceeded MaxStartups\r\n"), More, "it will close");
         for wrong in [
             &b"SSH-1.5-x\n"[..],

@@ -591,3 +591,231 @@ fn a_relay_that_does_not_let_itself_be_checked_says_what_is_missing() {
     assert_eq!(life.state(), State::Failed);
     assert!(life.error().contains("permitopen"), "{}", life.error());
 }
+
+mod random {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Time,
+        Later(u64),
+        Looked(bool),
+        Exited,
+        NotStarted(bool),
+        Complained(Word),
+        Said(Said),
+        Fine,
+        Sight(Outcome, Option<bool>, bool, Outcome),
+        Restart,
+        OtherLine,
+        Enabled(bool),
+    }
+
+    fn outcome() -> impl Strategy<Value = Outcome> {
+        prop_oneof![
+            any::<u32>().prop_map(Outcome::Greets),
+            Just(Outcome::Mute),
+            Just(Outcome::Closed),
+            Just(Outcome::Foreign("x")),
+            Just(Outcome::Refused),
+            Just(Outcome::Unreachable("x".into())),
+        ]
+    }
+
+    fn word() -> impl Strategy<Value = Word> {
+        prop_oneof![
+            Just(Word::Option),
+            Just(Word::Target),
+            Just(Word::NotOpened),
+            Just(Word::Prohibited),
+            Just(Word::Closed),
+            Just(Word::KeepAlive),
+            Just(Word::Unreachable),
+            Just(Word::TimedOut),
+            Just(Word::Refused),
+            Just(Word::NotResolved),
+            Just(Word::LocalPort),
+            Just(Word::RemotePort),
+            Just(Word::KeyRefused),
+            Just(Word::KeyFile),
+            Just(Word::HostKeyUnknown),
+            Just(Word::HostKeyChanged),
+        ]
+    }
+
+    fn said() -> impl Strategy<Value = Said> {
+        prop_oneof![
+            Just(Said::Hold),
+            Just(Said::Ended),
+            Just(Said::Nothing),
+            Just(Said::Refused("x".into())),
+        ]
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            6 => Just(Step::Time),
+            2 => (0..400_000u64).prop_map(Step::Later),
+            2 => any::<bool>().prop_map(Step::Looked),
+            3 => Just(Step::Exited),
+            1 => any::<bool>().prop_map(Step::NotStarted),
+            2 => word().prop_map(Step::Complained),
+            2 => said().prop_map(Step::Said),
+            3 => Just(Step::Fine),
+            2 => (outcome(), proptest::option::of(any::<bool>()), any::<bool>(), outcome()).prop_map(|(a, b, c, d)| Step::Sight(a, b, c, d)),
+            1 => Just(Step::Restart),
+            1 => Just(Step::OtherLine),
+            1 => any::<bool>().prop_map(Step::Enabled),
+        ]
+    }
+
+    /// A life, and what the outside knows of it.
+    struct World {
+        life: Life,
+        running: Vec<u32>,
+        told: Vec<u32>,
+        checks: usize,
+        looks: Vec<Look>,
+        /// When tunnels were begun by the relay's own decision.
+        begun: Vec<u64>,
+    }
+
+    impl World {
+        fn takes(&mut self, doing: Vec<Do>, by_itself: bool) {
+            for one in self.life.note(doing) {
+                match one {
+                    Do::Spawn { session, purpose } => {
+                        assert!(!self.running.contains(&session), "a number twice");
+                        self.running.push(session);
+                        if by_itself && matches!(purpose, Purpose::Forward { .. }) {
+                            self.begun.push(self.life.now);
+                        }
+                    }
+                    Do::End { session } => {
+                        assert!(!self.told.contains(&session), "told twice");
+                        self.told.push(session);
+                    }
+                    Do::Check { session } => {
+                        assert_eq!(session, self.life.session);
+                        self.checks += 1;
+                    }
+                    Do::Look(look) => self.looks.push(look),
+                }
+            }
+            // Whoever still runs, but for the current one, was told to end.
+            for session in &self.running {
+                assert!(
+                    *session == self.life.session || self.told.contains(session),
+                    "{session} was forgotten"
+                );
+            }
+        }
+
+        fn does(&mut self, step: Step) {
+            let session = self.life.session;
+            let now = self.life.now;
+            let doing = match step {
+                Step::Time => match self.life.relay.next_deadline() {
+                    Some(due) => {
+                        self.life.now = due.max(now);
+                        self.life.relay.deadline(self.life.now)
+                    }
+                    None => Vec::new(),
+                },
+                Step::Later(by) => {
+                    self.life.now = now + by;
+                    self.life.relay.deadline(self.life.now)
+                }
+                Step::Looked(answers) => match self.looks.pop() {
+                    Some(look) => self.life.hears(Heard::Looked { look, answers }),
+                    None => Vec::new(),
+                },
+                Step::Exited => match self.running.pop() {
+                    Some(session) => self.life.hears(Heard::Exited {
+                        session,
+                        exit: Exit::Ended {
+                            how: "status 1".into(),
+                            host_key: None,
+                        },
+                    }),
+                    None => Vec::new(),
+                },
+                Step::NotStarted(lasting) => match self.running.pop() {
+                    Some(session) if lasting => self.life.hears(Heard::Exited {
+                        session,
+                        exit: Exit::Unfit("x".into()),
+                    }),
+                    Some(session) => self.life.hears(Heard::Exited {
+                        session,
+                        exit: Exit::NotStarted("x".into()),
+                    }),
+                    None => Vec::new(),
+                },
+                Step::Complained(word) => self.life.complains(word),
+                Step::Said(said) => self.life.hears(Heard::Said { session, said }),
+                Step::Fine if self.checks > 0 => {
+                    self.checks = 0;
+                    self.life.is_fine()
+                }
+                Step::Sight(through, reached, line, direct) if self.checks > 0 => {
+                    self.checks = 0;
+                    self.life.sees(through, reached, line, Some(direct))
+                }
+                Step::Fine | Step::Sight(..) => Vec::new(),
+                Step::Restart => {
+                    self.begun.clear();
+                    self.life.relay.restart(now)
+                }
+                Step::OtherLine => self.life.relay.line_changed(now),
+                Step::Enabled(enabled) => {
+                    self.begun.clear();
+                    let config = config::Relay { enabled, ..config() };
+                    self.life.relay.configure(config, now)
+                }
+            };
+            self.takes(doing, true);
+            if self.life.relay.is_due() {
+                let doing = self.life.relay.start(self.life.now);
+                self.takes(doing, true);
+            }
+        }
+
+        fn holds(&self) {
+            let relay = &self.life.relay;
+            let waits = relay.next_deadline().is_some() || relay.is_checking() || !self.looks.is_empty();
+            match relay.state() {
+                State::Idle => assert!(!relay.config.enabled || relay.next_deadline().is_some()),
+                State::Starting | State::Up | State::Backoff => assert!(waits, "nothing is waited for: {relay:?}"),
+                State::Failed => assert!(relay.error().is_some()),
+            }
+            assert!(relay.is_up() || relay.error().is_some() || relay.state() != State::Backoff);
+            // Two in a row for an account that turns out to have no script, and one more after each look: never a storm.
+            for window in self.begun.windows(12) {
+                assert!(window[11] - window[0] >= 5_000, "{:?}", self.begun);
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(400))]
+
+        #[test]
+        fn whatever_happens_it_goes_on_and_does_not_hammer(steps in proptest::collection::vec(step(), 1..120)) {
+            let mut world = World {
+                life: Life::new(config()),
+                running: Vec::new(),
+                told: Vec::new(),
+                checks: 0,
+                looks: Vec::new(),
+                begun: Vec::new(),
+            };
+            let doing = world.life.relay.start(1_000);
+            world.takes(doing, true);
+            for step in steps {
+                world.does(step);
+                world.holds();
+            }
+        }
+    }
+}

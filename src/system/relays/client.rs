@@ -171,7 +171,8 @@ impl Client {
         }
         if let Purpose::Forward { hold } = purpose {
             let (port, target) = (config.remote_port, &config.target);
-            arguments.pair("-R", &format!("{port}:{target}"));
+            // With the address: without it a server has done as it was told when it has but one family's, and somebody else the other's.
+            arguments.pair("-R", &format!("127.0.0.1:{port}:{target}"));
             arguments.pair("-L", &format!("127.0.0.1:{}:127.0.0.1:{port}", place.port));
             if !hold {
                 arguments.word("-N");
@@ -210,8 +211,7 @@ impl Client {
             }
         }
         if purpose == Purpose::AskKey {
-            // What is unknown is written down. The key that we have is not shown to whoever that is.
-            arguments.word("-y");
+            // What it asks is answered (it writes nothing down with -y). The key that we have is not shown to whoever that is.
             return Ok(());
         }
         if self.takes("StrictHostKeyChecking") {

@@ -4,7 +4,7 @@ use nix::libc;
 use nix::sys::signal::{kill, sigprocmask, SigSet, SigmaskHow, Signal};
 use nix::unistd::{getppid, setsid, Pid};
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -56,6 +56,8 @@ pub(super) enum Input {
     Nothing,
     /// A pipe that stays open until it ends, or we do.
     Held,
+    /// The same, with this in it.
+    Text(&'static [u8]),
 }
 
 impl Running {
@@ -69,15 +71,19 @@ impl Running {
             .env("PATH", PATH)
             .env("HOME", home)
             .current_dir("/")
-            .stdin(if input == Input::Held {
-                Stdio::piped()
-            } else {
+            .stdin(if input == Input::Nothing {
                 Stdio::null()
+            } else {
+                Stdio::piped()
             })
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         prepare(&mut command);
         let mut child = command.spawn()?;
+        if let (Input::Text(text), Some(pipe)) = (input, &mut child.stdin) {
+            // Few bytes have room in a pipe, whether they are read or not. A client that has ended already is noticed below.
+            let _ = pipe.write_all(text);
+        }
         let lines = |pipe: Option<OwnedFd>| pipe.map_or_else(|| Ok(Lines::ended()), Lines::of);
         let out = lines(child.stdout.take().map(OwnedFd::from));
         let errors = lines(child.stderr.take().map(OwnedFd::from));

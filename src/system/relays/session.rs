@@ -19,7 +19,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 /// The longest life of a client that is to end by itself.
-const ERRAND: Duration = Duration::from_secs(45);
+const ERRAND: Duration = Duration::from_secs(30);
 /// A last word of a client comes with its end; a daemon that has none has ended it.
 const PUBLIC_COMMENT: &str = "lanward";
 
@@ -123,6 +123,8 @@ fn start(
     let input = match purpose {
         // The script lives as long as its input.
         Purpose::Forward { hold: true } => Input::Held,
+        // dropbear's asks whether to trust the key, and writes it down then.
+        Purpose::AskKey if client.kind == Kind::Dropbear => Input::Text(b"y\n"),
         _ => Input::Nothing,
     };
     Running::spawn(&client.path, &arguments, &directory.0, input)
@@ -160,6 +162,10 @@ async fn hear(
             Told::Out(line) => words::said(&line).map(|said| Heard::Said { session, said }),
             Told::Error(line) => {
                 let word = words::word(&line);
+                // Where somebody is asked for a password, the key is written down by now.
+                if purpose == Purpose::AskKey && line.trim_ascii_end().ends_with(b"assword:") {
+                    running.end();
+                }
                 let line = words::clean(&line);
                 log::debug!("relay {}: client: {line}", config.name);
                 word.map(|word| Heard::Complained { session, word, line })

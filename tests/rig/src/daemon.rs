@@ -232,6 +232,24 @@ impl Daemon {
         true
     }
 
+    /// Its process.
+    ///
+    /// # Panics
+    /// If it does not run.
+    #[must_use]
+    pub fn pid(&self) -> Pid {
+        self.process.as_ref().expect("it runs").pid
+    }
+
+    /// The processes that it has started, those included that have ended and were not asked how.
+    ///
+    /// # Panics
+    /// If it does not run.
+    #[must_use]
+    pub fn children(&self) -> Vec<Pid> {
+        children(self.pid())
+    }
+
     /// Resident memory in KiB.
     ///
     /// # Panics
@@ -275,6 +293,23 @@ impl Daemon {
     fn proc_field(&self, file: &str, field: &str) -> u64 {
         proc_field(self.process.as_ref().expect("it runs").pid, file, field)
     }
+}
+
+/// The processes that a process has started.
+///
+/// # Panics
+/// If there is no `/proc`.
+#[must_use]
+pub fn children(parent: Pid) -> Vec<Pid> {
+    let pids = fs::read_dir("/proc").expect("every Linux has it").flatten();
+    let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok().map(Pid::from_raw));
+    let is_child = |pid: &Pid| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        // Behind the program's name: state, parent.
+        let fields = stat.rsplit(") ").next().unwrap_or_default();
+        fields.split(' ').nth(1) == Some(&parent.to_string())
+    };
+    pids.filter(is_child).collect()
 }
 
 /// Time that processors have spent on a process, its children left out.

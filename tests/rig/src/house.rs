@@ -403,6 +403,33 @@ impl House {
         self.write_settings();
     }
 
+    /// The provider gives the WAN another address, in the same network; netifd's facts and fw4 follow. Connections from the old one are lost.
+    ///
+    /// # Panics
+    /// If the WAN has no IPv4.
+    pub fn readdress_wan(&mut self, to: Ipv4Addr) {
+        let wan = &mut self.interfaces[settings::WAN];
+        let device = wan.l3_device.clone();
+        let (from, length) = wan.v4.replace((to, 24)).expect("it has one");
+        self.router.ip(&format!(
+            "addr del {from}/{length} dev {device}\naddr add {to}/{length} dev {device}\nroute replace default via 198.51.100.1\n"
+        ));
+        self.reload_fw4();
+        self.write_settings();
+    }
+
+    /// The WAN's cable is pulled out at the far end, or put in again.
+    ///
+    /// # Panics
+    /// If there is no WAN.
+    pub fn plug_wan(&self, is_in: bool) {
+        // Its own addresses of IPv6 are to be there afterwards.
+        let _ = self.internet.sysctl("net/ipv6/conf/all/keep_addr_on_down", "1");
+        let device = &self.interfaces[settings::WAN].l3_device;
+        let state = if is_in { "up" } else { "down" };
+        self.internet.ip(&format!("link set to-{device} {state}\n"));
+    }
+
     /// Loads the firewall anew as `fw4 reload` does: its own table only.
     ///
     /// # Panics

@@ -7,7 +7,7 @@ mod client;
 mod target;
 
 pub use client::{Client, Visitor, CLIENTS};
-pub use target::{Greets, Target};
+pub use target::{greets, Greets, Target};
 
 use crate::house::House;
 use crate::namespace::Namespace;

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::mpsc::channel;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -91,6 +92,31 @@ async fn accept(listener: &TcpListener, greets: Greets, count: &Count) {
     }
 }
 
+/// Whether whoever listens there greets so: what somebody at the tunnel's other end sees.
+#[must_use]
+pub fn greets(namespace: &Namespace, address: SocketAddr, greets: Greets) -> bool {
+    use std::io::{Read, Write};
+    let (hello, answer): (&[u8], &[u8]) = match greets {
+        Greets::Rdp => (&HELLO, &CONFIRM[..6]),
+        Greets::Ssh => (b"", b"SSH-2.0-"),
+        Greets::Vnc => (b"", b"RFB 003.008\n"),
+        Greets::Otherwise => (b"", b"220 "),
+        Greets::Nothing => (b"", b""),
+    };
+    namespace.run(|| {
+        let Ok(mut stream) = std::net::TcpStream::connect_timeout(&address, PATIENCE) else {
+            return false;
+        };
+        let _ = stream.set_read_timeout(Some(PATIENCE));
+        let mut heard = vec![0; answer.len()];
+        stream.write_all(hello).is_ok() && stream.read_exact(&mut heard).is_ok() && heard == answer
+    })
+}
+
+/// How long a greeting may take.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// A connection request that offers TLS (MS-RDPBCGR 2.2.1.1).
+const HELLO: [u8; 19] = [3, 0, 0, 19, 14, 0xe0, 0, 0, 0, 0, 0, 1, 0, 8, 0, 1, 0, 0, 0];
 /// TPKT and X.224: a connection request, up to its user data.
 const REQUEST: [(usize, u8); 3] = [(0, 3), (1, 0), (5, 0xe0)];
 /// A connection confirm with the answer that TLS is spoken (MS-RDPBCGR 2.2.1.2.1).

@@ -1,7 +1,8 @@
-//! `make demo`: the switch and a gate at work in a house out of network namespaces, one line for each thing promised and what was seen.
+//! `make demo`: the switch, a gate and a relay at work in a house out of network namespaces, one line for each thing promised and what was seen.
 
 mod gate;
 mod proofs;
+mod relay;
 
 use lanward_rig::home::{switched_off, Home};
 use lanward_rig::house::{Family, House, FAMILIES, MAPPED_PORT, REDIRECTED_PORT, ROUTER_PORT};
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
     demo.flushed();
     demo.off_again();
     demo.gate();
+    demo.relay();
     if demo.seen.finish(began.elapsed()) {
         ExitCode::SUCCESS
     } else {
