@@ -11,6 +11,7 @@ use lanward_rig::house::{Family, House};
 use lanward_rig::namespace::Namespace;
 use lanward_rig::netifd::Netifd;
 use lanward_rig::probe::{now, within, Connection, Fate};
+use lanward_rig::relay::{greets, Greets, Relay, Setup, Software, Target};
 use lanward_rig::report_line::{figure, skip, this_test};
 use lanward_rig::settings::Firewall;
 use nix::sys::signal::{kill, Signal};
@@ -263,6 +264,87 @@ fn it_does_all_its_work() {
     for complaint in ["denied", "not permitted", "nflog", "conntrack", "acl.d"] {
         assert!(!log.contains(complaint), "{log}");
     }
+}
+
+#[test]
+fn it_holds_a_relays_tunnel_with_clients_that_may_do_nothing() {
+    let user = User::from_name(USER).expect("readable").expect("it is everywhere");
+    let Some(scene) = Scene::start(&switched_on("option level 'strict'")) else {
+        return;
+    };
+    let relay = Relay::outside(&scene.house, 0, Setup::of(Software::OpenSsh));
+    let lan = scene.house.host("lan");
+    let _target = Target::start(&lan.namespace, lan.socket(Family::V4, 3389), Greets::Rdp);
+    let key = scene.house.directory().join("state/relay_ed25519");
+    let section = |enabled: &str, client: &str| {
+        format!(
+            "\nconfig relay 'office'\n\toption enabled '{enabled}'\n\toption host '{}'\n\toption key '{}'\n\toption host_key '{}'\n\
+             \toption remote_port '3389'\n\toption target '192.168.77.100:3389'\n\toption check '5'\n\toption client '{client}'\n",
+            relay.address(),
+            key.display(),
+            relay.host_key()
+        )
+    };
+    let reload = |text: String| {
+        fs::write(scene.config(), switched_on("option level 'strict'") + &text).expect("root may");
+        let reply = scene.daemon.must("reload", &json!({}));
+        assert_eq!(reply["applied"], json!(true), "{reply}");
+    };
+    reload(section("0", "auto"));
+    let office = json!({ "name": "office" });
+    let made = scene.daemon.must("relay_keygen", &office);
+    assert_eq!(made["made"], json!(true), "{made}");
+    let seen = fs::metadata(&key).expect("it is there");
+    assert_eq!((seen.uid(), seen.mode() & 0o7777), (user.uid.as_raw(), 0o600));
+    let files = scene.daemon.must("relay_files", &office);
+    let text = |name: &str| files[name].as_str().unwrap_or_else(|| panic!("no {name} in {files}"));
+    relay.write("lanward-relay", text("script"), 0o700);
+    relay.authorize(text("authorized_keys"));
+    for client in ["openssh", "dropbear"] {
+        reload(section("1", client));
+        let listed = || scene.daemon.must("relay_list", &json!({}))["relays"][0].take();
+        assert!(
+            within(PATIENCE, || listed()["state"] == "up"),
+            "{}\n{}",
+            listed(),
+            relay.log()
+        );
+        let there = (std::net::Ipv4Addr::LOCALHOST, 3389).into();
+        assert!(greets(relay.namespace(), there, Greets::Rdp));
+        // The check sees the client's connections, which is how it tells its own tunnel from somebody else's.
+        let checked = scene.daemon.must("relay_check", &office);
+        assert!(checked["latency_ms"].is_u64(), "{checked}");
+        let clients = lanward_rig::daemon::children(scene.main());
+        let [client] = clients
+            .iter()
+            .copied()
+            .filter(|pid| *pid != scene.keeper())
+            .collect::<Vec<_>>()[..]
+        else {
+            panic!("{clients:?}");
+        };
+        let four = |id: u32| format!("{id} {id} {id} {id}");
+        assert_eq!(status(client, "Uid:"), four(user.uid.as_raw()));
+        assert_eq!(status(client, "Gid:"), four(user.gid.as_raw()));
+        for set in ["CapEff:", "CapPrm:", "CapInh:", "CapAmb:"] {
+            assert_eq!(status(client, set), "0000000000000000", "{set}");
+        }
+        assert_eq!(status(client, "NoNewPrivs:"), "1");
+        let open = fs::read_dir(format!("/proc/{client}/fd")).expect("root may").flatten();
+        let open: Vec<_> = open.filter_map(|entry| fs::read_link(entry.path()).ok()).collect();
+        let keepers = |path: &PathBuf| {
+            let keeper = fs::read_dir(format!("/proc/{}/fd", scene.keeper()))
+                .expect("root may")
+                .flatten();
+            let mut keeper = keeper.filter_map(|entry| fs::read_link(entry.path()).ok());
+            path.to_string_lossy().starts_with("socket:") && keeper.any(|known| known == *path)
+        };
+        assert!(!open.iter().any(keepers), "{open:?}");
+    }
+    // A daemon that is killed takes its clients with it.
+    let clients = lanward_rig::daemon::children(scene.main());
+    kill(scene.main(), Signal::SIGKILL).expect("it runs");
+    assert!(clients.into_iter().all(gone));
 }
 
 #[test]

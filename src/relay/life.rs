@@ -406,6 +406,11 @@ impl Relay {
             }
             (Phase::Starting { .. } | Phase::Up { .. }, Err(trouble)) => {
                 self.latency = None;
+                // Its server has just let us end what was left: who says nothing is somebody else.
+                let trouble = match trouble.is_silence() && self.cleaned {
+                    true => sight::stolen(&self.config),
+                    false => trouble,
+                };
                 self.fail(trouble, now)
             }
             _ => Vec::new(),

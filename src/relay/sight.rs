@@ -62,6 +62,8 @@ pub struct Trouble {
     pub remains: bool,
     /// It can be like this while a session starts.
     early: bool,
+    /// Nothing comes from the relay, though its system answers.
+    frozen: bool,
 }
 
 impl Trouble {
@@ -73,6 +75,7 @@ impl Trouble {
             wait: Some(Wait::Time),
             remains: false,
             early: false,
+            frozen: false,
         }
     }
 
@@ -104,6 +107,12 @@ impl Trouble {
     #[must_use]
     pub fn may_pass_in_start(&self) -> bool {
         self.early
+    }
+
+    /// Whether that would be something else, had the relay's server answered a moment ago.
+    #[must_use]
+    pub fn is_silence(&self) -> bool {
+        self.frozen
     }
 }
 
@@ -153,9 +162,21 @@ pub fn judge(sight: &Sight, config: &config::Relay, complaint: Option<Word>) -> 
         (_, _) if sight.reached == Some(true) => {
             Trouble::passing("the target's answer does not come back through the tunnel".into()).with_remains()
         }
-        _ => Trouble::of_line("the relay is frozen: its system acknowledges, its SSH server answers nothing".into())
-            .with_remains(),
+        _ => Trouble {
+            frozen: true,
+            ..Trouble::of_line("the relay is frozen: its system acknowledges, its SSH server answers nothing".into())
+                .with_remains()
+        },
     })
+}
+
+/// The port leads elsewhere.
+#[must_use]
+pub fn stolen(config: &config::Relay) -> Trouble {
+    let port = config.remote_port;
+    let message =
+        format!("another program listens on port {port} of the relay: who connects there does not reach the target");
+    Trouble::passing(message).with_remains()
 }
 
 fn of_target(sight: &Sight, config: &config::Relay) -> Option<Trouble> {
