@@ -968,6 +968,8 @@ const NOT_SAID: &[(&str, &str)] = &[
         "The daemon is not known to run: such a flow would go on until it falls silent.",
         "the command line's own check",
     ),
+    ("lanward spa keygen", "a command"),
+    ("lanward relay keygen", "a command"),
     ("input of zone {name}", "within the message about it"),
     ("forward of defaults", "likewise"),
     ("ubus:lanward", "a comment in the kernel"),

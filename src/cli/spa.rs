@@ -29,7 +29,7 @@ pub(super) fn send(spa: &Spa) -> Exit {
 
 fn try_to_send(spa: &Spa) -> Result<Exit, Ended> {
     let file = spa.key_file.display();
-    let text = keys::read(&spa.key_file, client::user_id(), keys::SPA_MAKER).map_err(failed)?;
+    let text = keys::read(&spa.key_file, client::user_id(), keys::SPA).map_err(failed)?;
     let keys = Keys::parse(&text).map_err(|error| failed(format!("{file}: {error}")))?;
     let mut to = client::resolve(&spa.host, spa.family).map_err(failed)?;
     to.set_port(spa.port);

@@ -263,7 +263,7 @@ impl Files {
     /// The keeper is lost.
     pub fn read_key(&self, section: &str, path: &Path) -> Result<Result<Zeroizing<Vec<u8>>, String>, Lost> {
         match self {
-            Self::Own(_) => Ok(keys::read(path, nix::unistd::geteuid().as_raw(), keys::SPA_MAKER)),
+            Self::Own(_) => Ok(keys::read(path, nix::unistd::geteuid().as_raw(), keys::SPA)),
             Self::Kept { keeper, .. } => Ok(match keeper.ask_key(section)? {
                 (DONE, text) => Ok(Zeroizing::new(text)),
                 (_, why) => Err(String::from_utf8_lossy(&why).into_owned()),
@@ -316,8 +316,8 @@ fn read_key(directory: &Path, user: u32, section: &str) -> Result<Zeroizing<Stri
     let spa = config.spas.iter().find(|spa| spa.name == section);
     let spa = spa.ok_or("the configuration has no such spa section any more, or something is wrong in it")?;
     let path = Path::new(&spa.key_file);
-    let keys = Keys::parse(&keys::read(path, user, keys::SPA_MAKER)?)
-        .map_err(|error| format!("{}: {error}", path.display()))?;
+    let keys =
+        Keys::parse(&keys::read(path, user, keys::SPA)?).map_err(|error| format!("{}: {error}", path.display()))?;
     Ok(keys.file())
 }
 

@@ -8,18 +8,35 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
-/// What makes the key of an `spa` section.
-pub const SPA_MAKER: &str = "'lanward spa keygen' makes one";
+/// What a key file is to be like.
+#[derive(Debug, Clone, Copy)]
+pub struct Rule {
+    /// What makes one.
+    maker: &'static str,
+    /// Whose it can be, besides the reader's.
+    owner: &'static str,
+}
+
+/// The key of an `spa` section, which root reads for the daemon.
+pub const SPA: Rule = Rule {
+    maker: "lanward spa keygen",
+    owner: "root",
+};
+/// A relay's key, which the daemon reads by itself.
+pub const RELAY: Rule = Rule {
+    maker: "lanward relay keygen",
+    owner: "lanward",
+};
+
 /// More than any key file; a larger one is refused.
 const LARGEST: usize = 4096;
 const LONGEST_NAME: usize = 32;
 
-/// Reads a key file: a file, not a link, of root or of the user with this id, that nobody else may read or write. `maker` says what makes one where
-/// there is none.
+/// Reads a key file: a file, not a link, of root or of the user with this id, that nobody else may read or write.
 ///
 /// # Errors
 /// One line that names the path and what to do.
-pub fn read(path: &Path, user: u32, maker: &str) -> Result<Zeroizing<Vec<u8>>, String> {
+pub fn read(path: &Path, user: u32, rule: Rule) -> Result<Zeroizing<Vec<u8>>, String> {
     let named = |what: &str| format!("{}: {what}", path.display());
     // A pipe's other end may never come.
     let opened = OpenOptions::new()
@@ -27,7 +44,12 @@ pub fn read(path: &Path, user: u32, maker: &str) -> Result<Zeroizing<Vec<u8>>, S
         .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
         .open(path);
     let mut file = opened.map_err(|error| match error.raw_os_error() {
-        Some(libc::ENOENT) => named(&format!("there is no such file: {maker}")),
+        Some(libc::ENOENT) => named(&format!("there is no such file: '{}' makes one", rule.maker)),
+        Some(libc::EACCES) => named(&format!(
+            "{error}: it has to belong to {1}: chown {1} '{0}'",
+            path.display(),
+            rule.owner
+        )),
         Some(libc::ELOOP) => named("a symbolic link: put the key file itself there"),
         _ => named(&error.to_string()),
     })?;
@@ -38,8 +60,9 @@ pub fn read(path: &Path, user: u32, maker: &str) -> Result<Zeroizing<Vec<u8>>, S
     }
     if seen.uid() != 0 && seen.uid() != user {
         let what = format!(
-            "belongs to user {}, who could read and change it: chown root '{}'",
+            "belongs to user {}, who could read and change it: chown {} '{}'",
             seen.uid(),
+            rule.owner,
             path.display()
         );
         return Err(named(&what));
@@ -194,7 +217,7 @@ mod tests {
         let path = path(&place, "laptop").unwrap();
         create(&path, b"secret").unwrap();
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o600);
-        assert_eq!(*read(&path, me(), SPA_MAKER).unwrap(), b"secret");
+        assert_eq!(*read(&path, me(), SPA).unwrap(), b"secret");
         assert!(create(&path, b"other").unwrap_err().contains("never overwritten"));
         let planted = place.join("planted.key");
         symlink(place.join("victim"), &planted).unwrap();
@@ -202,7 +225,7 @@ mod tests {
             .unwrap_err()
             .contains("planted.key: is there"));
         assert!(!place.join("victim").exists());
-        assert_eq!(*read(&path, me(), SPA_MAKER).unwrap(), b"secret");
+        assert_eq!(*read(&path, me(), SPA).unwrap(), b"secret");
         assert!(create(&place.join("none/x.key"), b"")
             .unwrap_err()
             .contains("directory"));
@@ -214,7 +237,7 @@ mod tests {
         let place = directory("refused");
         let key = place.join("a.key");
         let refused = |path: &Path, user, what: &str| {
-            let error = read(path, user, SPA_MAKER).unwrap_err();
+            let error = read(path, user, SPA).unwrap_err();
             assert!(error.starts_with(&path.display().to_string()), "{error}");
             assert!(error.contains(what) && error.lines().count() == 1, "{error}");
         };
@@ -232,7 +255,7 @@ mod tests {
             refused(&key, me(), "chmod 600");
         }
         mode(&key, 0o400);
-        assert_eq!(*read(&key, me(), SPA_MAKER).unwrap(), b"x");
+        assert_eq!(*read(&key, me(), SPA).unwrap(), b"x");
         let (link, hard, pipe) = (place.join("link.key"), place.join("hard.key"), place.join("pipe.key"));
         symlink(&key, &link).unwrap();
         refused(&link, me(), "symbolic link");
@@ -244,7 +267,7 @@ mod tests {
         refused(&place, me(), "not a file");
         fs::remove_file(&key).unwrap();
         create(&key, &[b'x'; LARGEST]).unwrap();
-        assert_eq!(read(&key, me(), SPA_MAKER).unwrap().len(), LARGEST);
+        assert_eq!(read(&key, me(), SPA).unwrap().len(), LARGEST);
         fs::remove_file(&key).unwrap();
         create(&key, &[b'x'; LARGEST + 1]).unwrap();
         refused(&key, me(), "larger than 4096");
@@ -253,7 +276,7 @@ mod tests {
             refused(&key, 0, "belongs to user 12345");
             refused(&key, 0, "chown root");
             assert!(
-                read(&key, 12345, SPA_MAKER).unwrap_err().contains("larger"),
+                read(&key, 12345, SPA).unwrap_err().contains("larger"),
                 "its own is read"
             );
         }

@@ -190,10 +190,8 @@ fn free_port() -> std::io::Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
-const MAKER: &str = "'lanward relay keygen' makes one";
-
 fn read_key(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
-    keys::read(path, nix::unistd::geteuid().as_raw(), MAKER)
+    keys::read(path, nix::unistd::geteuid().as_raw(), keys::RELAY)
 }
 
 /// The configured key in the form that this client reads.

@@ -164,6 +164,27 @@ return baseclass.extend({
 		return mode.out_of_hours ? 'idle' : 'lost';
 	},
 
+	/* Shows on a page whether the daemon has answered, and what is older as old. Gives whether it has. */
+	answered(page, found, without) {
+		const { trouble, main } = page.parts;
+
+		page.up = found.error == null;
+		this.show(trouble, !page.up);
+		this.text(trouble, page.up ? '' : this.trouble(found.error, page.known, without));
+		page.known = page.known || page.up;
+		this.show(main, page.known);
+		main.classList.toggle('lanward-stale', !page.up);
+
+		return page.up;
+	},
+
+	/* Has a page show what was asked for, unless it has asked anew meanwhile: an older answer that comes later tells less. */
+	newest(page, promise) {
+		const turn = page.turn = (page.turn || 0) + 1;
+
+		return promise.then(found => turn == page.turn ? page.update(found) : null);
+	},
+
 	/* What comes from the daemon is shown as text; what is missing as nothing. */
 	list(value) {
 		return Array.isArray(value) ? value : [];

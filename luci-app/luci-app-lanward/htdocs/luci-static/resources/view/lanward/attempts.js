@@ -260,20 +260,16 @@ return view.extend({
 	update(found) {
 		const parts = this.parts;
 
-		this.up = found.error == null;
-		lanward.show(parts.trouble, !this.up);
-		lanward.text(parts.trouble, this.up ? '' : lanward.trouble(found.error, this.known));
-		lanward.show(parts.main, this.up || this.known);
-		parts.main.classList.toggle('lanward-stale', !this.up);
-		lanward.allow(parts.erase, this.up && !this.readonly);
+		const up = lanward.answered(this, found);
 
-		if (!this.up)
+		lanward.allow(parts.erase, up && !this.readonly);
+
+		if (!up)
 			return;
 
 		const ledger = found.status.ledger || {};
 		const commit = lanward.number(ledger.last_commit);
 
-		this.known = true;
 		lanward.show(parts.off, ledger.enabled === false);
 		lanward.text(parts.problem, String(ledger.problem || ''));
 		lanward.show(parts.problem, parts.problem.textContent != '');

@@ -62,7 +62,6 @@ return view.extend({
 		this.readonly = !L.hasViewPermission();
 		this.gates = new Map();
 		this.parts = {};
-		this.turn = 0;
 		this.made = 0;
 		this.known = false;
 		this.up = false;
@@ -140,32 +139,18 @@ return view.extend({
 	},
 
 	refresh(at_once) {
-		const turn = ++this.turn;
-
-		return this.fetch(at_once).then(found => {
-			/* An older answer that comes later tells less. */
-			if (turn == this.turn)
-				this.update(found);
-		});
+		return lanward.newest(this, this.fetch(at_once));
 	},
 
 	update(found) {
 		const parts = this.parts;
 
-		this.up = found.error == null;
-		lanward.show(parts.trouble, !this.up);
-		lanward.show(parts.main, this.up || this.known);
-		parts.main.classList.toggle('lanward-stale', !this.up);
-
-		if (!this.up) {
-			lanward.text(parts.trouble, lanward.trouble(found.error, this.known));
+		if (!lanward.answered(this, found)) {
 			this.gates.forEach(gate => this.enableGate(gate));
 			this.keys.enable(false);
 			return;
 		}
 
-		this.known = true;
-		lanward.text(parts.trouble, '');
 		lanward.show(parts.refused, found.status.applied === false);
 		this.warnings.change(found.status);
 		this.showGates(lanward.list(found.status.gates), found);

@@ -34,7 +34,6 @@ return view.extend({
 		this.profiles = profiles;
 		this.names = new Map();
 		this.parts = {};
-		this.turn = 0;
 		this.look = 0;
 		this.known = false;
 		this.unable = false;
@@ -303,13 +302,7 @@ return view.extend({
 	},
 
 	refresh() {
-		const turn = ++this.turn;
-
-		return this.fetch().then(found => {
-			/* An older answer that comes later tells less. */
-			if (turn == this.turn)
-				this.update(found);
-		});
+		return lanward.newest(this, this.fetch());
 	},
 
 	update(found) {

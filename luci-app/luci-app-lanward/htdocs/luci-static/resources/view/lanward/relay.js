@@ -34,7 +34,6 @@ return view.extend({
 		this.readonly = !L.hasViewPermission();
 		this.relays = new Map();
 		this.parts = {};
-		this.turn = 0;
 		this.made = 0;
 		this.known = false;
 		this.up = false;
@@ -76,25 +75,13 @@ return view.extend({
 	},
 
 	refresh() {
-		const turn = ++this.turn;
-
-		return this.fetch().then(found => {
-			/* An older answer that comes later tells less. */
-			if (turn == this.turn)
-				this.update(found);
-		});
+		return lanward.newest(this, this.fetch());
 	},
 
 	update(found) {
 		const parts = this.parts;
 
-		this.up = found.error == null;
-		lanward.show(parts.trouble, !this.up);
-		lanward.text(parts.trouble, this.up ? '' : lanward.trouble(found.error, this.known, _('Without it no relay leads in.')));
-		lanward.show(parts.main, this.up || this.known);
-		parts.main.classList.toggle('lanward-stale', !this.up);
-
-		if (!this.up) {
+		if (!lanward.answered(this, found, _('Without it no relay leads in.'))) {
 			this.relays.forEach(relay => this.enable(relay));
 			return;
 		}
@@ -107,7 +94,6 @@ return view.extend({
 				relays.push({ name: section['.name'] });
 		});
 
-		this.known = true;
 		this.relays = lanward.rows(parts.relays, relays, relay => relay.name, relay => this.renderRelay(relay.name),
 			(known, relay) => this.showRelay(known, relay, lanward.list(found.status.problems)));
 		lanward.show(parts.none, relays.length == 0);
