@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 
 /// What the tunnel opens on the relay.
 const REMOTE: u16 = 3389;
+/// And where there are many of them, from here on.
+const MANY: u16 = 4000;
 /// What is promised: from the line's return, or the relay's, until somebody outside reaches the target.
 const BACK: Duration = Duration::from_secs(15);
 /// How long anything may take on a busy machine.
@@ -68,7 +70,7 @@ impl Section {
         section
     }
 
-    fn with(mut self, option: &'static str, value: impl ToString) -> Self {
+    fn with(mut self, option: &'static str, value: &dyn ToString) -> Self {
         self.options.insert(option, value.to_string());
         self
     }
@@ -102,9 +104,9 @@ impl Scene {
     }
 
     /// The same, with a tunnel that is up, by this client.
-    fn up(setup: Setup, client: Client) -> Option<Self> {
+    fn up(setup: &Setup, client: Client) -> Option<Self> {
         let scene = Self::start(setup.clone(), Greets::Rdp)?;
-        let section = scene.section().with("client", word(client));
+        let section = scene.section().with("client", &word(client));
         scene.install(&section, setup.software);
         scene.configure(&[section]);
         scene.comes_up("office", SOON);
@@ -128,7 +130,7 @@ impl Scene {
 
     /// Has the router make its key, and puts onto the relay what the router says that belongs there.
     fn install(&self, section: &Section, software: Software) {
-        self.configure(&[section.clone().with("enabled", 0)]);
+        self.configure(&[section.clone().with("enabled", &0)]);
         let made = self.call("relay_keygen", &section.name);
         assert_eq!(made["ok"], json!(true), "{made}");
         let files = self.call("relay_files", &section.name);
@@ -138,6 +140,39 @@ impl Scene {
             Software::OpenSsh => "authorized_keys",
             Software::Dropbear => "authorized_keys_dropbear",
         }));
+    }
+
+    /// The same for so many relays to the one account, each with a port and a key of its own, the two clients by turns.
+    fn install_many(&self, count: u16, check: u32) -> Vec<Section> {
+        let section = |number: u16| {
+            let key = self.home.house.directory().join(format!("state/key{number}"));
+            Section::new(&format!("office{number}"), self)
+                .with("remote_port", &(MANY + number))
+                .with("client", &word(CLIENTS[usize::from(number % 2)]))
+                .with("check", &check)
+                .with("retry_max", &10)
+                .with("key", &key.display())
+        };
+        let sections: Vec<Section> = (0..count).map(section).collect();
+        let off: Vec<_> = sections
+            .iter()
+            .map(|section| section.clone().with("enabled", &0))
+            .collect();
+        self.configure(&off);
+        let mut lines = String::new();
+        for section in &sections {
+            self.call("relay_keygen", &section.name);
+            let files = self.call("relay_files", &section.name);
+            lines += files["authorized_keys"].as_str().expect("a line");
+            self.relay
+                .write("lanward-relay", files["script"].as_str().expect("a script"), 0o700);
+        }
+        self.relay.authorize(&lines);
+        sections
+    }
+
+    fn are_all(&self, state: &str) -> bool {
+        self.list().iter().all(|relay| relay["state"] == state)
     }
 
     fn configure(&self, sections: &[Section]) {
@@ -285,7 +320,7 @@ fn comes_up_with(client: Client, software: Software) {
         return;
     };
     let news = News::subscribe(&scene.home.house.directory().join("ubus.sock"));
-    let section = scene.section().with("client", word(client));
+    let section = scene.section().with("client", &word(client));
     scene.install(&section, software);
     assert_eq!(scene.state("office"), "idle");
     assert!(scene.clients().is_empty() && scene.relay.sessions().is_empty());
@@ -375,7 +410,7 @@ fn comes_up_with(client: Client, software: Software) {
     );
     assert_eq!(scene.home.daemon.call("relay_restart", &json!({})), Err(2));
     // Switched off, nothing of it is left here or there.
-    scene.configure(&[scene.section().with("enabled", 0)]);
+    scene.configure(&[scene.section().with("enabled", &0)]);
     assert!(within(SOON, || scene.clients().is_empty() && scene.relay.sessions().is_empty()));
     assert!(!scene.relay.listens(REMOTE));
     assert_eq!(scene.state("office"), "idle");
@@ -403,7 +438,7 @@ fn dropbears_client_comes_up_with_dropbears_server() {
 
 #[test]
 fn the_commands_say_what_belongs_where() {
-    let Some(scene) = Scene::up(Setup::of(Software::OpenSsh), Client::OpenSsh) else {
+    let Some(scene) = Scene::up(&Setup::of(Software::OpenSsh), Client::OpenSsh) else {
         return;
     };
     let (code, text, _) = scene.lanward(&["relay", "list"]);
@@ -456,7 +491,7 @@ fn each_kind_of_target_has_to_greet() {
         ("none", Greets::Nothing),
     ] {
         scene.open_target(greeting);
-        scene.configure(&[scene.section().with("greeting", option)]);
+        scene.configure(&[scene.section().with("greeting", &option)]);
         scene.comes_up("office", SOON);
         assert!(scene.reaches_at(REMOTE, greeting), "{option}");
         if option != "none" {
@@ -492,9 +527,9 @@ fn a_real_ssh_server_is_a_target() {
         let target = lan2.socket(Family::V4, port);
         let section = scene
             .section()
-            .with("target", target)
-            .with("greeting", "ssh")
-            .with("client", word(client));
+            .with("target", &target)
+            .with("greeting", &"ssh")
+            .with("client", &word(client));
         if client == Client::OpenSsh {
             scene.install(&section, Software::OpenSsh);
         }
@@ -509,10 +544,10 @@ fn the_relay_may_have_an_address_of_ipv6() {
     let Some(scene) = Scene::start(Setup::of(Software::OpenSsh), Greets::Rdp) else {
         return;
     };
-    let section = scene.section().with("host", scene.relay.address6());
+    let section = scene.section().with("host", &scene.relay.address6());
     scene.install(&section, Software::OpenSsh);
     for client in CLIENTS {
-        scene.configure(&[section.clone().with("client", word(client))]);
+        scene.configure(&[section.clone().with("client", &word(client))]);
         scene.comes_up("office", SOON);
         assert!(within(SOON, || scene.reaches()), "{client:?}");
     }
@@ -522,7 +557,7 @@ fn the_relay_may_have_an_address_of_ipv6() {
 const CUT: Duration = Duration::from_secs(30);
 
 fn survives_a_cut_line(client: Client, software: Software) {
-    let Some(scene) = Scene::up(endable(software), client) else {
+    let Some(scene) = Scene::up(&endable(software), client) else {
         return;
     };
     scene.relay.cut();
@@ -555,7 +590,7 @@ fn a_cut_line_is_noticed_and_its_return_too_with_dropbears_client() {
 
 #[test]
 fn the_wans_cable_is_pulled_out_and_put_in_again() {
-    let Some(scene) = Scene::up(endable(Software::OpenSsh), Client::Dropbear) else {
+    let Some(scene) = Scene::up(&endable(Software::OpenSsh), Client::Dropbear) else {
         return;
     };
     scene.home.house.plug_wan(false);
@@ -569,7 +604,7 @@ fn the_wans_cable_is_pulled_out_and_put_in_again() {
 #[test]
 fn a_relay_that_was_without_power_is_back() {
     for (client, software) in PAIRS {
-        let Some(mut scene) = Scene::up(Setup::of(software), client) else {
+        let Some(mut scene) = Scene::up(&Setup::of(software), client) else {
             return;
         };
         scene.relay.power_off();
@@ -583,7 +618,7 @@ fn a_relay_that_was_without_power_is_back() {
 /// Before anybody could notice that it was away.
 #[test]
 fn a_relay_that_was_without_power_for_a_moment_is_back() {
-    let Some(mut scene) = Scene::up(Setup::of(Software::OpenSsh), Client::OpenSsh) else {
+    let Some(mut scene) = Scene::up(&Setup::of(Software::OpenSsh), Client::OpenSsh) else {
         return;
     };
     scene.relay.power_off();
@@ -594,7 +629,7 @@ fn a_relay_that_was_without_power_for_a_moment_is_back() {
 #[test]
 fn a_server_that_is_restarted_is_back() {
     for (client, software) in PAIRS {
-        let Some(mut scene) = Scene::up(Setup::of(software), client) else {
+        let Some(mut scene) = Scene::up(&Setup::of(software), client) else {
             return;
         };
         scene.relay.end();
@@ -610,7 +645,7 @@ const FROZEN: [&str; 2] = ["the relay is frozen", "the relay has gone silent"];
 #[test]
 fn a_frozen_relay_is_named_and_its_return_noticed() {
     for (client, software) in PAIRS {
-        let Some(scene) = Scene::up(endable(software), client) else {
+        let Some(scene) = Scene::up(&endable(software), client) else {
             return;
         };
         scene.relay.signal_all(Signal::SIGSTOP);
@@ -626,7 +661,7 @@ fn a_frozen_relay_is_named_and_its_return_noticed() {
 #[test]
 fn a_frozen_session_is_ended_on_the_relay() {
     for (client, software) in PAIRS {
-        let Some(scene) = Scene::up(endable(software), client) else {
+        let Some(scene) = Scene::up(&endable(software), client) else {
             return;
         };
         scene.relay.signal_sessions(Signal::SIGSTOP);
@@ -650,7 +685,7 @@ fn a_frozen_session_is_ended_on_the_relay() {
 /// The session that is left is root's: nothing of the account's can end it, and the server keeps it as long as it likes.
 #[test]
 fn where_the_account_may_end_nothing_the_servers_setting_is_named_and_helps() {
-    let Some(scene) = Scene::up(Setup::of(Software::Dropbear), Client::OpenSsh) else {
+    let Some(scene) = Scene::up(&Setup::of(Software::Dropbear), Client::OpenSsh) else {
         return;
     };
     // A dropbear since 2025.89 has given the session to the account.
@@ -667,7 +702,7 @@ fn where_the_account_may_end_nothing_the_servers_setting_is_named_and_helps() {
         Setup::of(Software::Dropbear).with("-K 2"),
         Setup::of(Software::OpenSsh).with("ClientAliveInterval 2\nClientAliveCountMax 3"),
     ] {
-        let Some(mut scene) = Scene::up(setup, Client::OpenSsh) else {
+        let Some(mut scene) = Scene::up(&setup, Client::OpenSsh) else {
             return;
         };
         // No script either.
@@ -692,7 +727,7 @@ fn where_the_account_may_end_nothing_the_servers_setting_is_named_and_helps() {
 
 #[test]
 fn flushed_conntrack_changes_nothing_for_long() {
-    let Some(scene) = Scene::up(endable(Software::OpenSsh), Client::Dropbear) else {
+    let Some(scene) = Scene::up(&endable(Software::OpenSsh), Client::Dropbear) else {
         return;
     };
     for _ in 0..3 {
@@ -706,7 +741,7 @@ fn flushed_conntrack_changes_nothing_for_long() {
 #[test]
 fn another_address_of_the_wan_is_followed() {
     for (client, software) in PAIRS {
-        let Some(mut scene) = Scene::up(endable(software), client) else {
+        let Some(mut scene) = Scene::up(&endable(software), client) else {
             return;
         };
         for last in [77, 78, 2] {
@@ -762,7 +797,7 @@ fn a_key_that_is_not_let_in_is_tried_once() {
         let Some(scene) = Scene::start(Setup::of(software), Greets::Rdp) else {
             return;
         };
-        let section = scene.section().with("client", word(client));
+        let section = scene.section().with("client", &word(client));
         scene.install(&section, software);
         let right = fs::read_to_string(scene.relay.home().join(".ssh/authorized_keys")).expect("ours");
         // Somebody else's.
@@ -811,7 +846,7 @@ fn without_a_key_it_says_how_to_make_one() {
 #[test]
 fn another_host_key_is_an_alarm_and_nothing_is_tried_again() {
     for (client, software) in PAIRS {
-        let Some(mut scene) = Scene::up(Setup::of(software), client) else {
+        let Some(mut scene) = Scene::up(&Setup::of(software), client) else {
             return;
         };
         let news = News::subscribe(&scene.home.house.directory().join("ubus.sock"));
@@ -838,7 +873,7 @@ fn another_host_key_is_an_alarm_and_nothing_is_tried_again() {
             scene.logs()
         );
         // Its owner says that it is right.
-        scene.configure(&[scene.section().with("client", word(client))]);
+        scene.configure(&[scene.section().with("client", &word(client))]);
         scene.comes_up("office", SOON);
         assert!(scene.listed("office")["offered_key"].is_null());
     }
@@ -850,7 +885,7 @@ fn a_host_key_is_confirmed_by_hand() {
         let Some(scene) = Scene::start(Setup::of(software), Greets::Rdp) else {
             return;
         };
-        let section = scene.section().with("client", word(client));
+        let section = scene.section().with("client", &word(client));
         scene.install(&section, software);
         scene.configure(&[section.clone().without("host_key")]);
         scene.says("failed", &scene.relay.host_key(), SOON);
@@ -883,7 +918,7 @@ fn a_port_that_somebody_else_has_is_named() {
             let Some(scene) = Scene::start(endable(software), Greets::Rdp) else {
                 return;
             };
-            let section = scene.section().with("client", word(client));
+            let section = scene.section().with("client", &word(client));
             scene.install(&section, software);
             let squatters = [
                 Target::start(scene.relay.namespace(), (Ipv4Addr::LOCALHOST, REMOTE).into(), how),
@@ -929,7 +964,7 @@ fn a_stolen_listener_is_told_from_ours() {
 #[test]
 fn a_target_that_does_not_answer_is_named_and_the_relay_left_alone() {
     for (client, software) in PAIRS {
-        let Some(mut scene) = Scene::up(Setup::of(software), client) else {
+        let Some(mut scene) = Scene::up(&Setup::of(software), client) else {
             return;
         };
         let cases = [
@@ -964,35 +999,9 @@ fn fifty_relays_at_once() {
     let Some(scene) = Scene::start(endable(Software::OpenSsh), Greets::Rdp) else {
         return;
     };
-    let directory = scene.home.house.directory().join("state");
-    let sections: Vec<Section> = (0..COUNT)
-        .map(|number| {
-            let client = CLIENTS[usize::from(number % 2)];
-            Section::new(&format!("office{number}"), &scene)
-                .with("remote_port", 4000 + number)
-                .with("client", word(client))
-                .with("check", 10)
-                .with("retry_max", 10)
-                .with("key", directory.join(format!("key{number}")).display())
-        })
-        .collect();
-    let off: Vec<Section> = sections
-        .iter()
-        .map(|section| section.clone().with("enabled", 0))
-        .collect();
-    scene.configure(&off);
-    let mut lines = String::new();
-    for section in &sections {
-        scene.call("relay_keygen", &section.name);
-        let files = scene.call("relay_files", &section.name);
-        lines += files["authorized_keys"].as_str().expect("a line");
-        scene
-            .relay
-            .write("lanward-relay", files["script"].as_str().expect("a script"), 0o700);
-    }
-    scene.relay.authorize(&lines);
-    let all_up = || scene.list().iter().all(|relay| relay["state"] == "up");
-    let reached = || (0..COUNT).all(|number| scene.reaches_at(4000 + number, Greets::Rdp));
+    let sections = scene.install_many(COUNT, 10);
+    let all_up = || scene.are_all("up");
+    let reached = || (0..COUNT).all(|number| scene.reaches_at(MANY + number, Greets::Rdp));
     let began = Instant::now();
     scene.configure(&sections);
     assert!(
@@ -1010,10 +1019,7 @@ fn fifty_relays_at_once() {
     assert!(!scene.relay.log().contains("drop connection"), "{}", scene.logs());
     scene.relay.cut();
     assert!(
-        within(Duration::from_secs(60), || scene
-            .list()
-            .iter()
-            .all(|relay| relay["state"] == "backoff")),
+        within(Duration::from_secs(60), || scene.are_all("backoff")),
         "{:?}",
         scene.list()
     );
@@ -1052,32 +1058,9 @@ fn restarts_leave_nothing_behind() {
         return;
     };
     let directory = scene.home.house.directory().to_owned();
-    let sections: Vec<Section> = (0..RELAYS)
-        .map(|number| {
-            let client = CLIENTS[usize::from(number % 2)];
-            Section::new(&format!("office{number}"), &scene)
-                .with("remote_port", 4000 + number)
-                .with("client", word(client))
-                .with("key", directory.join(format!("state/key{number}")).display())
-        })
-        .collect();
-    let off: Vec<Section> = sections
-        .iter()
-        .map(|section| section.clone().with("enabled", 0))
-        .collect();
-    scene.configure(&off);
-    let mut lines = String::new();
-    for section in &sections {
-        scene.call("relay_keygen", &section.name);
-        let files = scene.call("relay_files", &section.name);
-        lines += files["authorized_keys"].as_str().expect("a line");
-        scene
-            .relay
-            .write("lanward-relay", files["script"].as_str().expect("a script"), 0o700);
-    }
-    scene.relay.authorize(&lines);
+    let sections = scene.install_many(RELAYS, 5);
     scene.configure(&sections);
-    let all_up = || scene.list().iter().all(|relay| relay["state"] == "up");
+    let all_up = || scene.are_all("up");
     let starts = || {
         scene
             .list()
@@ -1128,7 +1111,7 @@ fn restarts_leave_nothing_behind() {
         assert!(!status.contains("State:\tZ"), "{status}");
     }
     for number in 0..RELAYS {
-        assert!(scene.reaches_at(4000 + number, Greets::Rdp));
+        assert!(scene.reaches_at(MANY + number, Greets::Rdp));
     }
     // Nor on the relay.
     assert!(
@@ -1148,7 +1131,7 @@ fn status(pid: Pid, field: &str) -> String {
 #[test]
 fn a_client_inherits_nothing() {
     for client in CLIENTS {
-        let Some(scene) = Scene::up(Setup::of(Software::OpenSsh), client) else {
+        let Some(scene) = Scene::up(&Setup::of(Software::OpenSsh), client) else {
             return;
         };
         let [pid]: [Pid; 1] = scene.clients().try_into().expect("one");
@@ -1222,7 +1205,7 @@ fn a_client_inherits_nothing() {
 #[test]
 fn clients_go_with_the_daemon_however_that_ends() {
     for client in CLIENTS {
-        let Some(mut scene) = Scene::up(Setup::of(Software::OpenSsh), client) else {
+        let Some(mut scene) = Scene::up(&Setup::of(Software::OpenSsh), client) else {
             return;
         };
         for kills in [false, true] {
@@ -1262,7 +1245,7 @@ fn clients_go_with_the_daemon_however_that_ends() {
 
 #[test]
 fn a_frozen_client_is_replaced() {
-    let Some(scene) = Scene::up(endable(Software::OpenSsh), Client::OpenSsh) else {
+    let Some(scene) = Scene::up(&endable(Software::OpenSsh), Client::OpenSsh) else {
         return;
     };
     let pids = scene.clients();
@@ -1278,14 +1261,14 @@ fn a_frozen_client_is_replaced() {
 
 #[test]
 fn the_switch_does_not_stop_it() {
-    let Some(scene) = Scene::up(Setup::of(Software::OpenSsh), Client::OpenSsh) else {
+    let Some(scene) = Scene::up(&Setup::of(Software::OpenSsh), Client::OpenSsh) else {
         return;
     };
     let before = scene.clients();
     let switched = BASE.replace("enabled '0'", "enabled '1'\n\toption level 'strict'");
     let reply = scene
         .home
-        .reload(&(switched + &scene.section().with("client", "openssh").text()));
+        .reload(&(switched + &scene.section().with("client", &"openssh").text()));
     assert_eq!(reply["applied"], json!(true), "{reply}");
     assert!(!scene.home.house.way_out(Family::V4).arrives(50_000));
     std::thread::sleep(Duration::from_secs(6));
@@ -1299,13 +1282,13 @@ fn the_switch_does_not_stop_it() {
 
 #[test]
 fn a_reload_that_changes_nothing_of_it_leaves_it_alone() {
-    let Some(scene) = Scene::up(Setup::of(Software::OpenSsh), Client::OpenSsh) else {
+    let Some(scene) = Scene::up(&Setup::of(Software::OpenSsh), Client::OpenSsh) else {
         return;
     };
     let before = scene.clients();
-    let section = scene.section().with("client", "openssh");
-    scene.configure(&[section.clone()]);
-    scene.configure(&[section.clone(), Section::new("other", &scene).with("enabled", 0)]);
+    let section = scene.section().with("client", &"openssh");
+    scene.configure(std::slice::from_ref(&section));
+    scene.configure(&[section.clone(), Section::new("other", &scene).with("enabled", &0)]);
     scene.home.daemon.hang_up();
     std::thread::sleep(Duration::from_secs(1));
     assert!(scene.is("up") && scene.clients() == before);

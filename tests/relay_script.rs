@@ -62,7 +62,7 @@ fn files(remote_port: u16, public_key: &str) -> Files {
 
 impl Scene {
     /// Set up as the program's lines say.
-    fn start(setup: Setup) -> Option<Self> {
+    fn start(setup: &Setup) -> Option<Self> {
         let software = setup.software;
         Self::start_with(setup, |files| match software {
             Software::OpenSsh => files.authorized_keys.clone(),
@@ -71,7 +71,7 @@ impl Scene {
     }
 
     /// With these lines.
-    fn start_with(setup: Setup, lines: impl Fn(&Files) -> String) -> Option<Self> {
+    fn start_with(setup: &Setup, lines: impl Fn(&Files) -> String) -> Option<Self> {
         if let Err(error) = Namespace::new() {
             skip(
                 &this_test(),
@@ -164,7 +164,7 @@ fn what_a_frozen_session_has_left_is_ended() {
             Software::Dropbear => Setup::of(software).own(),
         };
         for setup in [setup, Setup::of(software).own()] {
-            let Some(scene) = Scene::start(setup.clone()) else {
+            let Some(scene) = Scene::start(&setup) else {
                 return;
             };
             for client in CLIENTS {
@@ -203,7 +203,7 @@ fn what_a_frozen_session_has_left_is_ended() {
 
 #[test]
 fn a_session_of_dropbears_that_is_roots_is_not_ended_and_that_is_said() {
-    let Some(scene) = Scene::start(Setup::of(Software::Dropbear)) else {
+    let Some(scene) = Scene::start(&Setup::of(Software::Dropbear)) else {
         return;
     };
     for client in CLIENTS {
@@ -234,7 +234,7 @@ fn a_session_of_dropbears_that_is_roots_is_not_ended_and_that_is_said() {
 #[test]
 fn a_session_that_is_stopped_on_the_relay_is_ended_too() {
     for software in SOFTWARE {
-        let Some(scene) = Scene::start(Setup::of(software).own()) else {
+        let Some(scene) = Scene::start(&Setup::of(software).own()) else {
             return;
         };
         let session = scene.held(Client::OpenSsh);
@@ -254,7 +254,7 @@ fn a_session_that_is_stopped_on_the_relay_is_ended_too() {
 #[test]
 fn a_session_that_did_not_get_the_port_does_not_hide_the_one_that_has_it() {
     for software in SOFTWARE {
-        let Some(scene) = Scene::start(Setup::of(software).own()) else {
+        let Some(scene) = Scene::start(&Setup::of(software).own()) else {
             return;
         };
         for client in CLIENTS {
@@ -278,7 +278,7 @@ fn a_session_that_did_not_get_the_port_does_not_hide_the_one_that_has_it() {
 fn two_relays_in_one_account_leave_each_other_alone() {
     for software in SOFTWARE {
         let other = REMOTE + 1;
-        let Some(scene) = Scene::start(Setup::of(software).own()) else {
+        let Some(scene) = Scene::start(&Setup::of(software).own()) else {
             return;
         };
         // The second one has a key of its own, as two routers have.
@@ -317,7 +317,7 @@ fn two_relays_in_one_account_leave_each_other_alone() {
 #[test]
 fn nothing_but_the_two_commands_does_anything() {
     for software in SOFTWARE {
-        let Some(scene) = Scene::start(Setup::of(software)) else {
+        let Some(scene) = Scene::start(&Setup::of(software)) else {
             return;
         };
         let evil = scene.relay.home().join("evil");
@@ -369,7 +369,7 @@ fn no_other_port_is_opened_and_no_other_place_reached() {
             Software::OpenSsh => "GatewayPorts clientspecified",
             Software::Dropbear => "",
         };
-        let Some(scene) = Scene::start(Setup::of(software).with(settings)) else {
+        let Some(scene) = Scene::start(&Setup::of(software).with(settings)) else {
             return;
         };
         for client in CLIENTS {
@@ -420,7 +420,7 @@ fn no_other_port_is_opened_and_no_other_place_reached() {
 
 #[test]
 fn the_clients_key_leads_to_the_tunnel_and_does_nothing_else() {
-    let Some(scene) = Scene::start(Setup::of(Software::OpenSsh)) else {
+    let Some(scene) = Scene::start(&Setup::of(Software::OpenSsh)) else {
         return;
     };
     let guest = Visitor::new(&scene.folder.0.join("guest"), scene.relay.namespace(), &scene.relay);
@@ -468,7 +468,7 @@ fn every_shell_runs_it() {
             let exec = format!("exec {shell} ~/lanward-relay");
             files.authorized_keys.replace("exec ~/lanward-relay", &exec)
         };
-        let Some(scene) = Scene::start_with(Setup::of(Software::OpenSsh), lines) else {
+        let Some(scene) = Scene::start_with(&Setup::of(Software::OpenSsh), lines) else {
             return;
         };
         let session = scene.held(Client::OpenSsh);
@@ -481,7 +481,7 @@ fn every_shell_runs_it() {
 
 #[test]
 fn records_that_do_not_tell_the_truth_end_nobody() {
-    let Some(scene) = Scene::start(Setup::of(Software::OpenSsh).own()) else {
+    let Some(scene) = Scene::start(&Setup::of(Software::OpenSsh).own()) else {
         return;
     };
     let session = scene.held(Client::OpenSsh);
@@ -530,7 +530,7 @@ fn records_that_do_not_tell_the_truth_end_nobody() {
 
 #[test]
 fn records_of_sessions_that_are_over_are_removed_by_the_next() {
-    let Some(scene) = Scene::start(Setup::of(Software::OpenSsh)) else {
+    let Some(scene) = Scene::start(&Setup::of(Software::OpenSsh)) else {
         return;
     };
     for _ in 0..5 {
@@ -552,7 +552,7 @@ fn on_a_full_disk_the_session_is_held() {
                 "lanward-relay 1 nothing",
             ),
         ] {
-            let Some(scene) = Scene::start(Setup::of(software).own().on(disk)) else {
+            let Some(scene) = Scene::start(&Setup::of(software).own().on(disk)) else {
                 return;
             };
             let mut session = scene.hold(Client::OpenSsh);
@@ -572,7 +572,7 @@ fn on_a_full_disk_the_session_is_held() {
 #[test]
 fn it_goes_with_its_session() {
     for software in SOFTWARE {
-        let Some(scene) = Scene::start(Setup::of(software)) else {
+        let Some(scene) = Scene::start(&Setup::of(software)) else {
             return;
         };
         let session = scene.held(Client::OpenSsh);
