@@ -69,7 +69,10 @@ fn perform(invocation: Invocation) -> Exit {
             report::OBJECT,
             method,
             &arguments,
-            daemon::CALL_TIMEOUT,
+            match method {
+                "relay_check" | "relay_keygen" => daemon::LONG_CALL,
+                _ => daemon::CALL_TIMEOUT,
+            },
         )
     };
     match command {
@@ -161,6 +164,8 @@ fn settle(paths: &Paths, kept: Option<(User, Keeper)>) -> Result<Option<Keeper>,
             log::warn!("{} cannot be given to the daemon's user: {error}", directory.display());
         }
     }
+    // Its files were root's, if a daemon ran as root before.
+    let _ = std::fs::remove_dir_all(paths.run_dir.join("relay"));
     user.become_it()?;
     Ok(Some(keeper))
 }

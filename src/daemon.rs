@@ -132,13 +132,16 @@ pub fn run(paths: Paths, keeper: Option<Keeper>) -> Result<(), Failure> {
             .enable_all()
             .build(),
     )?;
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         let mut daemon = Daemon::start(paths, keeper)?;
         let ended = daemon.serve().await;
         // Last words get lost if the connection is closed under them.
         daemon.bus.close().await;
         ended
-    })
+    });
+    // Nobody waits for names that are still being resolved.
+    runtime.shutdown_background();
+    ended
 }
 
 struct Daemon {
@@ -525,3 +528,5 @@ async fn sleep_until(deadline: Option<std::time::Instant>) {
 
 /// How long a command waits for the daemon.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// The same for what looks through a tunnel, or has another program do something.
+pub const LONG_CALL: Duration = Duration::from_secs(60);

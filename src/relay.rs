@@ -40,10 +40,12 @@ pub enum Purpose {
 /// What is looked at without a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Look {
-    /// Whether the relay's port answers.
+    /// Whether an SSH server answers at the relay's port.
     Relay,
     /// Whether the target greets.
     Target,
+    /// Whether what the tunnel opens answers from outside, without the relay's login.
+    Outside,
 }
 
 /// What is to be done for a relay.
@@ -52,19 +54,21 @@ pub enum Do {
     /// → lines, and in any case [`Heard::Exited`].
     Spawn {
         /// Its number.
-        session: u32,
+        session: u64,
         /// What for.
         purpose: Purpose,
     },
     /// → [`Heard::Exited`]
     End {
         /// Its number.
-        session: u32,
+        session: u64,
     },
     /// A connection through the tunnel. → [`Heard::Checked`]
     Check {
         /// Its number.
-        session: u32,
+        session: u64,
+        /// Seconds that a greeting may take.
+        patience: u32,
     },
     /// → [`Heard::Looked`]
     Look(Look),
@@ -76,21 +80,21 @@ pub enum Heard {
     /// The client runs: its name and version.
     Spawned {
         /// Its number.
-        session: u32,
+        session: u64,
         /// `Dropbear 2022.83`
         client: String,
     },
     /// The relay's script answers.
     Said {
         /// Its number.
-        session: u32,
+        session: u64,
         /// What.
         said: Said,
     },
     /// The client complains.
     Complained {
         /// Its number.
-        session: u32,
+        session: u64,
         /// What it means.
         word: Word,
         /// The line, fit to be shown.
@@ -99,14 +103,14 @@ pub enum Heard {
     /// The client is gone, or could not be started.
     Exited {
         /// Its number.
-        session: u32,
+        session: u64,
         /// How.
         exit: Exit,
     },
     /// A check is over.
     Checked {
         /// Its number.
-        session: u32,
+        session: u64,
         /// What was seen.
         sight: Sight,
     },
@@ -126,6 +130,8 @@ pub enum Exit {
     Ended {
         /// `status 255`
         how: String,
+        /// It was told to, or took too long.
+        told: bool,
         /// The host key that it has seen, where it was asked to look.
         host_key: Option<key::HostKey>,
     },
@@ -187,7 +193,7 @@ enum Then {
 /// The client that runs, or is being started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Session {
-    number: u32,
+    number: u64,
     purpose: Purpose,
     /// The complaint that explains most.
     complaint: Option<(Word, String)>,
@@ -249,12 +255,24 @@ pub struct Relay {
     cleaned: bool,
     /// Starts in a row that have come to nothing.
     failures: u32,
-    first: u32,
+    first: u64,
     /// Sessions that were begun.
     starts: u32,
     started: Option<u64>,
     /// The start follows a look that was answered.
     answered: bool,
+    /// The relay's port was looked at in vain since the last session.
+    was_dark: bool,
+    /// The router has another way out since the last look or start.
+    eager: bool,
+    /// The last check has seen nothing, which may only be slow.
+    doubted: bool,
+    /// Milliseconds between two checks of a session that is starting.
+    pace: u64,
+    /// The relay has taken our key, since it is configured like this.
+    proved: bool,
+    /// The port answers from outside without the relay's login.
+    exposed: bool,
     dice: u32,
 }
 
@@ -262,7 +280,7 @@ impl Relay {
     /// A relay that has done nothing yet. `dice`: anything; relays that start at once are not to go on in step. `first`: its sessions' numbers begin
     /// behind it.
     #[must_use]
-    pub fn new(config: config::Relay, dice: u32, first: u32, now: u64) -> Self {
+    pub fn new(config: config::Relay, dice: u32, first: u64, now: u64) -> Self {
         let phase = if config.enabled { Phase::Due } else { Phase::Idle };
         Self {
             config,
@@ -282,6 +300,12 @@ impl Relay {
             starts: 0,
             started: None,
             answered: false,
+            was_dark: false,
+            eager: false,
+            doubted: false,
+            pace: 0,
+            proved: false,
+            exposed: false,
             dice: dice | 1,
         }
     }
@@ -341,6 +365,32 @@ impl Relay {
     #[must_use]
     pub fn starts(&self) -> u32 {
         self.starts
+    }
+
+    /// Whether what it opens answers at the relay's own address, without its login.
+    #[must_use]
+    pub fn is_exposed(&self) -> bool {
+        self.exposed && self.is_up()
+    }
+
+    /// A look at the relay's port is under way.
+    #[must_use]
+    pub fn looks_at_relay(&self) -> bool {
+        matches!(
+            self.phase,
+            Phase::Backoff {
+                wait: Wait::Line,
+                looking: true,
+                ..
+            }
+        )
+    }
+
+    /// Whoever was looking for it is gone: it is to be looked again.
+    pub fn look_again(&mut self) {
+        if let Phase::Backoff { looking, .. } = &mut self.phase {
+            *looking = false;
+        }
     }
 
     /// Whether it waits for its turn to start.

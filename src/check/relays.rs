@@ -12,6 +12,8 @@ pub struct Way {
     pub from: String,
     /// Where that leads.
     pub to: String,
+    /// The port answers at the relay's own address, without its login.
+    pub exposed: bool,
     /// Whether it does, now.
     pub state: State,
     /// Why not.
@@ -34,6 +36,13 @@ fn relay(way: &Way) -> Check {
     let (from, to) = (&way.from, &way.to);
     let why = way.error.as_deref().map_or_else(String::new, |why| format!(" {why}."));
     match way.state {
+        State::Up if way.exposed => Check::error(
+            "relay",
+            format!(
+                "{to} is reachable through relay {name} by everybody, without the relay's login: the port answers at {from} from outside. \
+                 Set GatewayPorts no on the server."
+            ),
+        ),
         State::Up => Check::note(
             "relay",
             format!("{to} is reachable from outside through relay {name}: {from}."),

@@ -533,6 +533,7 @@ fn what_a_relay_opens_is_said() {
             relay: "office".into(),
             from: "relay.example.net (port 3389 there)".into(),
             to: "192.168.1.20:3389".into(),
+            exposed: false,
             state,
             error: error.map(str::to_string),
         }];

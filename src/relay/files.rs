@@ -219,6 +219,7 @@ fn server_settings(facts: &Checked) -> String {
          Match User {user}\n    \
              ClientAliveInterval 15\n    \
              ClientAliveCountMax 3\n    \
+             GatewayPorts no\n    \
              AllowTcpForwarding yes\n    \
              AllowStreamLocalForwarding no\n    \
              AllowAgentForwarding no\n    \

@@ -6,11 +6,22 @@ use super::{Do, Exit, Heard, Look, Phase, Purpose, Relay, Session, Then, Wait};
 use crate::config;
 
 /// A start that has come to nothing by then is over.
-const START: u64 = 45_000;
-/// Between two checks of a session that is starting.
+const START: u64 = 30_000;
+/// Between two checks of a session that is starting: at first, and at last.
 const START_LOOK: u64 = 400;
+const START_LOOKS: u64 = 3_200;
 /// The longest that a line that is cut is left alone.
-const LINE_LOOK: u64 = 10_000;
+const LINE_LOOK: u64 = 5_000;
+/// The same, where there is a reason to hope.
+const EAGER_LOOK: u64 = 500;
+/// Before a check is made again that has seen nothing where something may only be slow.
+const DOUBT: u64 = 2_000;
+/// Seconds that a check waits for the target's greeting: as a rule, where the line has changed, and where it is in doubt.
+const PATIENCE: u32 = 10;
+const HURRY: u32 = 3;
+const SECOND: u32 = 20;
+/// A key that was taken before is not given up for so many refusals: a relay that boots may not know its accounts yet.
+const REFUSALS: u32 = 5;
 /// Between two looks at a target that is down, at most.
 const TARGET_LOOK: u64 = 30_000;
 /// Starts that come from outside (the WAN is back) are not closer than this.
@@ -37,16 +48,18 @@ impl Relay {
         self.enter(
             Phase::Starting {
                 until: now.saturating_add(START),
-                next: now.saturating_add(START_LOOK),
+                // When the client runs.
+                next: u64::MAX,
             },
             now,
         );
+        self.pace = START_LOOK;
         vec![Do::Spawn { session, purpose }]
     }
 
-    fn open(&mut self, purpose: Purpose) -> u32 {
+    fn open(&mut self, purpose: Purpose) -> u64 {
         self.starts = self.starts.saturating_add(1);
-        let number = self.first.wrapping_add(self.starts);
+        let number = self.first.wrapping_add(u64::from(self.starts));
         self.session = Some(Session {
             number,
             purpose,
@@ -63,6 +76,9 @@ impl Relay {
         if self.state() != before {
             self.since = now;
         }
+        if !self.is_up() {
+            self.latency = None;
+        }
     }
 
     /// The configuration of its section was read; whatever it did before begins anew if it has changed.
@@ -71,6 +87,7 @@ impl Relay {
             return Vec::new();
         }
         self.config = config;
+        self.proved = false;
         self.restart(now)
     }
 
@@ -104,13 +121,27 @@ impl Relay {
                 Vec::new()
             }
             // The old address may have been the tunnel's end.
-            Phase::Up { .. } => self.check(now),
-            _ => Vec::new(),
+            Phase::Up { .. } if !self.is_checking() => self.look_through(HURRY, now),
+            // What is under way may be going the old way.
+            Phase::Backoff { .. } | Phase::Starting { .. } | Phase::Up { .. } | Phase::Leaving { .. } => {
+                self.eager = true;
+                Vec::new()
+            }
+            Phase::Idle | Phase::Due | Phase::Failed => Vec::new(),
         }
     }
 
     /// Looks through the tunnel, unless that is being done.
     pub fn check(&mut self, now: u64) -> Vec<Do> {
+        let patience = if self.doubted {
+            SECOND
+        } else {
+            PATIENCE.min(self.config.check)
+        };
+        self.look_through(patience, now)
+    }
+
+    fn look_through(&mut self, patience: u32, now: u64) -> Vec<Do> {
         let Some(session) = self.session.as_mut().filter(|session| !session.checking) else {
             return Vec::new();
         };
@@ -118,6 +149,7 @@ impl Relay {
         self.last_check = Some(now);
         vec![Do::Check {
             session: session.number,
+            patience,
         }]
     }
 
@@ -128,7 +160,8 @@ impl Relay {
         }
         match self.phase {
             Phase::Starting { until, .. } if until <= now => {
-                let trouble = self.unexplained("the relay has not let us through");
+                let silence = Trouble::of_line("the relay has not let us through".into());
+                let trouble = self.unexplained(silence);
                 self.fail(trouble, now)
             }
             Phase::Starting { .. } | Phase::Up { .. } => self.check(now),
@@ -161,6 +194,7 @@ impl Relay {
             Heard::Looked { look, answers } => self.looked(look, answers, now),
             Heard::Spawned { session, client } if self.is_of(session) => {
                 self.client = Some(client);
+                self.look_after(START_LOOK, now);
                 Vec::new()
             }
             Heard::Said { session, said } if self.is_of(session) => self.said(said),
@@ -175,11 +209,22 @@ impl Relay {
         }
     }
 
-    fn is_of(&self, number: u32) -> bool {
+    fn is_of(&self, number: u64) -> bool {
         self.session.as_ref().is_some_and(|session| session.number == number)
     }
 
+    /// A session that is starting is checked after so many milliseconds.
+    fn look_after(&mut self, pause: u64, now: u64) {
+        if let Phase::Starting { next, .. } = &mut self.phase {
+            *next = now.saturating_add(pause);
+        }
+    }
+
     fn looked(&mut self, look: Look, answers: bool, now: u64) -> Vec<Do> {
+        if look == Look::Outside {
+            self.exposed = answers;
+            return Vec::new();
+        }
         let Phase::Backoff {
             wait, looking: true, ..
         } = self.phase
@@ -191,8 +236,13 @@ impl Relay {
         }
         if answers {
             self.answered = true;
+            // What failed before it was gone has nothing to do with what comes now.
+            if std::mem::take(&mut self.was_dark) {
+                self.failures = self.failures.min(1);
+            }
             self.enter(Phase::Due, now);
         } else {
+            self.was_dark = true;
             self.phase = Phase::Backoff {
                 until: now.saturating_add(self.pause(wait)),
                 wait,
@@ -203,8 +253,10 @@ impl Relay {
     }
 
     fn said(&mut self, said: Said) -> Vec<Do> {
-        self.script = Some(true);
         if let Some(session) = &mut self.session {
+            // One that holds nothing is as good as none.
+            let holds = !matches!((session.purpose, &said), (Purpose::Forward { .. }, Said::Refused(_)));
+            self.script = Some(holds);
             session.said = Some(said);
         }
         Vec::new()
@@ -222,7 +274,7 @@ impl Relay {
             Word::KeyRefused | Word::HostKeyUnknown | Word::HostKeyChanged
                 if self.is_starting() && !self.is_asking() =>
             {
-                let trouble = self.unexplained("");
+                let trouble = self.unexplained(Trouble::passing(String::new()));
                 self.fail(trouble, now)
             }
             _ => Vec::new(),
@@ -239,14 +291,22 @@ impl Relay {
         match phase {
             Phase::Leaving { then, .. } => self.left_with(&exit, then, now),
             Phase::Starting { .. } => self.start_ended(exit, now),
-            Phase::Up { .. } => {
+            Phase::Up { began, .. } => {
+                let was_brief = now.saturating_sub(began) < self.interval();
+                if was_brief && self.has_no_script() {
+                    self.session = None;
+                    return self.begin(Purpose::Forward { hold: false }, now);
+                }
                 let how = match &exit {
                     Exit::Ended { how, .. } => how.clone(),
                     Exit::Unfit(why) | Exit::NotStarted(why) => why.clone(),
                 };
-                let mut trouble = self.unexplained(&format!("the client has ended: {how}"));
+                let mut trouble = self.unexplained(Trouble::passing(format!("the client has ended: {how}")));
                 self.session = None;
-                trouble.wait = trouble.wait.map(|_| Wait::Line);
+                // Two that end each other would do so for ever, at every look.
+                if !was_brief {
+                    trouble.wait = trouble.wait.map(|_| Wait::Line);
+                }
                 self.fail(trouble, now)
             }
             // The relay's key was asked for while this was known already.
@@ -262,7 +322,28 @@ impl Relay {
         }
     }
 
+    /// Nobody has answered to the script's command, or the script itself does not hold, and nothing else was wrong. Remembers it.
+    fn has_no_script(&mut self) -> bool {
+        let Some(session) = &self.session else { return false };
+        let is_explained = session
+            .complaint
+            .as_ref()
+            .is_some_and(|(word, _)| sight::explains_exit(*word));
+        let asked = session.purpose == Purpose::Forward { hold: true };
+        let held = session.said == Some(Said::Hold) || (session.said.is_none() && self.script == Some(true));
+        let none = asked && !held && !is_explained;
+        if none {
+            self.script = Some(false);
+        }
+        none
+    }
+
     fn start_ended(&mut self, exit: Exit, now: u64) -> Vec<Do> {
+        let ended = matches!(exit, Exit::Ended { .. });
+        if ended && self.has_no_script() {
+            self.session = None;
+            return self.begin(Purpose::Forward { hold: false }, now);
+        }
         let Some(session) = self.session.take() else {
             return Vec::new();
         };
@@ -271,21 +352,23 @@ impl Relay {
             Exit::NotStarted(message) => return self.fail(Trouble::passing(message), now),
             Exit::Ended { ref how, .. } => how.clone(),
         };
+        let told = matches!(exit, Exit::Ended { told: true, .. });
         match session.purpose {
             Purpose::AskKey => self.asked_key(exit, session.complaint.as_ref(), now),
-            Purpose::EndRemains => self.ended_remains(session, now),
-            Purpose::Forward { hold } => match session.complaint {
+            Purpose::EndRemains => self.ended_remains(session, told, now),
+            Purpose::Forward { .. } => match session.complaint {
                 Some((Word::RemotePort, line)) => self.port_taken(&line, now),
                 Some((word, line)) if sight::explains_exit(word) => {
-                    let trouble = sight::explained(&self.config, word, &line);
+                    let trouble = self.explained(word, &line);
                     self.fail(trouble, now)
                 }
-                // Nobody has answered to the script's command, and nothing else was wrong.
-                _ if hold && self.script.is_none() => {
-                    self.script = Some(false);
-                    self.begin(Purpose::Forward { hold: false }, now)
+                _ => {
+                    // The script may be gone.
+                    if session.said.is_none() {
+                        self.script = self.script.filter(|script| !script);
+                    }
+                    self.fail(Trouble::passing(format!("the client has ended: {how}")), now)
                 }
-                _ => self.fail(Trouble::passing(format!("the client has ended: {how}")), now),
             },
         }
     }
@@ -312,7 +395,7 @@ impl Relay {
         self.fail(Trouble::passing(message), now)
     }
 
-    fn ended_remains(&mut self, session: Session, now: u64) -> Vec<Do> {
+    fn ended_remains(&mut self, session: Session, told: bool, now: u64) -> Vec<Do> {
         self.remains = false;
         self.cleaned = true;
         match (session.said, session.complaint) {
@@ -326,11 +409,12 @@ impl Relay {
             }
             (None, Some((word, line))) if sight::explains_exit(word) => {
                 self.cleaned = false;
-                let trouble = sight::explained(&self.config, word, &line);
+                let trouble = self.explained(word, &line);
                 self.fail(trouble, now)
             }
             (said, _) => {
-                if said.is_none() {
+                // Who did not come to an answer in time may have one.
+                if said.is_none() && !told {
                     self.script = Some(false);
                 }
                 self.begin(
@@ -351,7 +435,10 @@ impl Relay {
                 key.line(),
                 key.fingerprint()
             )),
-            (None, Some((word, line))) if sight::explains_exit(*word) => sight::explained(&self.config, *word, line),
+            // That it asks about the key is what it was started for.
+            (None, Some((word, line))) if sight::explains_exit(*word) && *word != Word::HostKeyUnknown => {
+                self.explained(*word, line)
+            }
             (None, _) => Trouble::passing("the relay has shown no host key".into()),
         };
         self.fail(trouble, now)
@@ -380,12 +467,16 @@ impl Relay {
                 self.cleaned = false;
                 self.answered = false;
                 self.remains = false;
+                self.eager = false;
+                self.doubted = false;
+                self.proved = true;
                 let next = now.saturating_add(self.interval());
                 self.enter(Phase::Up { next, began: now }, now);
-                Vec::new()
+                vec![Do::Look(Look::Outside)]
             }
             (Phase::Up { began, .. }, Ok(latency)) => {
                 self.latency = Some(latency);
+                self.doubted = false;
                 // What is up for a moment only, again and again, is not to be started ever so often.
                 if now.saturating_sub(began) >= self.interval() {
                     self.failures = 0;
@@ -397,10 +488,17 @@ impl Relay {
                 Vec::new()
             }
             // It may not be that far.
-            (Phase::Starting { until, .. }, Err(trouble)) if trouble.may_pass_in_start() => {
-                self.phase = Phase::Starting {
-                    until,
-                    next: now.saturating_add(START_LOOK),
+            (Phase::Starting { .. }, Err(trouble)) if trouble.may_pass_in_start() => {
+                self.pace = (self.pace * 2).min(START_LOOKS);
+                self.look_after(self.pace, now);
+                Vec::new()
+            }
+            // Somebody may be using it, and fill it.
+            (Phase::Up { began, .. }, Err(trouble)) if trouble.is_doubtful() && !self.doubted => {
+                self.doubted = true;
+                self.phase = Phase::Up {
+                    next: now.saturating_add(DOUBT),
+                    began,
                 };
                 Vec::new()
             }
@@ -422,12 +520,20 @@ impl Relay {
     }
 
     /// What the client has complained of, or else this.
-    fn unexplained(&self, otherwise: &str) -> Trouble {
+    fn unexplained(&self, otherwise: Trouble) -> Trouble {
         let complaint = self.session.as_ref().and_then(|session| session.complaint.as_ref());
         match complaint {
-            Some((word, line)) if sight::explains_exit(*word) => sight::explained(&self.config, *word, line),
-            _ => Trouble::passing(otherwise.to_string()),
+            Some((word, line)) if sight::explains_exit(*word) => self.explained(*word, line),
+            _ => otherwise,
         }
+    }
+
+    fn explained(&self, word: Word, line: &str) -> Trouble {
+        let mut trouble = sight::explained(&self.config, word, line);
+        if word == Word::KeyRefused && self.proved && self.failures < REFUSALS {
+            trouble.wait = Some(Wait::Time);
+        }
+        trouble
     }
 
     fn fail(&mut self, trouble: Trouble, now: u64) -> Vec<Do> {
@@ -443,13 +549,18 @@ impl Relay {
             Some(wait) => Then::Wait(wait),
         };
         self.answered = false;
+        self.doubted = false;
         self.failures = self.failures.saturating_add(1);
         self.leave(then, now)
     }
 
     /// The relay has shown another host key than the pinned one, and nobody has seen it yet.
     fn key_is_in_question(&self) -> bool {
-        let is_about_it = |error: &str| error.starts_with(sight::OTHER_KEY);
+        let is_about_it = |error: &str| {
+            [sight::OTHER_KEY, sight::NO_KEY]
+                .iter()
+                .any(|begin| error.starts_with(begin))
+        };
         self.offered.is_none() && self.config.host_key.is_some() && self.error.as_deref().is_some_and(is_about_it)
     }
 
@@ -518,8 +629,11 @@ impl Relay {
     /// Milliseconds until the next try, or look.
     fn pause(&mut self, wait: Wait) -> u64 {
         let pause = self.back_off();
+        let eager = std::mem::take(&mut self.eager);
         match wait {
+            Wait::Time if eager => pause.min(SPACING),
             Wait::Time => pause,
+            Wait::Line if eager => EAGER_LOOK,
             Wait::Line => pause.min(LINE_LOOK),
             Wait::Target => self.interval().min(TARGET_LOOK),
         }

@@ -11,6 +11,9 @@ use crate::config;
 /// What an SSH server needs, so that it notices by itself when a session's other end is gone.
 pub const SERVER_SETTINGS: &str = "ClientAliveInterval 15 and ClientAliveCountMax 3 in sshd_config (dropbear: -K 15)";
 
+/// How the error begins where the relay has no key of the pinned one's type, or the client does not ask for it.
+pub const NO_KEY: &str = "the relay has shown no key of the pinned one's type";
+
 /// How the error begins where the pinned key is not the one that was shown.
 pub const OTHER_KEY: &str = "ALARM: the relay shows another host key";
 
@@ -64,6 +67,8 @@ pub struct Trouble {
     early: bool,
     /// Nothing comes from the relay, though its system answers.
     frozen: bool,
+    /// It may only be slow.
+    doubtful: bool,
 }
 
 impl Trouble {
@@ -76,6 +81,7 @@ impl Trouble {
             remains: false,
             early: false,
             frozen: false,
+            doubtful: false,
         }
     }
 
@@ -88,7 +94,9 @@ impl Trouble {
         }
     }
 
-    fn of_line(message: String) -> Self {
+    /// Of a kind that is over when the relay's port answers.
+    #[must_use]
+    pub fn of_line(message: String) -> Self {
         Self {
             wait: Some(Wait::Line),
             ..Self::passing(message)
@@ -109,6 +117,12 @@ impl Trouble {
         self.early
     }
 
+    /// Whether another look is wanted before anything is ended for it.
+    #[must_use]
+    pub fn is_doubtful(&self) -> bool {
+        self.doubtful
+    }
+
     /// Whether that would be something else, had the relay's server answered a moment ago.
     #[must_use]
     pub fn is_silence(&self) -> bool {
@@ -127,16 +141,19 @@ pub fn kind(config: &config::Relay) -> Kind {
 /// # Errors
 /// What is wrong.
 pub fn judge(sight: &Sight, config: &config::Relay, complaint: Option<Word>) -> Result<u32, Trouble> {
-    let port = config.remote_port;
     let unanswered = sight.line.is_some_and(|line| line.unanswered);
+    let slow = sight.through == Outcome::Mute && !unanswered;
+    judged(sight, config, complaint, unanswered).map_err(|trouble| Trouble {
+        doubtful: slow,
+        ..trouble
+    })
+}
+
+fn judged(sight: &Sight, config: &config::Relay, complaint: Option<Word>, unanswered: bool) -> Result<u32, Trouble> {
+    let port = config.remote_port;
     match (&sight.through, sight.reached) {
         (Outcome::Greets(latency), Some(true) | None) => return Ok(*latency),
-        (Outcome::Greets(_) | Outcome::Foreign(_), Some(false)) => {
-            let message = format!(
-                "another program listens on port {port} of the relay: who connects there does not reach the target"
-            );
-            return Err(Trouble::passing(message).with_remains());
-        }
+        (Outcome::Greets(_) | Outcome::Foreign(_), Some(false)) => return Err(stolen(config)),
         _ => {}
     }
     if unanswered {
@@ -211,14 +228,16 @@ pub fn explained(config: &config::Relay, word: Word, line: &str) -> Trouble {
         Word::HostKeyChanged => Trouble::lasting(format!(
             "{OTHER_KEY} than the pinned one: somebody may be in between, or it was installed anew. Nothing is sent to it until that is settled"
         )),
-        Word::HostKeyUnknown | Word::NoHostKeyType => Trouble::lasting(format!(
-            "{OTHER_KEY} than the pinned one: it has none of the pinned key's type ({line})"
+        Word::HostKeyUnknown => Trouble::lasting(format!(
+            "{NO_KEY}; dropbear's client asks for its ssh-ed25519 key first: compare that one and pin it ({line})"
         )),
+        // Whoever sits on the line can say this: time may mend it.
+        Word::NoHostKeyType => Trouble::passing(format!("{NO_KEY} ({line})")),
         Word::KeyRefused => Trouble::lasting(format!(
             "the relay does not take our key for the account {}: 'lanward relay script {name}' prints the line for its authorized_keys ({line})",
             config.user
         )),
-        Word::NoAlgorithm => Trouble::lasting(format!("client and relay have no cryptography in common: {line}")),
+        Word::NoAlgorithm => Trouble::passing(format!("client and relay have no cryptography in common: {line}")),
         Word::KeyFile => Trouble::lasting(format!("the client cannot use the key {}: {line}", config.key)),
         Word::Option => Trouble::lasting(format!("the client does not understand what it is told: {line}")),
         Word::NotResolved => Trouble::of_line(format!("the name {host} is not known now: {line}")),

@@ -20,7 +20,7 @@ fn config() -> config::Relay {
 struct Life {
     relay: Relay,
     now: u64,
-    session: u32,
+    session: u64,
 }
 
 impl Life {
@@ -47,6 +47,12 @@ impl Life {
         self.note(doing)
     }
 
+    fn runs(&mut self) {
+        let session = self.session;
+        let client = "Dropbear 2022.83".to_string();
+        assert_eq!(self.hears(Heard::Spawned { session, client }), []);
+    }
+
     fn starts(&mut self, purpose: Purpose) {
         let doing = self.start();
         assert_eq!(
@@ -56,6 +62,7 @@ impl Life {
                 purpose
             }]
         );
+        self.runs();
     }
 
     fn hears(&mut self, heard: Heard) -> Vec<Do> {
@@ -83,6 +90,7 @@ impl Life {
             session,
             exit: Exit::Ended {
                 how: "status 255".into(),
+                told: false,
                 host_key: None,
             },
         })
@@ -120,13 +128,16 @@ impl Life {
         life.starts(FORWARD);
         life.says(Said::Hold);
         assert_eq!(life.waits(), [life.check()]);
-        assert_eq!(life.is_fine(), []);
+        assert_eq!(life.is_fine(), [Do::Look(Look::Outside)]);
         assert!(life.relay.is_up());
         life
     }
 
     fn check(&self) -> Do {
-        Do::Check { session: self.session }
+        Do::Check {
+            session: self.session,
+            patience: 10,
+        }
     }
 
     fn end(&self) -> Do {
@@ -157,7 +168,7 @@ fn it_is_up_when_the_target_has_greeted_through_it() {
         assert_eq!(life.state(), State::Starting);
     }
     assert_eq!(life.waits(), [life.check()]);
-    assert_eq!(life.is_fine(), []);
+    assert_eq!(life.is_fine(), [Do::Look(Look::Outside)]);
     assert_eq!((life.state(), life.relay.since()), (State::Up, life.now));
     assert_eq!(life.relay.checked(), (Some(life.now), Some(43)));
     // Every `check` seconds from then on.
@@ -221,17 +232,40 @@ fn the_line_is_looked_at_and_a_session_starts_when_it_is_back() {
             purpose: FORWARD
         }]
     );
+    life.runs();
     life.waits();
     life.is_fine();
     assert_eq!((life.state(), life.relay.error()), (State::Up, None));
 }
 
 #[test]
+fn a_check_that_has_seen_nothing_is_made_again_before_anything_is_ended() {
+    let mut life = Life::up();
+    life.waits();
+    // Somebody copies a file through it, say.
+    let mute = |life: &mut Life| life.sees(Outcome::Mute, Some(false), false, Some(Outcome::Greets(1)));
+    assert_eq!(mute(&mut life), []);
+    assert_eq!(life.state(), State::Up);
+    let before = life.now;
+    let second = life.waits();
+    assert!(
+        matches!(second.as_slice(), [Do::Check { patience: 20, .. }]),
+        "{second:?}"
+    );
+    assert_eq!(life.now - before, 2_000);
+    assert_eq!(life.is_fine(), []);
+    assert_eq!(life.waits(), [life.check()]);
+    assert_eq!(mute(&mut life), []);
+    life.waits();
+    assert_eq!(mute(&mut life), [life.end()]);
+    assert!(life.error().contains("frozen"), "{}", life.error());
+}
+
+#[test]
 fn a_port_that_answers_without_a_session_behind_it_is_not_hammered() {
     let mut life = Life::up();
     life.waits();
-    life.sees(Outcome::Mute, Some(false), false, Some(Outcome::Greets(1)));
-    assert!(life.error().contains("frozen"), "{}", life.error());
+    life.sees(Outcome::Closed, Some(false), false, Some(Outcome::Greets(1)));
     life.exits();
     let mut pauses = Vec::new();
     for _ in 0..12 {
@@ -287,23 +321,17 @@ fn what_is_up_for_a_moment_again_and_again_waits_longer_too() {
     life.exits();
     assert_eq!(life.relay.failures, 1);
     for failures in 2..5 {
-        life.waits();
-        life.hears(Heard::Looked {
-            look: Look::Relay,
-            answers: true,
-        });
-        life.start();
+        let before = life.now;
+        assert_eq!(life.waits(), [], "time, not a look");
+        assert!(life.now - before >= 8_000 << (failures - 2), "{}", life.now - before);
+        life.starts(FORWARD);
         life.waits();
         life.is_fine();
         life.exits();
         assert_eq!(life.relay.failures, failures);
     }
     life.waits();
-    life.hears(Heard::Looked {
-        look: Look::Relay,
-        answers: true,
-    });
-    life.start();
+    life.starts(FORWARD);
     life.waits();
     life.is_fine();
     life.waits();
@@ -423,6 +451,7 @@ fn another_host_key_is_an_alarm_and_is_shown() {
         session,
         exit: Exit::Ended {
             how: "status 255".into(),
+            told: false,
             host_key: Some(key.clone()),
         },
     });
@@ -445,6 +474,7 @@ fn without_a_pinned_key_nobody_logs_in() {
         session,
         exit: Exit::Ended {
             how: "status 255".into(),
+            told: false,
             host_key: Some(key::HostKey::parse(KEY).unwrap()),
         },
     });
@@ -533,17 +563,99 @@ fn remains_that_cannot_be_ended_are_told_with_the_servers_settings() {
 #[test]
 fn another_way_out_starts_at_once_and_checks_what_is_up() {
     let mut life = Life::up();
-    assert_eq!(life.relay.line_changed(life.now), [life.check()]);
+    let hurry = life.relay.line_changed(life.now);
+    assert!(matches!(hurry.as_slice(), [Do::Check { patience: 3, .. }]), "{hurry:?}");
     life.sees(Outcome::Mute, Some(false), true, Some(Outcome::Greets(1)));
     life.exits();
     life.now += 5_000;
     assert_eq!(life.relay.line_changed(life.now), []);
     life.starts(Purpose::EndRemains);
-    // But not ever so often.
+    // But not ever so often: it is looked at soon instead.
+    life.complains(Word::Unreachable);
+    life.relay.line_changed(life.now + 100);
+    life.exits();
+    assert!(!life.relay.is_due());
+    let before = life.now;
+    assert_eq!(life.waits(), [Do::Look(Look::Relay)]);
+    assert_eq!(life.now - before, 500);
+}
+
+#[test]
+fn a_key_that_was_taken_before_is_not_given_up_at_once() {
+    let mut life = Life::up();
+    life.now += 40_000;
+    life.exits();
+    life.waits();
+    life.hears(Heard::Looked {
+        look: Look::Relay,
+        answers: true,
+    });
+    for _ in 0..4 {
+        life.starts(FORWARD);
+        life.complains(Word::KeyRefused);
+        life.exits();
+        assert_eq!(life.state(), State::Backoff);
+        life.waits();
+    }
+    life.starts(FORWARD);
+    life.complains(Word::KeyRefused);
+    life.exits();
+    assert_eq!(life.state(), State::Failed);
+}
+
+#[test]
+fn a_script_that_does_not_hold_is_as_good_as_none() {
+    let mut life = Life::new(config());
+    life.starts(FORWARD);
+    life.says(Said::Refused("authorized_keys has no port for it".into()));
+    let doing = life.exits();
+    assert_eq!(
+        doing,
+        [Do::Spawn {
+            session: life.session,
+            purpose: BARE
+        }]
+    );
+    // A check may have come through before the command's end did.
+    let mut life = Life::new(config());
+    life.starts(FORWARD);
+    life.waits();
+    life.is_fine();
+    let doing = life.exits();
+    assert_eq!(
+        doing,
+        [Do::Spawn {
+            session: life.session,
+            purpose: BARE
+        }]
+    );
+}
+
+#[test]
+fn failures_from_before_the_line_was_gone_do_not_count_after_it() {
+    let mut life = Life::new(config());
+    for _ in 0..6 {
+        life.starts(FORWARD);
+        life.complains(Word::Closed);
+        life.exits();
+        life.waits();
+    }
+    life.starts(FORWARD);
     life.complains(Word::Unreachable);
     life.exits();
-    life.relay.line_changed(life.now + 100);
-    assert!(!life.relay.is_due());
+    for answers in [false, true] {
+        life.waits();
+        life.hears(Heard::Looked {
+            look: Look::Relay,
+            answers,
+        });
+    }
+    life.starts(FORWARD);
+    life.complains(Word::Closed);
+    life.exits();
+    let before = life.now;
+    life.waits();
+    assert!(life.now - before <= 24_000, "{}", life.now - before);
 }
 
 #[test]
@@ -576,7 +688,7 @@ fn a_start_that_comes_to_nothing_ends() {
         assert_eq!(doing, [life.check()]);
         assert_eq!(life.sees(Outcome::Refused, None, false, Some(Outcome::Greets(1))), []);
     }
-    assert_eq!(life.now - begun, 45_000);
+    assert_eq!(life.now - begun, 30_000);
     life.exits();
     assert_eq!(life.state(), State::Backoff);
 }
@@ -673,8 +785,8 @@ mod random {
     /// A life, and what the outside knows of it.
     struct World {
         life: Life,
-        running: Vec<u32>,
-        told: Vec<u32>,
+        running: Vec<u64>,
+        told: Vec<u64>,
         checks: usize,
         looks: Vec<Look>,
         /// When tunnels were begun by the relay's own decision.
@@ -696,7 +808,7 @@ mod random {
                         assert!(!self.told.contains(&session), "told twice");
                         self.told.push(session);
                     }
-                    Do::Check { session } => {
+                    Do::Check { session, .. } => {
                         assert_eq!(session, self.life.session);
                         self.checks += 1;
                     }
@@ -736,6 +848,7 @@ mod random {
                         session,
                         exit: Exit::Ended {
                             how: "status 1".into(),
+                            told: false,
                             host_key: None,
                         },
                     }),

@@ -442,11 +442,8 @@ impl State {
     pub(super) fn stop(&self) -> Vec<Action> {
         let last = self.ledger.is_loaded.then_some(Action::ReadLedger(Asked::Stop));
         let line = Action::Log(Level::Info, "stopping; what is enforced stays enforced".into());
-        [line, Action::EndRelays]
-            .into_iter()
-            .chain(last)
-            .chain([Action::Exit])
-            .collect()
+        let end = [Action::EndRelays, Action::Exit];
+        [line].into_iter().chain(last).chain(end).collect()
     }
 }
 

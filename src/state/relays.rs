@@ -7,7 +7,7 @@ use crate::event::{Action, CallId, Now, PublicKey};
 use crate::json::json;
 use crate::network::Links;
 use crate::relay::files::{Facts, Files};
-use crate::relay::{key, sight, Do, Heard, Relay, State as Life, Wait};
+use crate::relay::{key, sight, Do, Heard, Look, Relay, State as Life, Wait};
 use crate::system::ubus::Status;
 use log::Level;
 use serde_json::{Map, Value};
@@ -16,12 +16,15 @@ use std::net::IpAddr;
 /// Sessions that start at the same time. An SSH server lets ten wait to be let in (`MaxStartups`), and a router's processor is slow at this.
 const AT_ONCE: usize = 4;
 
+/// Callers that can wait for checks.
+const ASKED: usize = 16;
+
 /// What is remembered of the relays.
 #[derive(Debug, Default)]
 pub(super) struct Relays {
     list: Vec<Relay>,
     /// How many there have been: their sessions' numbers are never the same.
-    born: u32,
+    born: u64,
     keys: Vec<PublicKey>,
     /// Who waits for a check, and of which relay.
     asked: Vec<(String, CallId)>,
@@ -41,6 +44,9 @@ impl State {
     pub(super) fn place_relays(&mut self, now: Now) -> Vec<Action> {
         let wanted = self.config.relays.clone();
         let mut actions = Vec::new();
+        for relay in &mut self.relays.list {
+            relay.look_again();
+        }
         for index in 0..self.relays.list.len() {
             let name = &self.relays.list[index].config.name;
             actions.extend(match wanted.iter().find(|config| config.name == *name) {
@@ -50,13 +56,20 @@ impl State {
         }
         let is_wanted = |relay: &Relay| wanted.iter().any(|config| config.name == relay.config.name);
         self.relays.list.retain(is_wanted);
+        let asked = std::mem::take(&mut self.relays.asked);
+        for (name, call) in asked {
+            match self.relay_index(&name) {
+                Some(_) => self.relays.asked.push((name, call)),
+                None => actions.push(Action::Answer(call, Err(Status::NotFound))),
+            }
+        }
         for config in wanted {
             if self.relays.list.iter().any(|relay| relay.config.name == config.name) {
                 continue;
             }
             self.relays.born = self.relays.born.wrapping_add(1);
             let dice = dice(&config.name, now);
-            let relay = Relay::new(config, dice, self.relays.born << 16, now.monotonic);
+            let relay = Relay::new(config, dice, self.relays.born << 32, now.monotonic);
             self.relays.list.push(relay);
         }
         actions.extend(self.read_public_keys());
@@ -91,8 +104,14 @@ impl State {
             return Vec::new();
         };
         let config = &relay.config;
+        // One look at a server is enough for all that wait for it.
+        let is_looked_at = |other: &Relay| {
+            other.config.name != config.name && is_same_server(&other.config, config) && other.looks_at_relay()
+        };
+        let shared = self.relays.list.iter().any(is_looked_at);
         let mut actions: Vec<Action> = doing
             .into_iter()
+            .filter(|what| !shared || *what != Do::Look(Look::Relay))
             .map(|what| Action::Relay(Box::new(config.clone()), what))
             .collect();
         if told(relay) != *before && (relay.state() != before.0 || relay.error().is_some()) {
@@ -119,7 +138,9 @@ impl State {
         let mut actions = Vec::new();
         let starting = self.relays.list.iter().filter(|relay| relay.is_starting()).count();
         for _ in starting..AT_ONCE {
-            let Some(index) = self.relays.list.iter().position(Relay::is_due) else {
+            // Who has waited longest.
+            let due = self.relays.list.iter().enumerate().filter(|(_, relay)| relay.is_due());
+            let Some((index, _)) = due.min_by_key(|(_, relay)| relay.since()) else {
                 break;
             };
             actions.extend(self.with_relay(index, now, Relay::start));
@@ -131,7 +152,17 @@ impl State {
         let Some(index) = self.relay_index(name) else {
             return Vec::new();
         };
-        let mut actions = self.with_relay(index, now, |relay, now| relay.heard(heard, now));
+        let mut actions = Vec::new();
+        if let Heard::Looked { look: Look::Relay, .. } = heard {
+            let server = self.relays.list[index].config.clone();
+            for other in 0..self.relays.list.len() {
+                let relay = &self.relays.list[other];
+                if other != index && is_same_server(&relay.config, &server) && relay.looks_at_relay() {
+                    actions.extend(self.with_relay(other, now, |relay, now| relay.heard(heard.clone(), now)));
+                }
+            }
+        }
+        actions.extend(self.with_relay(index, now, |relay, now| relay.heard(heard, now)));
         actions.extend(self.take_turns(now));
         actions
     }
@@ -207,6 +238,7 @@ impl State {
             return super::gates::error(id, "it is not switched on: set enabled '1' in its section");
         }
         let mut actions = vec![Action::Answer(id, Ok(json!({ "ok": true })))];
+        actions.extend(self.read_public_keys());
         actions.extend(self.with_relay(index, now, Relay::restart));
         actions.extend(self.take_turns(now));
         actions
@@ -216,6 +248,9 @@ impl State {
         let relay = &self.relays.list[index];
         if !relay.is_up() {
             return vec![Action::Answer(id, Ok(checked(relay)))];
+        }
+        if self.relays.asked.len() >= ASKED {
+            return super::gates::error(id, "too many wait for a check already");
         }
         self.relays.asked.push((relay.config.name.clone(), id));
         self.with_relay(index, now, Relay::check)
@@ -290,6 +325,7 @@ impl State {
             Some(Err(why)) => put("key_error", why.clone().into()),
             None => {}
         }
+        put("exposed", relay.is_up().then(|| relay.is_exposed()).into());
         put("starts", relay.starts().into());
         value
     }
@@ -335,11 +371,16 @@ impl State {
                 relay: relay.config.name.clone(),
                 from: outside(&relay.config),
                 to: relay.config.target.to_string(),
+                exposed: relay.is_exposed(),
                 state: relay.state(),
                 error: relay.error().map(str::to_string),
             })
             .collect()
     }
+}
+
+fn is_same_server(one: &config::Relay, other: &config::Relay) -> bool {
+    (&one.host, one.port) == (&other.host, other.port)
 }
 
 /// Where somebody outside connects to, in the end.

@@ -22,8 +22,8 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-/// The longest that the daemon's end waits for its clients'.
-const LAST: Duration = Duration::from_secs(5);
+/// The longest that the daemon's end waits for its clients'. procd waits five seconds for all of it.
+const LAST: Duration = Duration::from_millis(2500);
 
 /// What was heard.
 #[derive(Debug)]
@@ -50,6 +50,7 @@ pub enum News {
 struct Shared {
     news: RefCell<VecDeque<News>>,
     clients: RefCell<client::Known>,
+    lookups: connections::Lookups,
     /// A directory for each session, in RAM.
     directory: PathBuf,
 }
@@ -83,6 +84,7 @@ impl Clients {
             shared: Rc::new(Shared {
                 news: RefCell::default(),
                 clients: RefCell::default(),
+                lookups: connections::Lookups::default(),
                 directory,
             }),
             tasks: Vec::new(),
@@ -110,20 +112,22 @@ impl Clients {
                     live.ending.set(true);
                 }
             }
-            Do::Check { session } => {
+            Do::Check { session, patience } => {
                 let Some(live) = self.find(session) else { return };
                 let config = config.clone();
                 self.begin(async move {
-                    let sight = connections::through(&live, &config).await;
+                    let sight = connections::through(&shared.lookups, &live, &config, patience).await;
                     shared.tell(&name, Heard::Checked { session, sight });
                 });
             }
             Do::Look(look) => {
                 let config = config.clone();
                 self.begin(async move {
+                    let lookups = &shared.lookups;
                     let answers = match look {
-                        Look::Relay => connections::answers(&config.host, config.port).await,
-                        Look::Target => connections::greets(&config).await,
+                        Look::Relay => connections::is_ssh(lookups, &config.host, config.port).await,
+                        Look::Target => connections::greets(lookups, &config).await,
+                        Look::Outside => connections::accepts(lookups, &config.host, config.remote_port).await,
                     };
                     shared.tell(&name, Heard::Looked { look, answers });
                 });
@@ -144,7 +148,7 @@ impl Clients {
         self.tasks.push(Box::pin(task));
     }
 
-    fn find(&self, session: u32) -> Option<Rc<Live>> {
+    fn find(&self, session: u64) -> Option<Rc<Live>> {
         self.live.iter().find(|live| live.session == session).cloned()
     }
 

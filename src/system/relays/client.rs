@@ -24,8 +24,8 @@ const MAKERS: [(&str, Kind); 3] = [
     ("/usr/libexec/dropbearkey", Kind::Dropbear),
     ("/usr/bin/ssh-keygen", Kind::OpenSsh),
 ];
-/// They are looked for again after that: packages come and go.
-const KNOWN_FOR: Duration = Duration::from_secs(60);
+/// They are looked for again after that, and when one cannot be started: packages come and go.
+const KNOWN_FOR: Duration = Duration::from_secs(3600);
 /// By which our own name for the relay is found in OpenSSH's `known_hosts`.
 pub(super) const ALIAS: &str = "lanward-relay";
 
@@ -57,6 +57,11 @@ pub(super) struct Known {
 }
 
 impl Known {
+    /// One of them cannot be started.
+    pub(super) fn forget(&mut self) {
+        self.at = None;
+    }
+
     fn fresh(&self) -> Option<&[Client]> {
         self.at
             .filter(|at| at.elapsed() < KNOWN_FOR && !self.found.is_empty())
@@ -331,7 +336,8 @@ pub(super) async fn make_key(path: &Path, directory: &Path) -> Result<(bool, Str
         return Err(format!("{maker}: {}", crate::relay::words::clean(line.as_bytes())));
     }
     // It is to be there after a loss of power: the relay is told its public part.
-    let kept = std::fs::File::open(path).and_then(|file| file.sync_all());
+    let sync = |path: &Path| std::fs::File::open(path).and_then(|file| file.sync_all());
+    let kept = sync(path).and_then(|()| sync(directory));
     kept.map_err(|error| format!("{shown}: {error}"))?;
     super::session::public_line(path).map(|line| (true, line))
 }

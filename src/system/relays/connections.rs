@@ -5,7 +5,9 @@ use crate::config;
 use crate::relay::greeting::{hello, judge, Kind, Verdict};
 use crate::relay::sight::{kind, Line, Outcome, Sight};
 use std::io::{BufRead, BufReader, ErrorKind, Read};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -19,73 +21,136 @@ const ACCEPT: Duration = Duration::from_secs(4);
 const ADDRESSES: usize = 4;
 /// A target that need not greet is looked for among the client's connections this often.
 const LOOK: Duration = Duration::from_millis(50);
+const LOOKS: Duration = Duration::from_millis(500);
+/// A VNC server that has shut somebody out says so right behind its greeting, where another waits for the client.
+const VNC_REFUSAL: Duration = Duration::from_millis(300);
 /// What is open so long was accepted, where nothing else can be seen.
 const SETTLED: Duration = Duration::from_millis(1500);
 /// The most that is read of the kernel's list of connections, and of a client's descriptors.
 const LIST: u64 = 4 << 20;
 const DESCRIPTORS: usize = 1024;
 
-/// A check through the tunnel; where that fails, the target directly.
-pub(super) async fn through(live: &Live, config: &config::Relay) -> Sight {
+/// Names that are being resolved, in threads that cannot be ended: at most so many.
+#[derive(Default)]
+pub(super) struct Lookups(Arc<AtomicUsize>);
+
+const LOOKUPS: usize = 8;
+
+impl Lookups {
+    /// A name's addresses, at most [`ADDRESSES`].
+    async fn resolve(&self, host: &str, port: u16) -> std::io::Result<Vec<SocketAddr>> {
+        if let Ok(address) = host.parse::<IpAddr>() {
+            return Ok(vec![SocketAddr::new(address, port)]);
+        }
+        if self.0.load(Ordering::Relaxed) >= LOOKUPS {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        self.0.fetch_add(1, Ordering::Relaxed);
+        let (running, name) = (Arc::clone(&self.0), host.to_string());
+        let lookup = tokio::task::spawn_blocking(move || {
+            let found = (name.as_str(), port).to_socket_addrs();
+            running.fetch_sub(1, Ordering::Relaxed);
+            found.map(|found| found.take(ADDRESSES).collect())
+        });
+        match timeout(ACCEPT, lookup).await {
+            Ok(Ok(found)) => found,
+            Ok(Err(error)) => Err(error.into()),
+            Err(_) => Err(ErrorKind::TimedOut.into()),
+        }
+    }
+
+    async fn connect(&self, host: &str, port: u16) -> std::io::Result<TcpStream> {
+        let mut last = std::io::Error::from(ErrorKind::NotFound);
+        for address in self.resolve(host, port).await? {
+            match timeout(ACCEPT, TcpStream::connect(address)).await {
+                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Err(error)) => last = error,
+                Err(_) => last = ErrorKind::TimedOut.into(),
+            }
+        }
+        Err(last)
+    }
+}
+
+/// A check through the tunnel; where that fails, the target directly. `patience`: seconds.
+pub(super) async fn through(lookups: &Lookups, live: &Live, config: &config::Relay, patience: u32) -> Sight {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, live.port.get()));
     let kind = kind(config);
-    let seen = || live.process.get().and_then(|process| to_target(process, config));
-    let before = seen().unwrap_or_default();
-    let reached = || seen().map(|now| now.iter().any(|port| !before.contains(port)));
-    let patience = GREETING.min(Duration::from_secs(config.check.into()));
+    let own = || live.process.get().and_then(connections);
+    let before = own().unwrap_or_default();
+    if live.line.get() == 0 {
+        // Nothing has gone through it yet, so what leads to that port is the line.
+        let mut line = before
+            .iter()
+            .filter(|one| one.remote_port == config.port && one.is_established());
+        live.line.set(line.next().map_or(0, |one| one.local_port));
+    }
+    let leads_to_target = |one: &Connection| {
+        one.remote_port == config.target.port
+            && one.was_accepted()
+            && !before.iter().any(|known| known.local_port == one.local_port)
+    };
+    let reached = || own().map(|now| now.iter().any(leads_to_target));
     let begun = Instant::now();
     let (outcome, reached) = match timeout(ACCEPT, TcpStream::connect(address)).await {
-        Ok(Ok(stream)) => {
-            let mut stream = stream;
+        Ok(Ok(mut stream)) => {
+            let patience = Duration::from_secs(patience.into());
             let outcome = greeted(&mut stream, kind, begun, patience, &reached).await;
             // While it is open: what it has led to is open, too.
-            let reached = reached();
-            (outcome, reached)
+            (outcome, reached())
         }
         Ok(Err(error)) => (failed(&error), None),
         Err(_) => (Outcome::Unreachable("no answer".into()), None),
     };
-    let fine = matches!(outcome, Outcome::Greets(_)) && reached != Some(false);
-    let direct = if fine { None } else { Some(ask_target(config).await) };
+    let is_fine = matches!(outcome, Outcome::Greets(_)) && reached != Some(false);
+    let is_early = matches!(outcome, Outcome::Refused | Outcome::Unreachable(_));
+    let direct = match is_fine || is_early {
+        true => None,
+        false => Some(ask_target(lookups, config).await),
+    };
+    let line = own().and_then(|now| {
+        let line = now.iter().find(|one| one.local_port == live.line.get())?;
+        Some(Line {
+            unanswered: line.again > 0,
+        })
+    });
     Sight {
         through: outcome,
         reached,
-        line: live.process.get().and_then(|process| line(process, config.port)),
+        line,
         direct,
     }
 }
 
-/// Whether the relay's port answers.
-pub(super) async fn answers(host: &str, port: u16) -> bool {
-    connected(host, port).await.is_ok()
+/// Whether an SSH server answers there: a system that only accepts (its server frozen, or something between) is none yet.
+pub(super) async fn is_ssh(lookups: &Lookups, host: &str, port: u16) -> bool {
+    let begun = Instant::now();
+    match lookups.connect(host, port).await {
+        Ok(mut stream) => matches!(
+            greeted(&mut stream, Kind::Ssh, begun, ACCEPT * 2, &|| None).await,
+            Outcome::Greets(_)
+        ),
+        Err(_) => false,
+    }
+}
+
+/// Whether anything accepts there.
+pub(super) async fn accepts(lookups: &Lookups, host: &str, port: u16) -> bool {
+    lookups.connect(host, port).await.is_ok()
 }
 
 /// Whether the target greets, asked directly.
-pub(super) async fn greets(config: &config::Relay) -> bool {
-    matches!(ask_target(config).await, Outcome::Greets(_))
+pub(super) async fn greets(lookups: &Lookups, config: &config::Relay) -> bool {
+    matches!(ask_target(lookups, config).await, Outcome::Greets(_))
 }
 
-async fn ask_target(config: &config::Relay) -> Outcome {
+async fn ask_target(lookups: &Lookups, config: &config::Relay) -> Outcome {
     let begun = Instant::now();
-    match connected(&config.target.host, config.target.port).await {
+    match lookups.connect(&config.target.host, config.target.port).await {
         Ok(_) if kind(config) == Kind::None => Outcome::Greets(since(begun)),
         Ok(mut stream) => greeted(&mut stream, kind(config), begun, GREETING, &|| None).await,
         Err(error) => failed(&error),
     }
-}
-
-async fn connected(host: &str, port: u16) -> std::io::Result<TcpStream> {
-    let resolved = timeout(ACCEPT, tokio::net::lookup_host((host, port)));
-    let addresses = resolved.await.unwrap_or(Err(ErrorKind::TimedOut.into()))?;
-    let mut last = std::io::Error::from(ErrorKind::NotFound);
-    for address in addresses.take(ADDRESSES) {
-        match timeout(ACCEPT, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => return Ok(stream),
-            Ok(Err(error)) => last = error,
-            Err(_) => last = ErrorKind::TimedOut.into(),
-        }
-    }
-    Err(last)
 }
 
 fn failed(error: &std::io::Error) -> Outcome {
@@ -99,6 +164,10 @@ fn since(begun: Instant) -> u32 {
     u32::try_from(begun.elapsed().as_millis()).unwrap_or(u32::MAX)
 }
 
+/// The length of RFB's version (RFC 6143 7.1.1).
+const VERSION: usize = 12;
+const SHUT_OUT: &str = "it has shut this router out after too many connections without a login, which are our checks: switch its blacklist off (TigerVNC: -UseBlacklist=0)";
+
 /// What comes of an open connection.
 async fn greeted(
     stream: &mut TcpStream,
@@ -111,15 +180,17 @@ async fn greeted(
         return Outcome::Closed;
     }
     let mut received = Vec::new();
+    let mut pause = LOOK;
     let until = begun + patience;
     loop {
         let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Outcome::Mute;
         }
-        let pause = if kind == Kind::None { LOOK.min(left) } else { left };
+        let wait = if kind == Kind::None { pause.min(left) } else { left };
+        pause = (pause * 2).min(LOOKS);
         let mut part = [0; 512];
-        match timeout(pause, stream.read(&mut part)).await {
+        match timeout(wait, stream.read(&mut part)).await {
             Ok(Ok(0) | Err(_)) => return Outcome::Closed,
             Ok(Ok(_)) if kind == Kind::None => return Outcome::Greets(since(begun)),
             Ok(Ok(count)) => received.extend_from_slice(part.get(..count).unwrap_or_default()),
@@ -132,6 +203,14 @@ async fn greeted(
         }
         match judge(kind, &received) {
             Verdict::More => {}
+            Verdict::Greets if kind == Kind::Vnc && received.len() == VERSION => {
+                let greeted = since(begun);
+                return match timeout(VNC_REFUSAL, stream.read(&mut part)).await {
+                    Ok(Ok(1..)) => Outcome::Foreign(SHUT_OUT),
+                    _ => Outcome::Greets(greeted),
+                };
+            }
+            Verdict::Greets if kind == Kind::Vnc => return Outcome::Foreign(SHUT_OUT),
             Verdict::Greets => return Outcome::Greets(since(begun)),
             Verdict::Wrong(why) => return Outcome::Foreign(why),
         }
@@ -142,28 +221,21 @@ async fn greeted(
 struct Connection {
     local_port: u16,
     remote_port: u16,
-    established: bool,
+    /// As in `include/net/tcp_states.h`.
+    state: u8,
     /// How often what is not acknowledged was sent again.
     again: u32,
 }
 
-/// Our own ports of the client's connections to the target's port; `None`: they cannot be seen.
-fn to_target(process: u32, config: &config::Relay) -> Option<Vec<u16>> {
-    let all = connections(process)?;
-    let to_target = all
-        .iter()
-        .filter(|one| one.remote_port == config.target.port && one.established);
-    Some(to_target.map(|one| one.local_port).collect())
-}
+impl Connection {
+    fn is_established(&self) -> bool {
+        self.state == 1
+    }
 
-/// The client's connection to the relay.
-fn line(process: u32, port: u16) -> Option<Line> {
-    let all = connections(process)?;
-    let mut to_relay = all.iter().filter(|one| one.remote_port == port).peekable();
-    to_relay.peek()?;
-    Some(Line {
-        unanswered: to_relay.any(|one| one.again > 0),
-    })
+    /// It is, or was and one side has ended it since: FIN-WAIT-1, FIN-WAIT-2, CLOSE-WAIT.
+    fn was_accepted(&self) -> bool {
+        matches!(self.state, 1 | 4 | 5 | 8)
+    }
 }
 
 /// From `/proc`: the sockets that the process has open, as `/proc/net/tcp` describes them (`Documentation/networking/proc_net_tcp.rst`).
@@ -197,7 +269,7 @@ fn row(line: &str, own: &[String]) -> Option<Connection> {
     Some(Connection {
         local_port: port(local)?,
         remote_port: port(remote)?,
-        established: *state == "01",
+        state: u8::from_str_radix(state, 16).ok()?,
         again: u32::from_str_radix(again, 16).ok()?,
     })
 }
@@ -212,8 +284,8 @@ mod tests {
         let own = ["48213".to_string()];
         let one = row(line, &own).unwrap();
         assert_eq!(
-            (one.local_port, one.remote_port, one.established, one.again),
-            (0xa3c4, 3389, true, 3)
+            (one.local_port, one.remote_port, one.state, one.again),
+            (0xa3c4, 3389, 1, 3)
         );
         assert!(row(line, &["4821".to_string()]).is_none());
         assert!(row("  sl  local_address", &own).is_none());

@@ -110,6 +110,11 @@ impl Running {
         self.child.id()
     }
 
+    /// Whether it was told to end.
+    pub(super) fn was_told(&self) -> bool {
+        self.kill_at.is_some()
+    }
+
     /// Tells it to end; makes it, after a while.
     pub(super) fn end(&mut self) {
         if self.kill_at.is_none() {
@@ -144,7 +149,7 @@ impl Running {
             tokio::select! {
                 biased;
                 line = self.errors.next(), if !self.errors.is_ended => {
-                    if let Some(line) = line {
+                    if let Some(line) = line.filter(|_| !self.errors.is_muted) {
                         return Told::Error(line);
                     }
                 }
@@ -168,10 +173,10 @@ impl Running {
                 self.minute = tokio::time::Instant::now();
                 (self.out.heard, self.errors.heard) = (0, 0);
             }
-            // The other side decides what is said.
-            if self.out.heard.saturating_add(self.errors.heard) > SAYS_MOST {
+            // The other side decides what is said. Complaints beyond that are left out; a script has no reason to say so much.
+            self.errors.is_muted = self.errors.heard > SAYS_MOST;
+            if self.out.heard > SAYS_MOST {
                 self.out.is_ended = true;
-                self.errors.is_ended = true;
                 self.end();
             }
         }
@@ -194,10 +199,22 @@ async fn until(time: Option<tokio::time::Instant>) {
     }
 }
 
+/// `prctl` takes longs.
+#[allow(unsafe_code)]
+fn control(option: libc::c_int, value: libc::c_ulong) -> io::Result<()> {
+    let nothing: libc::c_ulong = 0;
+    // SAFETY: the two options used here take numbers, no pointers.
+    match unsafe { libc::prctl(option, value, nothing, nothing, nothing) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// What a child does between `fork` and `exec`.
 #[allow(unsafe_code)]
 fn prepare(command: &mut Command) {
     let parent = nix::unistd::getpid();
+    let terminate = libc::c_ulong::from(libc::SIGTERM.unsigned_abs());
     // SAFETY: what is called there are system calls alone, which is all that is allowed between fork and exec; nothing is allocated.
     unsafe {
         command.pre_exec(move || {
@@ -208,8 +225,8 @@ fn prepare(command: &mut Command) {
             }
             // Nobody to ask for a password: no terminal.
             setsid()?;
-            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM);
-            libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+            control(libc::PR_SET_PDEATHSIG, terminate)?;
+            control(libc::PR_SET_NO_NEW_PRIVS, 1)?;
             for descriptor in 3..INHERITED {
                 libc::fcntl(descriptor, libc::F_SETFD, libc::FD_CLOEXEC);
             }
@@ -229,6 +246,8 @@ struct Lines {
     begun: Vec<u8>,
     heard: usize,
     is_ended: bool,
+    /// What comes is read, and not told.
+    is_muted: bool,
 }
 
 impl Lines {
@@ -238,6 +257,7 @@ impl Lines {
             begun: Vec::new(),
             heard: 0,
             is_ended: true,
+            is_muted: false,
         }
     }
 

@@ -25,7 +25,7 @@ const PUBLIC_COMMENT: &str = "lanward";
 
 /// What others need of a client that runs.
 pub(super) struct Live {
-    pub(super) session: u32,
+    pub(super) session: u64,
     /// Set: it is to end.
     pub(super) ending: Cell<bool>,
     /// Set: it has.
@@ -33,16 +33,19 @@ pub(super) struct Live {
     /// The port of our own that leads through it, and the client's process.
     pub(super) port: Cell<u16>,
     pub(super) process: Cell<Option<u32>>,
+    /// Our own port of its connection to the relay, once it was seen; 0: not yet.
+    pub(super) line: Cell<u16>,
 }
 
 impl Live {
-    pub(super) fn new(session: u32) -> Self {
+    pub(super) fn new(session: u64) -> Self {
         Self {
             session,
             ending: Cell::new(false),
             gone: Cell::new(false),
             port: Cell::new(0),
             process: Cell::new(None),
+            line: Cell::new(0),
         }
     }
 
@@ -61,15 +64,24 @@ impl Live {
 
 /// Runs a client for a relay until it is gone.
 pub(super) async fn run(shared: &Shared, config: &config::Relay, purpose: Purpose, live: &Live) -> Exit {
-    let client = match client::find(&shared.clients, config.client).await {
+    let found = tokio::select! {
+        biased;
+        found = client::find(&shared.clients, config.client) => found,
+        () = live.told_to_end() => return Exit::NotStarted("it was ended before".into()),
+    };
+    let client = match found {
         Ok(client) => client,
-        Err(why) => return Exit::Unfit(why),
+        // A package may be on its way.
+        Err(why) => return Exit::NotStarted(why),
     };
     let directory = Directory(shared.directory.join(live.session.to_string()));
     let started = start(&directory, &client, config, purpose, live);
     let mut running = match started {
         Ok(running) => running,
-        Err(exit) => return exit,
+        Err(exit) => {
+            shared.clients.borrow_mut().forget();
+            return exit;
+        }
     };
     let name = client.name.clone();
     let session = live.session;
@@ -84,6 +96,7 @@ pub(super) async fn run(shared: &Shared, config: &config::Relay, purpose: Purpos
     };
     Exit::Ended {
         how: ended(status),
+        told: running.was_told(),
         host_key,
     }
 }
@@ -98,7 +111,7 @@ fn start(
     let passing = |what: &str, error: std::io::Error| Exit::NotStarted(format!("{what}: {error}"));
     directory.make().map_err(|error| passing("run directory", error))?;
     if purpose != Purpose::AskKey {
-        let key = key_for(client.kind, Path::new(&config.key)).map_err(Exit::Unfit)?;
+        let key = key_for(client.kind, Path::new(&config.key))?;
         storage::replace(&directory.key(), &key, storage::Durability::Secret)
             .map_err(|error| passing("run directory", error))?;
         let pinned = config.host_key.as_deref().unwrap_or_default();
@@ -195,8 +208,20 @@ fn read_key(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
 }
 
 /// The configured key in the form that this client reads.
-fn key_for(kind: Kind, path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
-    let bytes = read_key(path)?;
+fn key_for(kind: Kind, path: &Path) -> Result<Zeroizing<Vec<u8>>, Exit> {
+    use std::io::ErrorKind::{NotFound, PermissionDenied};
+    // What the file is like waits for somebody; that nothing can be read now does not.
+    if let Err(error) = std::fs::File::open(path) {
+        if !matches!(error.kind(), NotFound | PermissionDenied) {
+            return Err(Exit::NotStarted(format!("{}: {error}", path.display())));
+        }
+    }
+    read_key(path)
+        .and_then(|bytes| in_form(kind, path, bytes))
+        .map_err(Exit::Unfit)
+}
+
+fn in_form(kind: Kind, path: &Path, bytes: Zeroizing<Vec<u8>>) -> Result<Zeroizing<Vec<u8>>, String> {
     let named = |what: &str| format!("{}: {what}", path.display());
     match PrivateKey::parse(&bytes).map_err(named)? {
         key::KeyFile::Ed25519(key) => Ok(match kind {
