@@ -588,6 +588,29 @@ fn a_cut_line_is_noticed_and_its_return_too_with_dropbears_client() {
     survives_a_cut_line(Client::Dropbear, Software::Dropbear);
 }
 
+/// With the options as they come: what is promised holds for those.
+#[test]
+fn as_configured_by_default_it_is_back_in_time_too() {
+    let Some(scene) = Scene::start(endable(Software::OpenSsh), Greets::Rdp) else {
+        return;
+    };
+    let section = scene.section().without("check").without("retry").without("retry_max");
+    scene.install(&section, Software::OpenSsh);
+    scene.configure(&[section]);
+    scene.comes_up("office", SOON);
+    scene.relay.cut();
+    let began = Instant::now();
+    scene.says("backoff", "", Duration::from_secs(90));
+    figure(
+        &this_test(),
+        &format!("noticed after {:.1} s", began.elapsed().as_secs_f32()),
+    );
+    // Long enough that the pauses have grown.
+    std::thread::sleep(Duration::from_secs(25));
+    scene.relay.mend();
+    scene.is_back("the line was mended");
+}
+
 #[test]
 fn the_wans_cable_is_pulled_out_and_put_in_again() {
     let Some(scene) = Scene::up(&endable(Software::OpenSsh), Client::Dropbear) else {
@@ -1076,7 +1099,7 @@ fn restarts_leave_nothing_behind() {
         (descriptors, directories, scene.clients().len())
     };
     let rounds = |until: u64| {
-        let end = Instant::now() + Duration::from_secs(120);
+        let end = Instant::now() + Duration::from_secs(300);
         while starts() < until && Instant::now() < end {
             for section in &sections {
                 if scene.state(&section.name) != "starting" {

@@ -7,6 +7,8 @@ exec </dev/null
 
 # As many reloads as are promised, and more cases of the properties; a single run of a test does fewer.
 export LANWARD_RELOADS=${LANWARD_RELOADS:-1000}
+# As many restarts of tunnels as a minute allows.
+export LANWARD_RESTARTS=${LANWARD_RESTARTS:-500}
 export PROPTEST_CASES=${PROPTEST_CASES:-1024}
 # A part that hangs ends with an error.
 patience=1200
