@@ -691,13 +691,16 @@ fn routers() -> Vec<Facts> {
         ),
     ] {
         with(&|facts| {
-            facts.relays = vec![Way {
-                relay: "office".into(),
+            let way = |relay: &str| Way {
+                relay: relay.into(),
+                login: "relay@relay.example.net 22 /etc/lanward/relay_ed25519".into(),
                 from: "relay.example.net (port 3389 there)".into(),
                 to: "192.168.1.20:3389".into(),
+                exposed: relay == "cellar",
                 state,
                 error: error.clone(),
-            }];
+            };
+            facts.relays = vec![way("office"), way("cellar")];
         });
     }
     let (_, recorded) = (recorded("network.uci"), recorded("firewall.uci"));
@@ -945,7 +948,8 @@ const NOT_SHOWN: &[&str] = &[
 /// Texts in the other sources that no page shows.
 const NOT_SAID: &[(&str, &str)] = &[
     ("{OTHER_KEY} than the pinned one: somebody may be in between, or it was installed anew. Nothing is sent to it until that is settled", "the table has it whole"),
-    ("{OTHER_KEY} than the pinned one: it has none of the pinned key's type ({line})", "likewise"),
+    ("{NO_KEY}; dropbear's client asks for its ssh-ed25519 key first: compare that one and pin it ({line})", "likewise"),
+    ("the relay has shown no key of the pinned one's type", "how both begin"),
     ("does not answer as RDP does", "the table has all three in one line"),
     ("does not answer as SSH does", "likewise"),
     ("does not answer as VNC does", "likewise"),

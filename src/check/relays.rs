@@ -8,6 +8,8 @@ use crate::relay::State;
 pub struct Way {
     /// The relay's name.
     pub relay: String,
+    /// The account on the relay, and the key for it.
+    pub login: String,
     /// Where somebody connects to.
     pub from: String,
     /// Where that leads.
@@ -28,7 +30,24 @@ pub(super) fn relays(facts: &Facts) -> Vec<Check> {
             "No relay is switched on: nothing leads in through one.",
         )];
     }
-    facts.relays.iter().map(relay).collect()
+    let shared = facts.relays.iter().enumerate().filter_map(|(index, way)| {
+        let before = facts.relays.iter().take(index).find(|other| other.login == way.login)?;
+        Some(one_login(&before.relay, &way.relay))
+    });
+    facts.relays.iter().map(relay).chain(shared).collect()
+}
+
+/// A server looks for the key, and what stands in its first line there holds.
+fn one_login(first: &str, second: &str) -> Check {
+    Check::warning(
+        "relay",
+        format!(
+            "Relays {} and {} come to one account with one key, and an SSH server takes the first line of authorized_keys for a key: the second would get \
+             the first one's port. Give each a key of its own: option key '/etc/lanward/NAME'.",
+            quoted(first),
+            quoted(second)
+        ),
+    )
 }
 
 fn relay(way: &Way) -> Check {

@@ -531,6 +531,7 @@ fn what_a_relay_opens_is_said() {
     let mut with = |state, error: Option<&str>| {
         facts.relays = vec![Way {
             relay: "office".into(),
+            login: "relay@relay.example.net 22 /etc/lanward/relay_ed25519".into(),
             from: "relay.example.net (port 3389 there)".into(),
             to: "192.168.1.20:3389".into(),
             exposed: false,
@@ -551,6 +552,20 @@ fn what_a_relay_opens_is_said() {
         Severity::Warning,
         &waits,
     );
+    let mut twice = with(State::Up, None);
+    let second = Way {
+        relay: "cellar".into(),
+        exposed: true,
+        ..twice.relays[0].clone()
+    };
+    twice.relays.push(second);
+    let said = |severity, words: [&str; 2]| {
+        let fits =
+            |check: &Check| check.severity == severity && words.iter().all(|words| check.message.contains(words));
+        assert!(diagnose(&twice).iter().any(fits), "{words:?}");
+    };
+    said(Severity::Warning, ["'office' and 'cellar'", "one key"]);
+    said(Severity::Error, ["'cellar' by everybody", "GatewayPorts no"]);
     let failed = ["'office'", "waits for somebody", "ALARM"];
     assert_finding(&with(State::Failed, Some("ALARM")), "relay", Severity::Warning, &failed);
 }

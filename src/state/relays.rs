@@ -369,6 +369,7 @@ impl State {
         enabled
             .map(|relay| Way {
                 relay: relay.config.name.clone(),
+                login: login(&relay.config),
                 from: outside(&relay.config),
                 to: relay.config.target.to_string(),
                 exposed: relay.is_exposed(),
@@ -377,6 +378,10 @@ impl State {
             })
             .collect()
     }
+}
+
+fn login(config: &config::Relay) -> String {
+    format!("{}@{} {} {}", config.user, config.host, config.port, config.key)
 }
 
 fn is_same_server(one: &config::Relay, other: &config::Relay) -> bool {
