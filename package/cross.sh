@@ -79,9 +79,9 @@ case " $* " in
 	# A panic is a trap: src/system/defect.rs tells where, and the symbols have the lines that the program has not.
 	flag -Zlocation-detail=none
 	immediate=yes
-	# Nobody unwinds: this stands in for the library that could.
-	export ZIG_UNWIND="$cross/no_unwind-$arch.o"
-	"$ZIG" cc -target "$zig_target" -mcpu="$zig_cpu" -Os -ffunction-sections -c "$package/no_unwind.c" -o "$ZIG_UNWIND.$$"
+	# Nobody unwinds, or prints with the C library: this stands in for what could.
+	export ZIG_UNWIND="$cross/stand_ins-$arch.o"
+	"$ZIG" cc -target "$zig_target" -mcpu="$zig_cpu" -Os -ffunction-sections -c "$package/stand_ins.c" -o "$ZIG_UNWIND.$$"
 	mv "$ZIG_UNWIND.$$" "$ZIG_UNWIND"
 	;;
 esac
