@@ -251,7 +251,7 @@ fn indent(text: &mut String, depth: Option<usize>) {
 #[allow(clippy::cast_possible_truncation)] // saturates
 fn fraction(text: &mut String, number: f64) {
     let halves = (number * 20.0) as i64;
-    let tenths = (halves.unsigned_abs() + 1) / 2;
+    let tenths = halves.unsigned_abs().div_ceil(2);
     let sign = if halves < 0 { "-" } else { "" };
     let _ = write!(text, "{sign}{}.{}", tenths / 10, tenths % 10);
 }
