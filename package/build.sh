@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes the packages that a router installs: dist/*.ipk, one of the daemon for each architecture, those of the page for all.
+# Makes the packages that a router installs: dist/*.ipk, one of the daemon for each architecture, those of the page for all. Beside each daemon's are its symbols.
 #
 #   package/build.sh                               for every architecture in package/targets
 #   package/build.sh ARCH...                       for these
@@ -176,6 +176,7 @@ for arch; do
 	if [ -z "$built" ]; then
 		"$package/cross.sh" "$arch"
 		built=$root/target/cross/bin/$arch/lanward
+		deflate <"$built.sym" >"$dist/lanward-$arch.sym.gz"
 	fi
 	stage_package "$package/lanward" ARCH="$arch" PROGRAM="$built"
 	pack "$stage/lanward"

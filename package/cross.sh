@@ -6,8 +6,8 @@
 #   package/cross.sh mipsel_24kc test --no-run --profile guest --test packets
 #
 # ARCH is OpenWrt's name, from package/targets. What cargo builds is in target/cross/RUST-TARGET/PROFILE. The profile `guest` unwinds, as a test harness
-# needs; every other one must abort. What is shipped has no symbols; with them it is in target/cross/RUST-TARGET/release. Uses Debian's Rust (rustc-web
-# and its sources) and zig as the linker: package/install-tools.sh installs both. ZIG names another zig.
+# needs; every other one must abort. What is shipped has no symbols; with them it is beside it as lanward.sym: for package/defect.py. Uses Debian's Rust
+# (rustc-web and its sources) and zig as the linker: package/install-tools.sh installs both. ZIG names another zig.
 set -eu
 
 die() {
@@ -64,6 +64,7 @@ mips*)
 	;;
 esac
 
+immediate=
 case " $* " in
 *' guest '*)
 	std=std,panic_unwind,proc_macro,test
@@ -75,9 +76,12 @@ case " $* " in
 	flag -Cforce-unwind-tables=no
 	# {:?} says of our types which variant it is, no more. Strings and numbers are as ever.
 	flag -Zfmt-debug=shallow
-	# Nobody unwinds: this stands in for the library that could.
-	export ZIG_UNWIND="$cross/no_unwind-$arch.o"
-	"$ZIG" cc -target "$zig_target" -mcpu="$zig_cpu" -Os -ffunction-sections -c "$package/no_unwind.c" -o "$ZIG_UNWIND.$$"
+	# A panic is a trap: src/system/defect.rs tells where, and the symbols have the lines that the program has not.
+	flag -Zlocation-detail=none
+	immediate=yes
+	# Nobody unwinds, or prints with the C library: this stands in for what could.
+	export ZIG_UNWIND="$cross/stand_ins-$arch.o"
+	"$ZIG" cc -target "$zig_target" -mcpu="$zig_cpu" -Os -ffunction-sections -c "$package/stand_ins.c" -o "$ZIG_UNWIND.$$"
 	mv "$ZIG_UNWIND.$$" "$ZIG_UNWIND"
 	;;
 esac
@@ -98,13 +102,16 @@ ship=
 if [ $# = 0 ]; then
 	ship=yes
 	# Its symbols say to zig-cc.sh what the functions are; strip-sections.py takes them.
-	set -- build --release --locked --bin lanward --config profile.release.strip=false
+	set -- build --release --locked --bin lanward
 	export ZIG_ORDER="$cross/order-$arch.ld"
 fi
 command=$1
 shift
+[ -z "$immediate" ] || set -- -Zpanic-immediate-abort --config 'profile.release.panic="immediate-abort"' \
+	--config profile.release.strip=false --config 'profile.release.debug="line-tables-only"' "$@"
 (cd "$root" && exec $cargo "$command" --target "$target" -Zbuild-std=$std -Zbuild-std-features=$features "$@")
 if [ -n "$ship" ]; then
 	mkdir -p "$cross/bin/$arch"
 	python3 "$package/strip-sections.py" "$cross/$target/release/lanward" "$cross/bin/$arch/lanward"
+	cp "$cross/$target/release/lanward" "$cross/bin/$arch/lanward.sym"
 fi

@@ -1,5 +1,5 @@
 #!/bin/sh
-# rustc's linker for a router: zig, for the target that cross.sh named. Where nobody unwinds, ZIG_UNWIND takes the unwinder's place. ZIG_ORDER is
+# rustc's linker for a router: zig, for the target that cross.sh named. Where nobody unwinds, ZIG_UNWIND takes the unwinder's place (and some of musl's). ZIG_ORDER is
 # where to keep the order of the functions that packs best: then the program is linked twice.
 set -eu
 program=

@@ -12,7 +12,7 @@ use crate::config::{self, Problem};
 use crate::daemon::{self, Paths};
 use crate::event::Now;
 use crate::gate::fw4_rules;
-use crate::json::json;
+use crate::json::{self, json};
 use crate::nft;
 use crate::state::{self, State};
 use crate::system::clock::Clock;
@@ -94,7 +94,7 @@ fn perform(invocation: Invocation) -> Exit {
         }),
         Command::Fw4Rules => print(&paths, |compiled, _| {
             let lan = compiled.policy.gates.lan.as_deref();
-            format!("{:#}\n", fw4_rules(&compiled.policy.gates, lan))
+            json::lines(&fw4_rules(&compiled.policy.gates, lan))
         }),
         Command::GateList(gate) => {
             let arguments = gate.map_or_else(|| json!({}), |gate| json!({ "gate": gate }));
@@ -196,7 +196,7 @@ fn answer(result: Result<Value, CallError>, json: bool, text: fn(&Value) -> Stri
             return Exit::Failed;
         }
     };
-    let exit = say(&if json { format!("{value:#}\n") } else { text(&value) });
+    let exit = say(&if json { json::lines(&value) } else { text(&value) });
     match value.get("error").and_then(Value::as_str) {
         Some(error) => {
             complain(&format!("lanward: {error}"));
@@ -236,11 +236,7 @@ fn check(result: Result<Value, CallError>, paths: &Paths, json: bool) -> Exit {
             check["severity"] == "error" && (check["name"] == "configuration") == (name == "configuration")
         })
     };
-    let exit = say(&if json {
-        format!("{value:#}\n")
-    } else {
-        check_text(&value)
-    });
+    let exit = say(&if json { json::lines(&value) } else { check_text(&value) });
     match () {
         () if failed("configuration") => Exit::Configuration,
         () if failed("router") => Exit::Failed,

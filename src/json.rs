@@ -1,6 +1,9 @@
 //! Values for the bus and for files, as serde_json's `json!` makes them: a call for each field, instead of a serializer for each type and place.
 
+mod text;
+
 use serde_json::{Map, Value};
+pub(crate) use text::{line, lines, parse};
 
 /// An object, `json!({ "ok": true, "error": error })`, or a list, `json!([hour, attempts])`. What stands for a value is not taken, only read; an object in
 /// it is a value of its own.

@@ -1,7 +1,7 @@
 //! `lanward history`: the ledger's rows for people, as CSV or as JSON.
 
 use super::{answer, say, Exit};
-use crate::json::json;
+use crate::json::{self, json};
 use crate::system::ubus::CallError;
 use serde_json::{Map, Value};
 
@@ -70,7 +70,7 @@ pub(super) fn history(ask: impl Fn(&str, Value) -> Answer, mut arguments: Map<St
         .find(|(word, _)| *word == by)
         .map_or(&[][..], |(_, columns)| columns);
     say(&match form {
-        Form::Json => format!("{:#}\n", json!({ "rows": rows })),
+        Form::Json => json::lines(&json!({ "rows": rows })),
         Form::Csv => csv(columns, &rows),
         Form::Text => text(columns, &rows),
     })
@@ -87,13 +87,17 @@ fn cell(row: &Value, column: &str) -> String {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
         Value::Array(ports) => ports.iter().map(port).collect::<Vec<_>>().join(" "),
-        value => value.to_string(),
+        value => json::line(value),
     }
 }
 
 fn port(port: &Value) -> String {
     let protocol = port["protocol"].as_str().unwrap_or_default();
-    format!("{protocol}/{}={}", port["port"], port["attempts"])
+    format!(
+        "{protocol}/{}={}",
+        json::line(&port["port"]),
+        json::line(&port["attempts"])
+    )
 }
 
 /// RFC 4180, with plain line ends.

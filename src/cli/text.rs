@@ -1,5 +1,6 @@
 //! What the daemon's answers look like to people.
 
+use crate::json;
 use serde_json::Value;
 
 pub(super) fn status_text(value: &Value) -> String {
@@ -17,7 +18,7 @@ pub(super) fn status_text(value: &Value) -> String {
     text.push_str(&format!(
         "lanward {}, up {} s\n",
         value["version"].as_str().unwrap_or("?"),
-        value["uptime"]
+        json::line(&value["uptime"])
     ));
     text
 }
@@ -37,7 +38,7 @@ fn ledger_text(value: &Value) -> String {
         .as_str()
         .map_or_else(String::new, |problem| format!("problem: ledger: {problem}\n"));
     match value["enabled"] == true {
-        true => format!("attempts: {} today\n{problem}", value["today"]),
+        true => format!("attempts: {} today\n{problem}", json::line(&value["today"])),
         false => format!("attempts: not counted\n{problem}"),
     }
 }
@@ -69,10 +70,10 @@ pub(super) fn lan_only_text(value: &Value) -> String {
         list("hosts", "all"),
         list("source_devices", "no device"),
         list("dest_devices", "no device"),
-        value["dropped_packets"],
-        value["dropped_bytes"],
-        value["inbound_dropped_packets"],
-        value["flows_cut"],
+        json::line(&value["dropped_packets"]),
+        json::line(&value["dropped_bytes"]),
+        json::line(&value["inbound_dropped_packets"]),
+        json::line(&value["flows_cut"]),
     )
 }
 
@@ -117,11 +118,11 @@ fn gates_text(value: &Value) -> String {
             "Gate {}: {}{shut}\n  listed      {} of {}\n  admitted    {}, refused {} packets, turned away by a full list {}\n",
             gate["name"].as_str().unwrap_or("?"),
             strings(&gate["services"]).join(", "),
-            gate["entries"],
-            gate["size"],
-            gate["admitted"],
-            gate["refused"],
-            gate["overflow"],
+            json::line(&gate["entries"]),
+            json::line(&gate["size"]),
+            json::line(&gate["admitted"]),
+            json::line(&gate["refused"]),
+            json::line(&gate["overflow"]),
         )
     };
     enabled.map(line).collect()

@@ -5,6 +5,7 @@ use super::{
     Strength, Strengths, Tally, Text, Verified, Why,
 };
 use crate::config::Level;
+use crate::json;
 use crate::sorted::Set;
 use serde_json::Value;
 
@@ -29,7 +30,7 @@ pub fn parse(bytes: &[u8]) -> Result<Profiles, Error> {
     if bytes.len() > LARGEST_FILE {
         return Err(Node::whole().wrong(&format!("{} bytes, {LARGEST_FILE} is the most", bytes.len())));
     }
-    let value: Value = serde_json::from_slice(bytes).map_err(|why| Node::whole().wrong(&why.to_string()))?;
+    let value = json::parse(bytes).map_err(|why| Node::whole().wrong(&why))?;
     let root = Node {
         place: String::new(),
         value: Some(&value),

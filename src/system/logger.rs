@@ -115,7 +115,7 @@ impl Log for Logger {
                 let _ = writeln!(
                     io::stderr(),
                     "lanward: {}: {line}",
-                    record.level().as_str().to_lowercase()
+                    record.level().as_str().to_ascii_lowercase()
                 );
             }
             Sink::Syslog {

@@ -4,6 +4,7 @@
 pub mod client;
 pub mod clock;
 pub mod conntrack;
+pub mod defect;
 pub mod import;
 pub mod keeper;
 pub mod keys;
