@@ -2,7 +2,7 @@
 
 use super::parse::Relay;
 use super::{answer, complain, Exit};
-use crate::json::json;
+use crate::json::{self, json};
 use crate::system::ubus::{CallError, Status};
 use serde_json::Value;
 
@@ -51,9 +51,9 @@ fn one_text(relay: &Value) -> String {
         word(relay, "name"),
         word(relay, "state"),
         word(relay, "host"),
-        relay["remote_port"],
+        json::line(&relay["remote_port"]),
         word(relay, "user"),
-        relay["port"],
+        json::line(&relay["port"]),
         word(relay, "target"),
     );
     for (name, label) in [
