@@ -143,8 +143,9 @@ pub fn kind(config: &config::Relay) -> Kind {
 pub fn judge(sight: &Sight, config: &config::Relay, complaint: Option<Word>) -> Result<u32, Trouble> {
     let unanswered = sight.line.is_some_and(|line| line.unanswered);
     let slow = sight.through == Outcome::Mute && !unanswered;
+    // A target that was asked twice, through the tunnel and directly, is down.
     judged(sight, config, complaint, unanswered).map_err(|trouble| Trouble {
-        doubtful: slow,
+        doubtful: slow && trouble.wait != Some(Wait::Target),
         ..trouble
     })
 }
