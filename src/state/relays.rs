@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use std::net::IpAddr;
 
 /// Sessions that start at the same time. An SSH server lets ten wait to be let in (`MaxStartups`), and a router's processor is slow at this.
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 6;
 
 /// Callers that can wait for checks.
 const ASKED: usize = 16;
