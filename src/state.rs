@@ -16,6 +16,8 @@ mod proofs_tests;
 #[cfg(test)]
 mod properties;
 mod relays;
+#[cfg(test)]
+mod relays_tests;
 mod sessions;
 mod spas;
 #[cfg(test)]
