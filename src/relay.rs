@@ -15,6 +15,7 @@ pub mod greeting;
 pub mod key;
 mod life;
 pub mod sight;
+mod starts;
 #[cfg(test)]
 mod tests;
 pub mod words;

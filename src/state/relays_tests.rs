@@ -183,10 +183,7 @@ fn who_asks_for_a_check_is_answered_when_it_is_over_or_the_relay_gone() {
     let arguments = serde_json::json!({ "name": name }).as_object().unwrap().clone();
     let call = |play: &mut Play| {
         let id = super::tests::caller();
-        (
-            id.clone(),
-            play.state.call_relay(id, "relay_check", &arguments, play.now),
-        )
+        (id, play.state.call_relay(id, "relay_check", &arguments, play.now))
     };
     let (_, early) = call(&mut play);
     assert!(matches!(early.as_slice(), [Action::Answer(_, Ok(value))] if value["ok"] == false));
