@@ -159,13 +159,13 @@ fn run(paths: Paths, user: Option<&str>) -> Exit {
 /// Becomes the user, after giving it the directories that the daemon writes in. What is enforced does not depend on these.
 fn settle(paths: &Paths, kept: Option<(User, Keeper)>) -> Result<Option<Keeper>, String> {
     let Some((user, keeper)) = kept else { return Ok(None) };
+    // Its files were root's, if a daemon ran as root before. (What may be a link there goes, not what it leads to.)
+    let _ = std::fs::remove_dir_all(paths.run_dir.join("relay"));
     for (directory, mode) in [(&paths.run_dir, 0o755), (&paths.state_dir, 0o700)] {
         if let Err(error) = user.give_directory(directory, mode) {
             log::warn!("{} cannot be given to the daemon's user: {error}", directory.display());
         }
     }
-    // Its files were root's, if a daemon ran as root before.
-    let _ = std::fs::remove_dir_all(paths.run_dir.join("relay"));
     user.become_it()?;
     Ok(Some(keeper))
 }
@@ -269,13 +269,8 @@ fn print(paths: &Paths, text: fn(&policy::Compiled, bool) -> String) -> Exit {
         .map(|text| config::read_text(text.as_deref()));
     let (config, mut problems) = match lanward {
         Ok(read) => read,
-        Err(error) => {
-            complain(&format!(
-                "lanward: {}: {error}",
-                paths.config_dir.join("lanward").display()
-            ));
-            return Exit::Failed;
-        }
+        // As the daemon does when it starts.
+        Err(error) => config::closed(&format!("cannot be read: {error}")),
     };
     let mut parse = |text: &Result<Option<Vec<u8>>, String>, file| state::package(text, file, &mut problems);
     let (firewall, network_file) = (parse(&texts.firewall, "firewall"), parse(&texts.network, "network"));

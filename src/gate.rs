@@ -179,6 +179,15 @@ impl Lists {
         known.map(|known| known.entries.as_slice()).unwrap_or_default()
     }
 
+    /// Whether a packet has listed this source, as the gate's list holds it.
+    #[must_use]
+    pub fn has_seen(&self, gate: &str, source: IpAddr) -> bool {
+        let entries = self.of(gate);
+        let first = entries.partition_point(|entry| entry.address < source);
+        let of_source = entries.iter().skip(first).take_while(|entry| entry.address == source);
+        of_source.map(|entry| entry.list).any(|list| list == List::Seen)
+    }
+
     /// A gate's sources with the time at which the last of their entries ends (`None`: never).
     #[must_use]
     pub fn sources(&self, gate: &str) -> Vec<(IpAddr, Option<u64>)> {

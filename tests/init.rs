@@ -133,7 +133,7 @@ fn the_links_put_it_before_the_firewall_also_in_an_image_that_is_being_built() {
         .output()
         .expect("bash runs");
     assert!(ran.status.success(), "{ran:?}");
-    for link in ["S18lanward", "K90lanward"] {
+    for link in ["S14lanward", "K10lanward"] {
         let target = fs::read_link(root.join("etc/rc.d").join(link)).expect("a link");
         assert_eq!(target.to_str(), Some("../init.d/lanward"));
     }
@@ -467,7 +467,7 @@ fn an_upgrade_keeps_the_table_its_list_and_the_time_that_is_left_on_it() {
         router.wait_for_daemon();
     };
     ready(1);
-    assert!(router.path("/etc/rc.d/S18lanward").is_symlink());
+    assert!(router.path("/etc/rc.d/S14lanward").is_symlink());
     router.must(&["lanward", "gate", "admit", "ssh", "203.0.113.9", "600"]);
     router.must(&["lanward", "pause", "30"]);
     let (table, left) = (handle(&router), seconds_left(&router));
@@ -501,7 +501,7 @@ fn an_upgrade_keeps_the_table_its_list_and_the_time_that_is_left_on_it() {
 
     // And removed.
     router.must(&["ash", "-c", ". /lib/functions.sh; default_prerm lanward.prerm"]);
-    assert!(!router.has_table() && !router.path("/etc/rc.d/S18lanward").is_symlink());
+    assert!(!router.has_table() && !router.path("/etc/rc.d/S14lanward").is_symlink());
     assert_eq!((router.leftovers(), router.published()), (Vec::new(), Value::Null));
 }
 

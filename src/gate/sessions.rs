@@ -3,7 +3,6 @@
 
 use super::{masked, Lists};
 use crate::policy::{Gate, Gates, Witness};
-use crate::ruleset::gate::List;
 use crate::system::conntrack::Session;
 use std::net::IpAddr;
 
@@ -15,7 +14,7 @@ pub struct Interest {
 }
 
 /// A source that a live connection proves or keeps listed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Alive {
     /// The gate's name.
     pub gate: String,
@@ -82,24 +81,20 @@ impl Interest {
                 let proves =
                     |witness: &&Witness| self.is_witness(witness, session) && has_carried(session, witness.min_bytes);
                 let witness = gate.witnesses.iter().find(proves);
-                let is_kept = || {
-                    let entries = lists.of(&gate.name).iter();
-                    let mut entries = entries.filter(|entry| entry.address == source);
-                    entries.any(|entry| entry.list == List::Seen) && self.is_guarded(gate, session)
-                };
+                let is_kept = || lists.has_seen(&gate.name, source) && self.is_guarded(gate, session);
                 if witness.is_none() && !is_kept() {
                     continue;
                 }
-                let found = Alive {
+                alive.push(Alive {
                     gate: gate.name.clone(),
                     source,
                     witness: witness.map(|witness| witness.name.clone()),
-                };
-                if !alive.contains(&found) {
-                    alive.push(found);
-                }
+                });
             }
         }
+        // Strangers decide how many there are: sorted once, not searched for each.
+        alive.sort_unstable();
+        alive.dedup();
         known.note(sessions);
         alive
     }

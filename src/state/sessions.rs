@@ -2,12 +2,12 @@
 
 use super::State;
 use crate::event::{Action, Listing, Now};
-use crate::gate::{self, Alive, Entry, Interest};
+use crate::gate::{self, Alive, Interest};
 use crate::nft::netlink::Edit;
+use crate::policy::Gate;
 use crate::ruleset::gate::List;
 use crate::system::conntrack::Session;
 use log::Level;
-use std::net::IpAddr;
 
 /// What was offloaded and then reset is still established to conntrack for 10 s (`nf_conntrack_tcp_timeout_close`; measured with Linux 6.1): so often
 /// conntrack is asked again, and so many milliseconds lie between.
@@ -79,21 +79,39 @@ impl State {
         actions
     }
 
+    /// How many more a gate's list of who was seen can take, over IPv4 and over IPv6.
+    fn room(&self, gate: &Gate) -> [usize; 2] {
+        let mut left = [gate.size as usize; 2];
+        for entry in self
+            .lists
+            .of(&gate.name)
+            .iter()
+            .filter(|entry| entry.list == List::Seen)
+        {
+            let left = &mut left[usize::from(entry.address.is_ipv6())];
+            *left = left.saturating_sub(1);
+        }
+        left
+    }
+
     /// Those who are listed apart from newcomers, since the kernel refuses all of a transaction if there is no room for one.
     fn refresh(&self, alive: Vec<Alive>) -> Vec<Action> {
         let (mut known, mut new) = (Vec::new(), Vec::new());
+        // Those of a gate stand together. How much room its lists have left, by family.
+        let mut room: Option<(String, [usize; 2])> = None;
         for alive in alive {
             let Some(gate) = self.gate(&alive.gate) else { continue };
-            let is_alike = |other: IpAddr| other.is_ipv6() == alive.source.is_ipv6();
-            let seen = |entry: &&Entry| entry.list == List::Seen && is_alike(entry.address);
-            let mut listed = self.lists.of(&gate.name).iter().filter(seen);
-            if listed.any(|entry| entry.address == alive.source) {
+            if self.lists.has_seen(&gate.name, alive.source) {
                 known.push((alive, gate.window));
                 continue;
             }
-            let coming = |(other, _): &&(Alive, u32)| other.gate == gate.name && is_alike(other.source);
-            let count = self.lists.of(&gate.name).iter().filter(seen).count() + new.iter().filter(coming).count();
-            if count < gate.size as usize {
+            let (_, left) = match &mut room {
+                Some(known) if known.0 == gate.name => known,
+                other => other.insert((gate.name.clone(), self.room(gate))),
+            };
+            let left = &mut left[usize::from(alive.source.is_ipv6())];
+            if *left > 0 {
+                *left -= 1;
                 new.push((alive, gate.window));
             }
         }

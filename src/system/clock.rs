@@ -69,7 +69,28 @@ pub fn time_zone() -> String {
     if let Ok(zone) = std::env::var("TZ") {
         return zone;
     }
-    of_file(Path::new("/etc/TZ"))
+    of_files(Path::new("/etc/TZ"), Path::new("/etc/localtime"))
+}
+
+/// Where the zone's package is installed (`zoneinfo-europe`), OpenWrt has no `/etc/TZ` but links `/etc/localtime` to the zone's file, which ends with the same
+/// string (RFC 8536 3.3).
+fn of_files(text: &Path, binary: &Path) -> String {
+    let zone = of_file(text);
+    if !zone.is_empty() {
+        return zone;
+    }
+    match std::fs::read(binary) {
+        Ok(bytes) => footer(&bytes).map_or_else(|| format!("{} is no time zone", binary.display()), str::to_string),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(error) => format!("{} cannot be read: {error}", binary.display()),
+    }
+}
+
+/// The string between the last two line ends of a zone's file of version 2 or later.
+fn footer(bytes: &[u8]) -> Option<&str> {
+    let bytes = bytes.strip_suffix(b"\n").filter(|bytes| bytes.starts_with(b"TZif"))?;
+    let begin = bytes.iter().rposition(|byte| *byte == b'\n')?;
+    std::str::from_utf8(bytes.get(begin + 1..)?).ok()
 }
 
 fn of_file(path: &Path) -> String {
@@ -83,6 +104,22 @@ fn of_file(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_zone_is_read_from_its_file_where_there_is_no_text() {
+        let here = std::env::temp_dir().join(format!("lanward-zone-{}", std::process::id()));
+        std::fs::create_dir_all(&here).unwrap();
+        let (text, binary) = (here.join("TZ"), here.join("localtime"));
+        assert_eq!(of_files(&text, &binary), "", "neither: UTC");
+        std::fs::write(&binary, b"TZif2\0\0data\nCET-1CEST,M3.5.0,M10.5.0/3\n").unwrap();
+        assert_eq!(of_files(&text, &binary), "CET-1CEST,M3.5.0,M10.5.0/3");
+        std::fs::write(&text, "JST-9\n").unwrap();
+        assert_eq!(of_files(&text, &binary), "JST-9");
+        std::fs::remove_file(&text).unwrap();
+        std::fs::write(&binary, b"what").unwrap();
+        assert!(of_files(&text, &binary).contains("no time zone"));
+        std::fs::remove_dir_all(here).unwrap();
+    }
 
     #[test]
     fn a_time_zone_that_cannot_be_read_is_not_utc() {

@@ -82,6 +82,8 @@ impl std::error::Error for Error {
 
 /// Deletions per send: their acknowledgements fit the smallest receive buffer.
 const BATCH: usize = 64;
+/// The most sessions that one look brings: whoever reaches an open port decides how many there are. (Some 2 MB; a usual conntrack table has 16 384 entries.)
+pub const SESSIONS: usize = 16_384;
 /// A dump that the kernel calls inconsistent is asked for again so many times, and then taken as it is: every entry in it is real.
 const DUMPS: u32 = 4;
 
@@ -118,7 +120,7 @@ impl Conntrack {
         Ok(flows)
     }
 
-    /// The TCP sessions of both families that `keep` takes, sorted by flow. `keep` may see a session twice, the answer holds it once.
+    /// The TCP sessions of both families that `keep` takes, the first [`SESSIONS`] of them, sorted by flow. `keep` may see a session twice, the answer holds it once.
     ///
     /// # Errors
     /// As [`Self::flows`].
@@ -126,7 +128,11 @@ impl Conntrack {
         let mut sessions = Vec::new();
         for _ in 0..DUMPS {
             sessions.clear();
-            let mut take = |entry: &[u8]| sessions.extend(Session::parse(entry).filter(|session| keep(session)));
+            let mut take = |entry: &[u8]| {
+                if sessions.len() < SESSIONS {
+                    sessions.extend(Session::parse(entry).filter(|session| keep(session)));
+                }
+            };
             if self.dump(&mut take)? == Dump::Consistent {
                 break;
             }

@@ -18,6 +18,8 @@ use super::{keys, privileges};
 use crate::config;
 use crate::lan_only::saved::saved;
 use crate::spa::Keys;
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
 use nix::libc;
 use nix::sys::signal::{signal, SigHandler, Signal};
 use nix::sys::wait::{waitpid, WaitPidFlag, WaitStatus};
@@ -25,9 +27,10 @@ use nix::unistd::{fork, ForkResult, Pid};
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use zeroize::{Zeroize, Zeroizing};
 
 /// A UCI file: one of the three that the configuration is made of, or one that the diagnosis looks at.
@@ -300,12 +303,47 @@ pub fn read(directory: &Path, file: File) -> Contents {
 }
 
 fn save(directory: &Path, on: bool) -> Result<(), String> {
+    // Held until this returns.
+    let _lock = lock(&directory.join(File::Lanward.name()))?;
     let old = read(directory, File::Lanward)?.unwrap_or_default();
     let path = directory.join(File::Lanward.name());
     let named = |error: String| format!("{}: {error}", path.display());
     match saved(&old, on).map_err(named)? {
         Some(text) => storage::replace(&path, &text, Durability::Flash).map_err(|error| named(error.to_string())),
         None => Ok(()),
+    }
+}
+
+/// How long another program may keep a file locked.
+const LOCKED: Duration = Duration::from_secs(2);
+
+/// The lock that libuci takes while it commits, on the file itself: whoever read it before us is to have replaced it before we read. `None`: there is no file.
+fn lock(path: &Path) -> Result<Option<Flock<std::fs::File>>, String> {
+    let named = |error: &dyn fmt::Display| format!("{}: {error}", path.display());
+    let until = Instant::now() + LOCKED;
+    loop {
+        let file = match std::fs::File::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            opened => opened.map_err(|error| named(&error))?,
+        };
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => {
+                // The name may lead to another file by now: that of whoever held the lock.
+                let is_it = match (lock.metadata(), std::fs::metadata(path)) {
+                    (Ok(ours), Ok(now)) => (ours.dev(), ours.ino()) == (now.dev(), now.ino()),
+                    _ => false,
+                };
+                if is_it {
+                    return Ok(Some(lock));
+                }
+            }
+            Err((_, error)) if error != Errno::EWOULDBLOCK => return Err(named(&io::Error::from(error))),
+            Err(_) => {}
+        }
+        if Instant::now() >= until {
+            return Err(named(&"another program keeps it locked"));
+        }
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 
@@ -419,6 +457,37 @@ mod tests {
         let _ = fs::remove_dir_all(&path);
         fs::create_dir_all(&path).unwrap();
         path
+    }
+
+    #[test]
+    fn a_change_that_is_being_committed_is_waited_for_and_kept() {
+        let here = directory("locked");
+        let path = here.join("lanward");
+        fs::write(&path, "config lan_only 'lan_only'\n\toption enabled '0'\n").unwrap();
+        // As libuci commits: it locks the file, reads, writes beside and renames.
+        let lock = Flock::lock(fs::File::open(&path).unwrap(), FlockArg::LockExclusive).unwrap();
+        let (place, file) = (here.clone(), path.clone());
+        let other = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(200));
+            let aside = place.join(".lanward.uci");
+            fs::write(
+                &aside,
+                "config lan_only 'lan_only'\n\toption enabled '0'\n\toption level 'strict'\n",
+            )
+            .unwrap();
+            fs::rename(aside, file).unwrap();
+            drop(lock);
+        });
+        save(&here, true).unwrap();
+        other.join().unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(
+            text.contains("level 'strict'") && text.contains("enabled '1'"),
+            "{text}"
+        );
+        let _lock = Flock::lock(fs::File::open(&path).unwrap(), FlockArg::LockExclusive).unwrap();
+        assert!(save(&here, false).unwrap_err().contains("keeps it locked"));
+        fs::remove_dir_all(here).unwrap();
     }
 
     /// The keeper's loop in a thread, and the other end of its socket.

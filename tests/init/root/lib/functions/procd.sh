@@ -66,6 +66,7 @@ _set_param() {
 		json_close_array
 		;;
 	stdout | stderr) json_add_boolean "$kind" "$1" ;;
+	term_timeout) json_add_int "$kind" "$1" ;;
 	*) echo "no parameter $kind here" >&2 ;;
 	esac
 }

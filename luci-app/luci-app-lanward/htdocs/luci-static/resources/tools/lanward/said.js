@@ -426,6 +426,8 @@ const messages = _ => [
 	_("a dropbear key that is not ed25519, which OpenSSH's client does not read: make another with 'lanward relay keygen'"),
 	_('its public part is not shown: it is not an ed25519 key'),
 	_('no answer'),
+	/* system/clock.rs */
+	_('%s is no time zone'),
 	_('run directory'),
 	_('a port of our own'),
 	_('unknown status'),
