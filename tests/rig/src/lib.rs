@@ -2,8 +2,10 @@
 
 pub mod bench;
 pub mod broker;
+pub mod clock;
 pub mod count;
 pub mod daemon;
+pub mod flash;
 pub mod fleet;
 pub mod flood;
 pub mod home;
