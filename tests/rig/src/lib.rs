@@ -30,5 +30,6 @@ pub mod session;
 pub mod settings;
 pub mod tap;
 pub mod tcp;
+pub mod user;
 pub mod web;
 pub mod wire;
