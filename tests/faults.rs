@@ -2,6 +2,8 @@
 
 #[path = "faults/page.rs"]
 mod page;
+#[path = "faults/people.rs"]
+mod people;
 
 use lanward::system::ubus::{call_once, CallError};
 use lanward_rig::broker::Broker;

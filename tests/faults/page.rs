@@ -23,8 +23,10 @@ const SCENES: [(&str, &str); SCENE_COUNT] = [
     ("flapping", "A device that comes and goes"),
     ("clock", "A clock that jumps"),
     ("local", "A local user"),
+    ("sessions", "A session of the page"),
+    ("links", "Links and modes"),
 ];
-const SCENE_COUNT: usize = 9;
+const SCENE_COUNT: usize = 11;
 
 fn path() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/faults.md")
