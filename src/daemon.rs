@@ -429,11 +429,16 @@ impl Daemon {
                 );
                 self.note("script for the firewall's include", written)
             }
-            Action::WriteRunState(Some(state)) => {
-                let written = self.keep(&self.paths.run_state(), state.as_bytes(), Durability::Memory);
-                self.note("note about the switch", written)
+            Action::WriteRunState(state) => {
+                let path = self.paths.run_state();
+                let written = match state {
+                    Some(state) => self.keep(&path, state.as_bytes(), Durability::Memory),
+                    None => storage::remove(&path),
+                };
+                let noted = written.as_ref().map(drop).map_err(ToString::to_string);
+                self.note("note about the switch", written);
+                Some(Event::Noted(noted))
             }
-            Action::WriteRunState(None) => self.note("note about the switch", storage::remove(&self.paths.run_state())),
             Action::Answer(call, result) => {
                 match result {
                     Ok(Value::Object(fields)) => self.bus.answer(call, Ok(&fields)),

@@ -626,6 +626,11 @@ fn without_room_for_files_the_switch_turns_and_says_what_it_could_not_write() {
         others.push(harm(&flashes[2]));
         let answer = turn(true, false);
         assert_eq!(answer["enabled"], json!(true), "{answer}");
+        let error = answer["error"].as_str().unwrap_or_default();
+        assert!(
+            error.contains("the note about it could not be written") && error.contains(why),
+            "{answer}"
+        );
         assert!(keeps_in(&home.house), "{what}: it turns on");
         let line = format!("note about the switch in {}: {why}", place.join("run").display());
         assert!(home.daemon.logs(&line, SOON), "{}", home.daemon.log());
@@ -656,7 +661,7 @@ fn without_room_for_files_the_switch_turns_and_says_what_it_could_not_write() {
         ));
         rows.push((
             format!("The run directory {what} as well; the switch turned on, not to be saved; SIGKILL"),
-            "On at once, and while nobody was there; the log names the note that could not be written. The next daemon makes its table without files, and takes the switch from \
+            "On at once, and while nobody was there; the answer says that the note could not be written and that the switch holds until the next start. The next daemon makes its table without files, and takes the switch from \
              the configuration, which has the last word where there is no note"
                 .to_owned(),
         ));
