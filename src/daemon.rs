@@ -25,6 +25,7 @@ use crate::system::ubus::{Bus, CallError, Incoming, Object, Status, Ticket};
 use nix::sys::signal::{SigSet, Signal};
 use serde_json::{Map, Value};
 use std::collections::VecDeque;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::signal::unix::{signal, SignalKind};
@@ -124,6 +125,10 @@ fn starting<T, E: std::fmt::Display>(what: &'static str, result: Result<T, E>) -
 /// # Errors
 /// See [`Failure`].
 pub fn run(paths: Paths, keeper: Option<Keeper>) -> Result<(), Failure> {
+    // Who cannot open the files and the bus would take the router for one without devices and put that into the table's place; and tokio panics
+    // without its descriptors for signals. So before anything else it is asked whether there are enough.
+    let held: std::io::Result<Vec<_>> = (0..DESCRIPTORS / 2).map(|_| UnixStream::pair()).collect();
+    starting("descriptors", held.map(drop))?;
     let runtime = starting(
         "runtime",
         // What blocks there: names that are resolved, and flash.
@@ -165,6 +170,9 @@ struct Daemon {
     clients: Clients,
     leaving: bool,
 }
+
+/// File descriptors that it must be able to have when it starts: some twenty stay open, without relays.
+const DESCRIPTORS: usize = 32;
 
 const NETIFD: &str = "network.interface";
 
@@ -421,11 +429,16 @@ impl Daemon {
                 );
                 self.note("script for the firewall's include", written)
             }
-            Action::WriteRunState(Some(state)) => {
-                let written = self.keep(&self.paths.run_state(), state.as_bytes(), Durability::Memory);
-                self.note("note about the switch", written)
+            Action::WriteRunState(state) => {
+                let path = self.paths.run_state();
+                let written = match state {
+                    Some(state) => self.keep(&path, state.as_bytes(), Durability::Memory),
+                    None => storage::remove(&path),
+                };
+                let noted = written.as_ref().map(drop).map_err(ToString::to_string);
+                self.note("note about the switch", written);
+                Some(Event::Noted(noted))
             }
-            Action::WriteRunState(None) => self.note("note about the switch", storage::remove(&self.paths.run_state())),
             Action::Answer(call, result) => {
                 match result {
                     Ok(Value::Object(fields)) => self.bus.answer(call, Ok(&fields)),

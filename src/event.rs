@@ -79,6 +79,8 @@ pub enum Event {
         /// What to do next.
         then: Then,
     },
+    /// [`Action::WriteRunState`] has ended: why the note could not be written or taken away.
+    Noted(Result<(), String>),
     /// [`Action::Pause`] has ended.
     Paused {
         /// Seconds; 0: resumed.
@@ -454,7 +456,7 @@ pub enum Action {
     },
     /// Write the applied table as nft script, for fw4's include.
     WriteScript(Rc<Table>),
-    /// Write the note about an unsaved switch; `None`: remove it.
+    /// Write the note about an unsaved switch; `None`: remove it. → [`Event::Noted`]
     WriteRunState(Option<String>),
     /// Answer a call: with data, or with a status alone.
     Answer(CallId, Result<Value, crate::system::ubus::Status>),

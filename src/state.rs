@@ -119,6 +119,8 @@ pub struct State {
     losses: Losses,
     /// Why the table could not be read the last time; logged once.
     unseen: Option<String>,
+    /// Why the next daemon will not know of the switch as it is.
+    unnoted: Option<String>,
 }
 
 /// So that the devices are a guess, if a good one.
@@ -154,6 +156,10 @@ impl State {
             Event::Previewed { result, call } => vec![Action::Answer(call, Ok(report::preview(&result)))],
             Event::Cut { result, then } => self.cut(&result, then),
             Event::Saved { result, then } => self.saved(result, then),
+            Event::Noted(result) => {
+                self.unnoted = result.err();
+                Vec::new()
+            }
             Event::Paused { seconds, result, call } => self.paused(seconds, result, call, now),
             Event::Read { result, call, reply } => self.read(result, call, reply, now),
             Event::Diagnosed { facts, call } => {
@@ -515,16 +521,6 @@ impl State {
     /// Whether what the configuration says is what the kernel does.
     pub(crate) fn is_applied(&self) -> bool {
         self.kernel == Kernel::Holds && self.unseen.is_none() && !is_restricting(&self.problems())
-    }
-
-    /// What is wrong between us and the kernel, for people.
-    pub(crate) fn trouble(&self) -> Option<String> {
-        if let Kernel::Failed(error) = &self.kernel {
-            return Some(format!("the table could not be applied: {error}"));
-        }
-        self.unseen
-            .as_ref()
-            .map(|error| format!("the table cannot be looked at: {error}"))
     }
 
     /// Remembers the problems; those that are new are logged and told.

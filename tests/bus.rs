@@ -7,6 +7,7 @@ use lanward::system::ubus::frame::{Builder, Decoder, Frame, Message, Type, MAX_R
 use lanward::system::ubus::{call_once, Bus, Call, CallError, Client, Incoming, Kind, Method, Object, Status};
 use lanward_rig::broker::Tested;
 use lanward_rig::report_line;
+use lanward_rig::user::as_user;
 use serde_json::{json, Map, Value};
 use std::future::Future;
 use std::io::{Read, Write};
@@ -793,24 +794,6 @@ fn a_user_without_a_grant_is_refused_and_one_without_a_name_is_not_let_in() {
         });
         assert_eq!(nameless, 0);
     });
-}
-
-/// Runs something in a thread of another user: the kernel keeps credentials by thread, only libc keeps them by process.
-fn as_user<T: Send + 'static>(uid: u32, gid: u32, work: impl FnOnce() -> T + Send + 'static) -> T {
-    let thread = std::thread::spawn(move || {
-        // SAFETY: these calls take no memory but the empty list, and concern this thread only.
-        #[allow(unsafe_code)]
-        let results = unsafe {
-            [
-                libc::syscall(libc::SYS_setgroups, 0, std::ptr::null::<u32>()),
-                libc::syscall(libc::SYS_setresgid, gid, gid, gid),
-                libc::syscall(libc::SYS_setresuid, uid, uid, uid),
-            ]
-        };
-        assert_eq!(results, [0, 0, 0], "needs root");
-        work()
-    });
-    thread.join().unwrap()
 }
 
 // What no broker does: a peer of our own that plays ubusd.

@@ -11,6 +11,7 @@ use lanward::system::ubus::{Bus, Incoming, Object};
 use lanward_rig::broker::Tested;
 use lanward_rig::netifd::Netifd;
 use lanward_rig::report_line::{not_asked, skip, this_test};
+use lanward_rig::user::{as_user, NOBODY};
 use procd::Era;
 use router::{which, Router};
 use serde_json::{json, Value};
@@ -738,29 +739,16 @@ fn on_the_bus_as_nobody(access: &Value) -> Vec<String> {
     let socket = directory.join("ubus.sock");
     let broker = Tested::start(&socket, Some(&directory.join("acl.d")));
     let netifd = Netifd::start(&socket, json!({ "interface": [] })).expect("the bus is there");
-    let seen = std::thread::spawn(move || {
-        become_nobody();
+    let seen = as_user(NOBODY, NOBODY, move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .expect("a runtime");
         runtime.block_on(daemons_words(&socket))
     });
-    let seen = seen.join().expect("no panic");
     drop((netifd, broker));
     let _ = fs::remove_dir_all(directory);
     seen
-}
-
-/// This thread only; the C library's function would change all of them.
-#[allow(unsafe_code)]
-fn become_nobody() {
-    const NOBODY: libc::c_long = 65534;
-    for call in [libc::SYS_setresgid, libc::SYS_setresuid] {
-        // SAFETY: three numbers, no memory.
-        let done = unsafe { libc::syscall(call, NOBODY, NOBODY, NOBODY) };
-        assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
-    }
 }
 
 async fn daemons_words(socket: &std::path::Path) -> Vec<String> {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use lanward_rig::daemon::program;
+use lanward_rig::flash::Flash;
 use lanward_rig::home::Home;
 use lanward_rig::house::{Family, House};
 use lanward_rig::knock::{tcp, udp, Knocker, Step};
@@ -397,47 +398,6 @@ fn a_power_cut_while_the_file_is_written_leaves_the_file_before() {
     assert!(fs::symlink_metadata(&file).unwrap().is_file());
     scene.cut_the_power(|| {});
     assert_eq!(scene.today(), wanted + 2);
-}
-
-/// A flash of its own, mounted on a directory. Dropped before the house, which removes the directory.
-struct Flash(PathBuf);
-
-impl Flash {
-    fn mount(at: PathBuf, kib: u32) -> Self {
-        let flash = Self(at);
-        flash.run("mount", &["-t", "tmpfs", "-o", &format!("size={kib}k"), "flash"]);
-        flash
-    }
-
-    fn remount(&self, how: &str) {
-        self.run("mount", &["-o", &format!("remount,{how}")]);
-    }
-
-    fn run(&self, program: &str, arguments: &[&str]) {
-        let status = std::process::Command::new(program)
-            .args(arguments)
-            .arg(&self.0)
-            .status()
-            .unwrap();
-        assert!(status.success(), "{program} {arguments:?}");
-    }
-
-    /// Leaves so many bytes free.
-    fn fill(&self, free: usize) -> PathBuf {
-        let path = self.0.join("others");
-        let mut file = fs::File::create(&path).unwrap();
-        while std::io::Write::write_all(&mut file, &[0; 4096]).is_ok() {}
-        let full = file.metadata().unwrap().len();
-        file.set_len(full - free as u64).unwrap();
-        path
-    }
-}
-
-impl Drop for Flash {
-    fn drop(&mut self) {
-        // Nothing is there that could be in the way, but a failed test's daemon.
-        let _ = std::process::Command::new("umount").arg("-l").arg(&self.0).status();
-    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Authenticated packets on their whole way: the stock `fwknop` client outside, the router's real rules, the daemon. Each test has a house of its own.
 
+use lanward_rig::clock::faketime;
 use lanward_rig::home::Home;
 use lanward_rig::house::{Family, House, FAMILIES};
 use lanward_rig::namespace::Namespace;
@@ -256,19 +257,6 @@ fn a_clock_that_is_set_back_makes_no_packet_new() {
     scene.refused("a replay", |scene| scene.throw(&packet));
     // Its owner has the same slow clock and is let in as before.
     scene.accepted(client, 30, |scene| drop(scene.fwknop("-s --time-offset-minus 1D")));
-}
-
-/// What has a program see another time. `None`, and loudly so, where it is not installed.
-fn faketime() -> Option<String> {
-    let ran = Command::new("faketime")
-        .args(["-f", "+0", "printenv", "LD_PRELOAD"])
-        .output();
-    let printed = ran.ok().filter(|ran| ran.status.success());
-    let path = printed.map(|ran| String::from_utf8_lossy(&ran.stdout).trim().to_owned());
-    if path.is_none() {
-        skip(&this_test(), "no faketime (Debian's package of that name)");
-    }
-    path
 }
 
 #[test]

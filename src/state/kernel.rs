@@ -195,6 +195,20 @@ impl State {
         }
     }
 
+    /// What is wrong between us and the kernel, for people.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        if let Kernel::Failed(error) = &self.kernel {
+            return Some(format!("the table could not be applied: {error}"));
+        }
+        if let Some(error) = &self.unseen {
+            return Some(format!("the table cannot be looked at: {error}"));
+        }
+        let note = self.unnoted.as_ref();
+        note.map(|error| {
+            format!("the switch holds until lanward starts again; the note about it could not be written: {error}")
+        })
+    }
+
     /// A named counter over all lives of the table since the daemon began.
     pub(crate) fn counter(&self, name: &str) -> Counter {
         let carried = self.carried.sum.get(name).copied().unwrap_or_default();

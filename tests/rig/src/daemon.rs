@@ -58,10 +58,7 @@ impl Daemon {
     /// # Errors
     /// As [`start`](Self::start).
     pub fn start_again(&mut self) -> Result<(), String> {
-        self.process = Some(
-            self.spawn()
-                .map_err(|error| format!("{}: {error}", self.program.display()))?,
-        );
+        self.launch()?;
         let end = Instant::now() + PATIENCE;
         loop {
             let answer = self.call("status", &json!({}));
@@ -74,6 +71,21 @@ impl Daemon {
                 _ => std::thread::sleep(Duration::from_millis(5)),
             }
         }
+    }
+
+    /// Starts it once more, and waits for nothing.
+    ///
+    /// # Errors
+    /// That there is no process.
+    pub fn launch(&mut self) -> Result<(), String> {
+        let spawned = self.spawn();
+        self.process = Some(spawned.map_err(|error| format!("{}: {error}", self.program.display()))?);
+        Ok(())
+    }
+
+    /// From now on starts this program instead, which ends as the daemon or becomes it.
+    pub fn set_program(&mut self, program: PathBuf) {
+        self.program = program;
     }
 
     /// The process dies with the thread that starts it, and that thread waits for it: whatever becomes of the test, nothing is left.
@@ -93,10 +105,14 @@ impl Daemon {
         if let Ok(zone) = fs::read_to_string(at("TZ")) {
             command.env("TZ", zone);
         }
-        // And a clock: how many seconds it is off, and the library (faketime's) that says so.
-        if let (Ok(offset), Ok(library)) = (fs::read_to_string(at("clock")), fs::read_to_string(at("preload"))) {
-            command.env("LD_PRELOAD", library);
-            command.env("FAKETIME", offset).env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        // And a clock: how many seconds it is off, and the library (faketime's) that says so. The file is read at each look at the clock.
+        if let (true, Ok(library)) = (at("clock").exists(), fs::read_to_string(at("preload"))) {
+            command
+                .env("LD_PRELOAD", library)
+                .env("FAKETIME_TIMESTAMP_FILE", at("clock"));
+            command
+                .env("FAKETIME_NO_CACHE", "1")
+                .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
         }
         // Also where this machine has a syslog.
         command

@@ -2,8 +2,10 @@
 
 pub mod bench;
 pub mod broker;
+pub mod clock;
 pub mod count;
 pub mod daemon;
+pub mod flash;
 pub mod fleet;
 pub mod flood;
 pub mod home;
@@ -28,5 +30,6 @@ pub mod session;
 pub mod settings;
 pub mod tap;
 pub mod tcp;
+pub mod user;
 pub mod web;
 pub mod wire;

@@ -300,6 +300,7 @@ const messages = _ => [
 	_('running flows could not be ended: %s'),
 	_('there is no policy yet that could end anything'),
 	_('the switch holds until the router restarts; it could not be saved: %s'),
+	_('the switch holds until lanward starts again; the note about it could not be written: %s'),
 	_('pause: %s'),
 	_("its section lan_only has no name: config lan_only 'lan_only'"),
 	_('%s: %s; it opens nothing'),
