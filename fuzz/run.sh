@@ -28,7 +28,7 @@ seeds=$PWD/fuzz/target/seeds
 LANWARD_FUZZ_SEEDS=$seeds cargo test --quiet --test fuzz -- --ignored --exact seeds >/dev/null
 host=$(rustc -vV | sed -n 's/^host: //p')
 
-# As few inputs as reach every edge that all of them reach, cut to 1024 bytes. (With libFuzzer's counters, how often an edge is taken, they would be ten times as many.)
+# As few inputs as reach every edge that all of them reach when they are cut to 1024 bytes: what needs longer ones is not kept. (With libFuzzer's counters, how often an edge is taken, they would be ten times as many.)
 keep() { # TARGET
 	rm -rf "fuzz/target/merged/$1"
 	mkdir -p "fuzz/target/merged/$1"
