@@ -5,7 +5,7 @@ CARGO ?= cargo
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 
 .DEFAULT_GOAL := help
-.PHONY: help tools build test quick demo bench package router-test router-kernel lint clean
+.PHONY: help tools build test quick demo bench fuzz package router-test router-kernel lint clean
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -31,6 +31,9 @@ bench: ## How fast, how much memory, how many packets; `make bench ARGS=--json` 
 	@tests/install-tools.sh --no-browser
 	@$(CARGO) build --release --bin lanward -p lanward -p lanward-rig --bin bench
 	@target/release/bench $(ARGS)
+
+fuzz: ## Search with every fuzz target, hours long; `make fuzz ARGS='1000000 spa'` for less
+	@fuzz/run.sh $(ARGS)
 
 package: ## The packages for routers, in dist/; `make package ARCH=mips_24kc` for one kind only
 	@package/install-tools.sh

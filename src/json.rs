@@ -3,7 +3,7 @@
 mod text;
 
 use serde_json::{Map, Value};
-pub(crate) use text::{line, lines, parse};
+pub use text::{line, lines, parse};
 
 /// An object, `json!({ "ok": true, "error": error })`, or a list, `json!([hour, attempts])`. What stands for a value is not taken, only read; an object in
 /// it is a value of its own.

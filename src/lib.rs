@@ -11,7 +11,7 @@ pub mod daemon;
 pub mod date;
 pub mod event;
 pub mod gate;
-mod json;
+pub mod json;
 pub mod keygen;
 pub mod knockd_import;
 pub mod lan_only;

@@ -19,11 +19,17 @@ pub(crate) use target as fuzz_target;
 #[path = "../fuzz/fuzz_targets/blobmsg.rs"]
 mod blobmsg;
 #[allow(unused_attributes)]
+#[path = "../fuzz/fuzz_targets/json.rs"]
+mod json;
+#[allow(unused_attributes)]
 #[path = "../fuzz/fuzz_targets/knockd_conf.rs"]
 mod knockd_conf;
 #[allow(unused_attributes)]
 #[path = "../fuzz/fuzz_targets/ledger.rs"]
 mod ledger;
+#[allow(unused_attributes)]
+#[path = "../fuzz/fuzz_targets/netlink.rs"]
+mod netlink;
 #[allow(unused_attributes)]
 #[path = "../fuzz/fuzz_targets/nflog.rs"]
 mod nflog;
@@ -48,7 +54,7 @@ use lanward::ledger::counts::Reading;
 use lanward::ledger::day::Day;
 use lanward::ledger::store::Store;
 use lanward::ledger::{Service, Subject};
-use lanward::nft::netlink::{emit, Attribute};
+use lanward::nft::netlink::{batch, emit, transaction, Attribute, Endian, Present};
 use lanward::relay::key::{KeyFile, PrivateKey};
 use lanward_rig::seed_log::{self, Forms};
 use lanward_rig::wire;
@@ -148,8 +154,10 @@ fn data_of(body: &[u8]) -> Option<Vec<u8>> {
 fn files() -> &'static [Vec<u8>] {
     static FILES: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
     FILES.get_or_init(|| {
-        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/lan_only");
-        let cases = std::fs::read_dir(directory).unwrap();
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+        let cases = ["lan_only", "gate", "ledger"]
+            .into_iter()
+            .flat_map(|system| std::fs::read_dir(golden.join(system)).unwrap());
         let texts = cases.map(|case| std::fs::read_to_string(case.unwrap().path()).unwrap());
         let file = |text: String| Some(text.split_once("== lanward ==\n")?.1.split("\n== ").next()?.into());
         texts.filter_map(file).collect()
@@ -313,6 +321,18 @@ fn relays() -> &'static [Vec<u8>] {
         ] {
             inputs.push([b"\x03", line.as_bytes()].concat());
         }
+        // What real clients have said, as the words' own tests have it.
+        let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/relay/words/tests.rs");
+        let tests = std::fs::read_to_string(tests).unwrap();
+        let said = tests
+            .lines()
+            .filter_map(|line| line.strip_prefix("    (\"")?.rsplit_once("\", "));
+        let said: Vec<Vec<u8>> = said
+            .map(|(line, _)| line.replace("\\r", "\r").replace("\\\"", "\""))
+            .map(|line| [b"\x03", line.as_bytes()].concat())
+            .collect();
+        assert!(said.len() > 100, "{}", said.len());
+        inputs.extend(said);
         for greeting in [
             &b"\x03\0\0\x13\x0e\xd0\0\0\x12\x34\0\x02\x01\x08\0\x01\0\0\0"[..],
             b"Welcome\r\nSSH-2.0-OpenSSH_9.2p1\r\n",
@@ -323,6 +343,197 @@ fn relays() -> &'static [Vec<u8>] {
         inputs.iter().for_each(|input| relay::run(input));
         inputs
     })
+}
+
+/// JSON that is read: the page's profiles, and what others' programs answer.
+fn jsons() -> &'static [Vec<u8>] {
+    static JSONS: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
+    JSONS.get_or_init(|| {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let profiles = std::fs::read(root.join("files/usr/share/lanward/profiles.json")).unwrap();
+        // One application of them, as large as may be mutated well.
+        let mut one: serde_json::Value = serde_json::from_slice(&profiles).unwrap();
+        one["applications"].as_array_mut().unwrap().truncate(1);
+        let mut texts = vec![one.to_string().into_bytes()];
+        texts.extend(
+            [
+                "{\"lan_only\":true,\"configured\":null}",
+                "[0, -1, 18446744073709551615, -9223372036854775808, 1.5e3]",
+                "\"\\u00e9\\ud83d\\ude00\\b\\f\\n\\r\\t\\/\\\\\\\"\"",
+                " { \"a\" : [ ] , \"a\" : { } , \"\": [ [ [ false ] ] ] } \n",
+            ]
+            .map(|text| text.as_bytes().to_vec()),
+        );
+        texts.iter().for_each(|text| json::run(text));
+        texts
+    })
+}
+
+/// A message of the kernel, attributes behind a fixed header.
+fn answer(kind: u16, header: &[u8], attributes: &[(u16, Vec<u8>)]) -> Vec<u8> {
+    let payload = [header.to_vec(), nested(attributes)].concat();
+    let length = u32::try_from(payload.len() + 16).unwrap();
+    let mut message = length.to_ne_bytes().to_vec();
+    message.extend(kind.to_ne_bytes());
+    message.extend([0; 10]);
+    message.extend(payload);
+    message
+}
+
+fn nested(attributes: &[(u16, Vec<u8>)]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for (kind, value) in attributes {
+        bytes.extend(u16::try_from(value.len() + 4).unwrap().to_ne_bytes());
+        bytes.extend(kind.to_ne_bytes());
+        bytes.extend(value);
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+    }
+    bytes
+}
+
+/// Answers of nf_tables (what a kernel says that keeps what it is sent), conntrack, the links and WireGuard, behind the byte that says which.
+fn answers() -> &'static [Vec<u8>] {
+    static ANSWERS: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
+    ANSWERS.get_or_init(|| {
+        let native = |number: u32| number.to_ne_bytes().to_vec();
+        let ipv6 = |last| [&[0x20, 1, 0xd, 0xb8][..], &[0; 11], &[last]].concat();
+        let table = netlink::table();
+        let messages = transaction(table, &Present::default(), Endian::NATIVE);
+        let mut inputs = vec![];
+        for part in messages.chunks(12) {
+            // The table itself first, so that it is there.
+            let part = [&messages[..1], part].concat();
+            for choice in [0, 0xf8] {
+                inputs.push([&[choice][..], &batch(&part, 1)].concat());
+            }
+        }
+        let tuple = |addresses: [(u16, Vec<u8>); 2], protocol: u8| {
+            let ports = [(1, vec![protocol]), (2, vec![0xc0, 1]), (3, vec![0, 22])];
+            nested(&[(1 | 0x8000, nested(&addresses)), (2 | 0x8000, nested(&ports))])
+        };
+        let counters = || nested(&[(1, 9_u64.to_be_bytes().into()), (2, 900_u64.to_be_bytes().into())]);
+        for (family, protocol, [from, to]) in [
+            (2, 6, [(1, vec![192, 0, 2, 9]), (2, vec![192, 168, 1, 2])]),
+            (10, 17, [(3, ipv6(1)), (4, ipv6(2))]),
+        ] {
+            let there = tuple([from.clone(), to.clone()], protocol);
+            let back = tuple([(from.0, to.1), (to.0, from.1)], protocol);
+            let state = nested(&[(1 | 0x8000, nested(&[(1, vec![3])]))]);
+            let entry = [
+                (1 | 0x8000, there),
+                (2 | 0x8000, back),
+                (3, vec![0, 0, 1, 0x8e]),
+                (4 | 0x8000, state),
+                (9 | 0x8000, counters()),
+                (10 | 0x8000, counters()),
+                (12, vec![1, 2, 3, 4]),
+                (18, vec![0, 7]),
+            ];
+            inputs.push([&[1][..], &answer(1 << 8, &[family, 0, 0, 0], &entry)].concat());
+        }
+        let refusal = answer(2, &(-libc::ENOENT).to_ne_bytes(), &[]);
+        inputs.push([&[1][..], &refusal].concat());
+        let link = [&[0, 0, 1, 0][..], &native(7), &native(0x1_0043), &[0; 4]].concat();
+        let address = |family, prefix| [&[family, prefix, 0, 0][..], &native(3)].concat();
+        let route = |family, prefix| vec![family, prefix, 0, 0, 254, 3, 0, 1, 0, 0, 0, 0];
+        let neighbour = [&[2, 0, 0, 0][..], &native(3), &[2, 0, 0, 1]].concat();
+        let hop = |device| [&[8, 0, 0, 0][..], &native(device)].concat();
+        let links = [
+            answer(16, &link, &[(3, b"br-lan\0".to_vec())]),
+            answer(
+                20,
+                &address(2, 24),
+                &[(1, vec![192, 168, 1, 1]), (2, vec![192, 168, 1, 1])],
+            ),
+            answer(20, &address(10, 64), &[(1, ipv6(1))]),
+            answer(
+                24,
+                &route(2, 8),
+                &[(1, vec![10, 0, 0, 0]), (15, native(1000)), (4, native(4))],
+            ),
+            answer(24, &route(10, 0), &[(9, [hop(4), hop(5)].concat())]),
+            answer(
+                28,
+                &neighbour,
+                &[(1, vec![192, 168, 1, 20]), (2, vec![2, 0, 0, 0, 0, 9])],
+            ),
+        ];
+        inputs.push([&[2][..], &links.concat()].concat());
+        inputs.extend(links.iter().map(|message| [&[2][..], message].concat()));
+        let prefix = |family: u8, address: Vec<u8>, length| {
+            let family = u16::from(family).to_ne_bytes().to_vec();
+            (0x8000, nested(&[(3, vec![length]), (1, family), (2, address)]))
+        };
+        let allowed = nested(&[prefix(2, vec![192, 168, 9, 2], 32), prefix(10, ipv6(9), 64)]);
+        let endpoint = [&2_u16.to_ne_bytes()[..], &[0xca, 0x6c, 203, 0, 113, 9], &[0; 8]].concat();
+        let first = nested(&[(1, vec![1; 32]), (4, endpoint), (9 | 0x8000, allowed.clone())]);
+        let next = nested(&[(1, vec![1; 32]), (9 | 0x8000, allowed)]);
+        let peers = [first, next].map(|peer| {
+            let peers = nested(&[(0x8000, peer)]);
+            answer(0x1c, &[0, 1, 0, 0], &[(2, b"wg0\0".to_vec()), (8 | 0x8000, peers)])
+        });
+        inputs.push([&[3][..], &peers.concat()].concat());
+        inputs.iter().for_each(|input| netlink::run(input));
+        inputs
+    })
+}
+
+/// A target, and what it begins with.
+type Target = (&'static str, fn(&[u8]), fn() -> &'static [Vec<u8>]);
+
+const TARGETS: [Target; 11] = [
+    ("blobmsg", blobmsg::run, lists),
+    ("json", json::run, jsons),
+    ("knockd_conf", knockd_conf::run, knockd_files),
+    ("ledger", ledger::run, ledgers),
+    ("netlink", netlink::run, answers),
+    ("nflog", nflog::run, datagrams),
+    ("relay", relay::run, relays),
+    ("spa", spa::run, proofs),
+    ("syslog", syslog::run, logs),
+    ("ubus_frames", ubus_frames::run, streams),
+    ("uci", uci::run, files),
+];
+
+/// What `fuzz/run.sh` begins with where nothing was found yet: `LANWARD_FUZZ_SEEDS` names the directory.
+#[test]
+#[ignore = "it writes files, for fuzz/run.sh"]
+fn seeds() {
+    let directory = std::env::var_os("LANWARD_FUZZ_SEEDS").expect("LANWARD_FUZZ_SEEDS names a directory");
+    for (name, _, seeds) in TARGETS {
+        let directory = Path::new(&directory).join(name);
+        std::fs::create_dir_all(&directory).unwrap();
+        for (number, seed) in seeds().iter().enumerate() {
+            std::fs::write(directory.join(format!("seed-{number}")), seed).unwrap();
+        }
+    }
+}
+
+/// What long runs of `fuzz/run.sh` have found, as few inputs as reach the same code.
+#[test]
+fn what_was_found_before() {
+    let found = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/found");
+    for (name, run, _) in TARGETS {
+        let inputs = std::fs::read_dir(found.join(name)).unwrap_or_else(|error| panic!("fuzz/found/{name}: {error}"));
+        let mut count = 0;
+        for input in inputs {
+            run(&std::fs::read(input.unwrap().path()).unwrap());
+            count += 1;
+        }
+        assert!(count > 0, "fuzz/found/{name} is empty");
+    }
+}
+
+/// All targets are in both places.
+#[test]
+fn every_target_is_known() {
+    let targets = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/fuzz_targets");
+    let mut names: Vec<String> = std::fs::read_dir(targets)
+        .unwrap()
+        .map(|file| file.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    assert_eq!(names, TARGETS.map(|(name, ..)| name));
 }
 
 proptest! {
@@ -336,6 +547,16 @@ proptest! {
     #[test]
     fn any_file_of_knockd(text in inputs(knockd_files())) {
         knockd_conf::run(&text);
+    }
+
+    #[test]
+    fn any_text_of_json(bytes in inputs(jsons())) {
+        json::run(&bytes);
+    }
+
+    #[test]
+    fn any_answer_of_the_kernel(bytes in inputs(answers())) {
+        netlink::run(&bytes);
     }
 
     #[test]

@@ -10,7 +10,7 @@ const DEPTH: usize = 127;
 ///
 /// # Errors
 /// What is wrong, and at which byte.
-pub(crate) fn parse(bytes: &[u8]) -> Result<Value, String> {
+pub fn parse(bytes: &[u8]) -> Result<Value, String> {
     let text = std::str::from_utf8(bytes).map_err(|error| format!("not UTF-8 at byte {}", error.valid_up_to()))?;
     let mut reader = Reader { rest: text };
     let value = reader.value(DEPTH).and_then(|value| {
@@ -173,7 +173,7 @@ impl Reader<'_> {
 
 /// A value in one line.
 #[must_use]
-pub(crate) fn line(value: &Value) -> String {
+pub fn line(value: &Value) -> String {
     let mut text = String::new();
     write(&mut text, value, None);
     text
@@ -181,7 +181,7 @@ pub(crate) fn line(value: &Value) -> String {
 
 /// A value for people: a line for each field, and one more at the end.
 #[must_use]
-pub(crate) fn lines(value: &Value) -> String {
+pub fn lines(value: &Value) -> String {
     let mut text = String::new();
     write(&mut text, value, Some(0));
     text.push('\n');

@@ -895,6 +895,21 @@ fn any_day() -> impl Strategy<Value = Day> {
         })
 }
 
+/// The fuzz target has found a source whose services were read in any order, and then looked for by halving.
+#[test]
+fn what_is_out_of_order_is_no_day() {
+    let [telnet, ssdp] = [Service::of(6, 23), Service::of(17, 1900)];
+    let day = |services: &[(Service, u64)]| {
+        let mut day = Day::default();
+        day.add_source(address("192.0.2.1"), 13, 9);
+        day.sources[0].services = services.to_vec();
+        day.encode()
+    };
+    assert!(Day::decode(&day(&[(telnet, 1), (ssdp, 2)])).is_some());
+    assert_eq!(Day::decode(&day(&[(ssdp, 2), (telnet, 1)])), None);
+    assert_eq!(Day::decode(&day(&[(telnet, 1), (telnet, 1)])), None);
+}
+
 proptest! {
     #[test]
     fn a_day_is_read_as_it_was_written(day in any_day()) {

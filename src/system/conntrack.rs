@@ -325,7 +325,8 @@ const CTA_PROTO_SRC_PORT: u16 = 2;
 const CTA_PROTO_DST_PORT: u16 = 3;
 
 /// The attributes of `IPCTNL_MSG_CT_NEW`. `None` for another protocol and for what lacks a part of a flow.
-fn parse_flow(entry: &[u8], protocol: u8) -> Option<Flow> {
+#[must_use]
+pub fn parse_flow(entry: &[u8], protocol: u8) -> Option<Flow> {
     let (mut original, mut reply, mut zone, mut id) = (None, None, 0, None);
     for attribute in NlasIterator::new(entry) {
         let attribute = attribute.ok()?;

@@ -4,7 +4,7 @@
 //! can succeed with links missing. Its connection therefore carries [`Raw`] messages here, which always decode, and the few fixed fields and
 //! attributes that are wanted are read from them: nothing can get lost.
 
-mod parse;
+pub mod parse;
 mod watch;
 
 pub use watch::Watcher;

@@ -10,7 +10,7 @@ pub mod keeper;
 pub mod keys;
 pub mod links;
 pub mod logger;
-mod netlink;
+pub mod netlink;
 pub mod nflog;
 pub mod nftables;
 pub mod privileges;

@@ -10,26 +10,30 @@ const NLMSGHDR: usize = 16;
 pub(super) const NFGENMSG: usize = 4;
 
 /// One message of a datagram.
-pub(super) struct Message<'a> {
-    pub(super) kind: u16,
-    pub(super) flags: u16,
-    pub(super) sequence: u32,
-    pub(super) payload: &'a [u8],
+#[allow(missing_docs)]
+pub struct Message<'a> {
+    pub kind: u16,
+    pub flags: u16,
+    pub sequence: u32,
+    pub payload: &'a [u8],
 }
 
 impl Message<'_> {
     /// The error number of `NLMSG_ERROR` and `NLMSG_DONE`, 0 for success.
-    pub(super) fn status(&self) -> Option<i32> {
+    #[must_use]
+    pub fn status(&self) -> Option<i32> {
         let code = self.payload.first_chunk().map(|bytes| i32::from_ne_bytes(*bytes))?;
         code.checked_neg()
     }
 }
 
 /// A datagram's messages; `None` once, at the end, for what is no message.
-pub(super) struct Messages<'a>(&'a [u8]);
+pub struct Messages<'a>(&'a [u8]);
 
 impl<'a> Messages<'a> {
-    pub(super) fn new(datagram: &'a [u8]) -> Self {
+    /// What was received in one piece.
+    #[must_use]
+    pub fn new(datagram: &'a [u8]) -> Self {
         Self(datagram)
     }
 

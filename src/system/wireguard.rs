@@ -5,13 +5,12 @@
 
 mod parse;
 
-pub use parse::{MOST_PEERS, MOST_PREFIXES};
+pub use parse::{Peers, MOST_PEERS, MOST_PREFIXES};
 
 use super::netlink::{Messages, Socket};
 use crate::nft::netlink::Attribute;
 use netlink_packet_core::{Emitable, NetlinkHeader, NlasIterator, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST};
 use netlink_sys::protocols::NETLINK_GENERIC;
-use parse::Peers;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};

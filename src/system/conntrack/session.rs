@@ -40,7 +40,8 @@ const CTA_COUNTERS_BYTES: u16 = 2;
 
 impl Session {
     /// The attributes of `IPCTNL_MSG_CT_NEW`. `None` for another protocol, for what lacks a part of a flow and for what is no value.
-    pub(super) fn parse(entry: &[u8]) -> Option<Self> {
+    #[must_use]
+    pub fn parse(entry: &[u8]) -> Option<Self> {
         // Turns away the other protocols' entries, which are most, before their other half is looked at.
         let flow = parse_flow(entry, TCP)?;
         let (mut status, mut state, mut original, mut reply) = (0, None, None, None);

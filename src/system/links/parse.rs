@@ -21,7 +21,9 @@ pub(super) fn link(payload: &[u8]) -> Option<(u32, u32, String)> {
     Some((index, flags, String::from_utf8_lossy(name).into_owned()))
 }
 
-pub(super) fn device(kind: u16, payload: &[u8]) -> Option<(u32, String)> {
+/// Index and name of an `RTM_NEWLINK`.
+#[must_use]
+pub fn device(kind: u16, payload: &[u8]) -> Option<(u32, String)> {
     let is_link = kind == libc::RTM_NEWLINK && payload.first() != Some(&AF_BRIDGE);
     is_link
         .then(|| link(payload))
@@ -30,7 +32,8 @@ pub(super) fn device(kind: u16, payload: &[u8]) -> Option<(u32, String)> {
 }
 
 /// Index, on-link prefix and the router's own address of an `RTM_NEWADDR`.
-pub(super) fn address(kind: u16, payload: &[u8]) -> Option<(u32, Subnet, IpAddr)> {
+#[must_use]
+pub fn address(kind: u16, payload: &[u8]) -> Option<(u32, Subnet, IpAddr)> {
     if kind != libc::RTM_NEWADDR {
         return None;
     }
@@ -55,7 +58,8 @@ pub(super) fn any_address(payload: &[u8]) -> Option<(u32, Subnet, IpAddr)> {
 }
 
 /// A unicast route, once for each of its next hops' devices.
-pub(super) fn routes(kind: u16, payload: &[u8]) -> Vec<Route> {
+#[must_use]
+pub fn routes(kind: u16, payload: &[u8]) -> Vec<Route> {
     if kind != libc::RTM_NEWROUTE {
         return Vec::new();
     }
@@ -112,7 +116,8 @@ fn next_hops(mut hops: &[u8]) -> Vec<u32> {
 }
 
 /// Address and MAC of an `RTM_NEWNEIGH`, in a state in which the MAC is or was true.
-pub(super) fn neighbour(kind: u16, payload: &[u8]) -> Option<(IpAddr, [u8; 6])> {
+#[must_use]
+pub fn neighbour(kind: u16, payload: &[u8]) -> Option<(IpAddr, [u8; 6])> {
     // struct ndmsg: family, pad(3), ifindex(4), state(2), flags, type
     let state = u16::from_ne_bytes(*payload.get(8..)?.first_chunk()?);
     if kind != libc::RTM_NEWNEIGH || state & (libc::NUD_INCOMPLETE | libc::NUD_FAILED | libc::NUD_NOARP) != 0 {
