@@ -79,7 +79,10 @@ impl Running {
         ];
         // Ours is always the first; what is read from is the first of a pair.
         let (input, its_input) = if input == Input::Nothing {
-            (None, open(c"/dev/null", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?)
+            (
+                None,
+                open(c"/dev/null", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?,
+            )
         } else {
             let (reads, writes) = pipe2(OFlag::O_CLOEXEC)?;
             if let Input::Text(text) = input {
@@ -217,7 +220,7 @@ fn pointers(texts: &[CString]) -> Vec<*const libc::c_char> {
 }
 
 /// Starts a program: its texts are its path and its arguments, its descriptors what it reads and the two that it writes to. (`std::process::Command` does it
-/// likewise, and weighs four times as much.)
+/// likewise, and weighs 24 kilobytes more.)
 #[allow(unsafe_code)]
 fn start(texts: &[CString], variables: &[CString], descriptors: [OwnedFd; 3]) -> io::Result<Pid> {
     let parent = nix::unistd::getpid();
@@ -283,7 +286,10 @@ fn prepare(parent: Pid, descriptors: &[OwnedFd; 3]) -> nix::Result<()> {
     nix::unistd::chdir(c"/")?;
     // Nobody to ask for a password: no terminal.
     setsid()?;
-    control(libc::PR_SET_PDEATHSIG, libc::c_ulong::from(libc::SIGTERM.unsigned_abs()))?;
+    control(
+        libc::PR_SET_PDEATHSIG,
+        libc::c_ulong::from(libc::SIGTERM.unsigned_abs()),
+    )?;
     control(libc::PR_SET_NO_NEW_PRIVS, 1)?;
     for descriptor in 3..INHERITED {
         // SAFETY: numbers; it is no error that there is none with this one.
