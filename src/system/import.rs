@@ -2,6 +2,7 @@
 
 mod gunzip;
 
+use super::storage;
 use crate::syslog_import::LONGEST_LINE;
 use gunzip::{Gunzip, MAGIC};
 use std::fs::File;
@@ -14,7 +15,7 @@ const PIECE: usize = 32 * 1024;
 /// A file, or what comes on standard input.
 pub struct Source {
     name: String,
-    input: Box<dyn Read>,
+    input: File,
     total: Option<u64>,
     written: Option<u64>,
 }
@@ -28,7 +29,7 @@ impl Source {
         if name == "-" {
             return Ok(Self {
                 name: "standard input".to_owned(),
-                input: Box::new(io::stdin().lock()),
+                input: storage::standard_input().map_err(|error| format!("standard input: {error}"))?,
                 total: None,
                 written: None,
             });
@@ -43,7 +44,7 @@ impl Source {
         let written = written.and_then(|time| Some(time.duration_since(UNIX_EPOCH).ok()?.as_secs()));
         Ok(Self {
             name: name.to_owned(),
-            input: Box::new(file),
+            input: file,
             total: Some(seen.len()).filter(|_| seen.is_file()),
             written: written.filter(|_| seen.is_file()),
         })

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::os::fd::BorrowedFd;
 use std::os::unix::fs::{fchown, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -47,6 +48,17 @@ pub fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
         ));
     }
     Ok(Some(bytes))
+}
+
+/// What comes on standard input, as any other file: std's own reader of it brings five kilobytes along.
+///
+/// # Errors
+/// What the system says.
+#[allow(unsafe_code)]
+pub fn standard_input() -> io::Result<File> {
+    // SAFETY: Rust's start has seen to it that it is open, and nobody closes it.
+    let input = unsafe { BorrowedFd::borrow_raw(nix::libc::STDIN_FILENO) };
+    Ok(input.try_clone_to_owned()?.into())
 }
 
 /// Replaces a file's contents in one step: a reader sees the old bytes or the new ones, and (see [`Durability`]) so does the next boot

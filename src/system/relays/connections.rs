@@ -4,8 +4,9 @@ use super::session::Live;
 use crate::config;
 use crate::relay::greeting::{hello, judge, Kind, Verdict};
 use crate::relay::sight::{kind, Line, Outcome, Sight};
-use std::io::{BufRead, BufReader, ErrorKind, Read};
+use std::io::{ErrorKind, Read};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -27,7 +28,8 @@ const VNC_REFUSAL: Duration = Duration::from_millis(300);
 /// What is open so long was accepted, where nothing else can be seen.
 const SETTLED: Duration = Duration::from_millis(1500);
 /// The most that is read of the kernel's list of connections, and of a client's descriptors.
-const LIST: u64 = 4 << 20;
+const LIST: usize = 4 << 20;
+const PART: usize = 2048;
 const DESCRIPTORS: usize = 1024;
 
 /// Names that are being resolved, in threads that cannot be ended: at most so many.
@@ -240,38 +242,58 @@ impl Connection {
 
 /// From `/proc`: the sockets that the process has open, as `/proc/net/tcp` describes them (`Documentation/networking/proc_net_tcp.rst`).
 fn connections(process: u32) -> Option<Vec<Connection>> {
-    let own: Vec<String> = std::fs::read_dir(format!("/proc/{process}/fd"))
-        .ok()?
-        .take(DESCRIPTORS)
-        .filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok())
-        .filter_map(|link| Some(link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_string()))
-        .collect();
+    let mut own = Vec::new();
+    for entry in std::fs::read_dir(format!("/proc/{process}/fd")).ok()?.take(DESCRIPTORS) {
+        let link = entry.and_then(|entry| std::fs::read_link(entry.path()));
+        if let Some(inode) = link.ok().as_deref().and_then(inode) {
+            own.push(inode);
+        }
+    }
     let mut found = Vec::new();
     for list in ["/proc/net/tcp", "/proc/net/tcp6"] {
         // There is none without IPv6.
-        let Ok(file) = std::fs::File::open(list) else { continue };
-        let lines = BufReader::new(file.take(LIST)).lines().skip(1);
-        found.extend(lines.map_while(Result::ok).filter_map(|line| row(&line, &own)));
+        let Ok(mut file) = std::fs::File::open(list) else {
+            continue;
+        };
+        let (mut begun, mut left) = (Vec::new(), LIST);
+        let mut part = [0; PART];
+        while let (Ok(count @ 1..), 1..) = (file.read(&mut part), left) {
+            left = left.saturating_sub(count);
+            begun.extend_from_slice(part.get(..count).unwrap_or_default());
+            while let Some(end) = begun.iter().position(|byte| *byte == b'\n') {
+                let line = begun.get(..end).map(std::str::from_utf8);
+                if let Some(one) = line.and_then(|line| row(line.ok()?, &own)) {
+                    found.push(one);
+                }
+                begun.drain(..=end);
+            }
+        }
     }
     Some(found)
 }
 
+/// `socket:[48213]`
+fn inode(link: &Path) -> Option<u64> {
+    let number = link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?;
+    number.parse().ok()
+}
+
 /// `sl local_address rem_address st tx_queue:rx_queue tr:tm->when retrnsmt uid timeout inode …`, ports and counts in hexadecimal.
-fn row(line: &str, own: &[String]) -> Option<Connection> {
-    let words: Vec<&str> = line.split_ascii_whitespace().take(10).collect();
-    let [_, local, remote, state, _, _, again, _, _, inode] = words.as_slice() else {
-        return None;
+fn row(line: &str, own: &[u64]) -> Option<Connection> {
+    let mut words = line.split_ascii_whitespace();
+    // How many are passed over, and the next one's number.
+    let mut number = |passed: usize| {
+        let word = words.nth(passed)?;
+        u32::from_str_radix(word.rsplit(':').next().unwrap_or(word), 16).ok()
     };
-    if !own.iter().any(|known| known == inode) {
-        return None;
-    }
-    let port = |address: &str| u16::from_str_radix(address.rsplit(':').next()?, 16).ok();
-    Some(Connection {
-        local_port: port(local)?,
-        remote_port: port(remote)?,
-        state: u8::from_str_radix(state, 16).ok()?,
-        again: u32::from_str_radix(again, 16).ok()?,
-    })
+    let one = Connection {
+        local_port: u16::try_from(number(1)?).ok()?,
+        remote_port: u16::try_from(number(0)?).ok()?,
+        state: u8::try_from(number(0)?).ok()?,
+        again: number(2)?,
+    };
+    let inode = words.nth(2)?.parse().ok()?;
+    own.contains(&inode).then_some(one)
 }
 
 #[cfg(test)]
@@ -281,13 +303,13 @@ mod tests {
     #[test]
     fn rows_of_other_processes_are_left_out() {
         let line = "   3: 0100007F:A3C4 0100007F:0D3D 01 00000000:00000000 01:00000019 00000003     0        0 48213 2 0000000000000000 20 4 30 10 -1";
-        let own = ["48213".to_string()];
+        let own = [48213];
         let one = row(line, &own).unwrap();
         assert_eq!(
             (one.local_port, one.remote_port, one.state, one.again),
             (0xa3c4, 3389, 1, 3)
         );
-        assert!(row(line, &["4821".to_string()]).is_none());
+        assert!(row(line, &[4821]).is_none());
         assert!(row("  sl  local_address", &own).is_none());
         assert!(row("", &own).is_none());
     }
