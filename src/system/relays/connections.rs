@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 /// The longest that a greeting takes. (A check is not oftener than every five seconds.)
@@ -64,13 +64,23 @@ impl Lookups {
     async fn connect(&self, host: &str, port: u16) -> std::io::Result<TcpStream> {
         let mut last = std::io::Error::from(ErrorKind::NotFound);
         for address in self.resolve(host, port).await? {
-            match timeout(ACCEPT, TcpStream::connect(address)).await {
-                Ok(Ok(stream)) => return Ok(stream),
-                Ok(Err(error)) => last = error,
-                Err(_) => last = ErrorKind::TimedOut.into(),
+            match open(address).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => last = error,
             }
         }
         Err(last)
+    }
+}
+
+async fn open(address: SocketAddr) -> std::io::Result<TcpStream> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    };
+    match timeout(ACCEPT, socket?.connect(address)).await {
+        Ok(result) => result,
+        Err(_) => Err(ErrorKind::TimedOut.into()),
     }
 }
 
@@ -94,15 +104,14 @@ pub(super) async fn through(lookups: &Lookups, live: &Live, config: &config::Rel
     };
     let reached = || own().map(|now| now.iter().any(leads_to_target));
     let begun = Instant::now();
-    let (outcome, reached) = match timeout(ACCEPT, TcpStream::connect(address)).await {
-        Ok(Ok(mut stream)) => {
+    let (outcome, reached) = match open(address).await {
+        Ok(mut stream) => {
             let patience = Duration::from_secs(patience.into());
             let outcome = greeted(&mut stream, kind, begun, patience, &reached).await;
             // While it is open: what it has led to is open, too.
             (outcome, reached())
         }
-        Ok(Err(error)) => (failed(&error), None),
-        Err(_) => (Outcome::Unreachable("no answer".into()), None),
+        Err(error) => (failed(&error), None),
     };
     let is_fine = matches!(outcome, Outcome::Greets(_)) && reached != Some(false);
     let is_early = matches!(outcome, Outcome::Refused | Outcome::Unreachable(_));
