@@ -126,11 +126,8 @@ fn starting<T, E: std::fmt::Display>(what: &'static str, result: Result<T, E>) -
 pub fn run(paths: Paths, keeper: Option<Keeper>) -> Result<(), Failure> {
     let runtime = starting(
         "runtime",
-        // What blocks there: names that are resolved, and flash.
-        tokio::runtime::Builder::new_current_thread()
-            .max_blocking_threads(4)
-            .enable_all()
-            .build(),
+        // No thread beside: see `system::relays::Errand`.
+        tokio::runtime::Builder::new_current_thread().enable_all().build(),
     )?;
     let ended = runtime.block_on(async {
         let mut daemon = Daemon::start(paths, keeper)?;

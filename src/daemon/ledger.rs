@@ -11,6 +11,7 @@ use crate::ruleset::ledger::{counting_sets, set, COUNTERS};
 use crate::ruleset::{self, address_of};
 use crate::system::clock;
 use crate::system::nftables;
+use crate::system::relays::Errand;
 use crate::system::storage::{self, Durability};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -27,17 +28,14 @@ const AT_ONCE: usize = 128;
 
 /// What is being written to flash, beside the loop.
 pub(super) struct Writing {
-    task: tokio::task::JoinHandle<std::io::Result<()>>,
+    task: Errand,
     unix: u64,
     call: Option<CallId>,
 }
 
 impl Writing {
     pub(super) async fn done(&mut self) -> Result<(), String> {
-        match (&mut self.task).await {
-            Ok(result) => result.map_err(|error| error.to_string()),
-            Err(error) => Err(error.to_string()),
-        }
+        self.task.done().await.map(drop)
     }
 }
 
@@ -140,19 +138,18 @@ impl Daemon {
         // One at a time: what was begun earlier must not come last.
         self.finish_writing().await;
         let path = self.ledger_file(FILE);
-        if waits {
-            return Some(Event::LedgerCommitted {
-                result: write(&path, &bytes).map_err(|error| error.to_string()),
-                unix,
-                call,
-            });
-        }
-        self.writing = Some(Writing {
-            task: tokio::task::spawn_blocking(move || write(&path, &bytes)),
-            unix,
-            call,
-        });
-        None
+        let write = || write(&path, &bytes).map_err(|error| error.to_string());
+        let result = match waits {
+            true => write(),
+            false => match Errand::begin(&|| write().map(|()| String::new())) {
+                Ok(task) => {
+                    self.writing = Some(Writing { task, unix, call });
+                    return None;
+                }
+                Err(error) => Err(error.to_string()),
+            },
+        };
+        Some(Event::LedgerCommitted { result, unix, call })
     }
 
     pub(super) fn committed(&mut self, result: Result<(), String>) -> Option<Event> {

@@ -1,5 +1,6 @@
 //! Connections of our own: through a tunnel, to a target, to a relay's port; and what the kernel says of a client's.
 
+use super::process::Errand;
 use super::session::Live;
 use crate::config;
 use crate::relay::greeting::{hello, judge, Kind, Verdict};
@@ -7,8 +8,6 @@ use crate::relay::sight::{kind, Line, Outcome, Sight};
 use std::io::{ErrorKind, Read};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
@@ -32,45 +31,37 @@ const LIST: usize = 4 << 20;
 const PART: usize = 2048;
 const DESCRIPTORS: usize = 1024;
 
-/// Names that are being resolved, in threads that cannot be ended: at most so many.
-#[derive(Default)]
-pub(super) struct Lookups(Arc<AtomicUsize>);
-
-const LOOKUPS: usize = 8;
-
-impl Lookups {
-    /// A name's addresses, at most [`ADDRESSES`].
-    async fn resolve(&self, host: &str, port: u16) -> std::io::Result<Vec<SocketAddr>> {
-        if let Ok(address) = host.parse::<IpAddr>() {
-            return Ok(vec![SocketAddr::new(address, port)]);
+/// A name's addresses, at most [`ADDRESSES`].
+async fn resolve(host: &str, port: u16) -> std::io::Result<Vec<SocketAddr>> {
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(address, port)]);
+    }
+    let mut lookup = Errand::begin(&|| {
+        let found = (host, port).to_socket_addrs().map_err(|error| error.to_string())?;
+        let mut lines = String::new();
+        for address in found.take(ADDRESSES) {
+            lines.push_str(&format!("{address}\n"));
         }
-        if self.0.load(Ordering::Relaxed) >= LOOKUPS {
-            return Err(ErrorKind::WouldBlock.into());
-        }
-        self.0.fetch_add(1, Ordering::Relaxed);
-        let (running, name) = (Arc::clone(&self.0), host.to_string());
-        let lookup = tokio::task::spawn_blocking(move || {
-            let found = (name.as_str(), port).to_socket_addrs();
-            running.fetch_sub(1, Ordering::Relaxed);
-            found.map(|found| found.take(ADDRESSES).collect())
-        });
-        match timeout(ACCEPT, lookup).await {
-            Ok(Ok(found)) => found,
-            Ok(Err(error)) => Err(error.into()),
-            Err(_) => Err(ErrorKind::TimedOut.into()),
+        Ok(lines)
+    })?;
+    let found = timeout(ACCEPT, lookup.done()).await;
+    let lines = found.map_err(|_| ErrorKind::TimedOut)?.map_err(std::io::Error::other)?;
+    let mut addresses = Vec::new();
+    for line in lines.lines() {
+        addresses.extend(line.parse::<SocketAddr>());
+    }
+    Ok(addresses)
+}
+
+async fn connect(host: &str, port: u16) -> std::io::Result<TcpStream> {
+    let mut last = std::io::Error::from(ErrorKind::NotFound);
+    for address in resolve(host, port).await? {
+        match open(address).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = error,
         }
     }
-
-    async fn connect(&self, host: &str, port: u16) -> std::io::Result<TcpStream> {
-        let mut last = std::io::Error::from(ErrorKind::NotFound);
-        for address in self.resolve(host, port).await? {
-            match open(address).await {
-                Ok(stream) => return Ok(stream),
-                Err(error) => last = error,
-            }
-        }
-        Err(last)
-    }
+    Err(last)
 }
 
 async fn open(address: SocketAddr) -> std::io::Result<TcpStream> {
@@ -85,7 +76,7 @@ async fn open(address: SocketAddr) -> std::io::Result<TcpStream> {
 }
 
 /// A check through the tunnel; where that fails, the target directly. `patience`: seconds.
-pub(super) async fn through(lookups: &Lookups, live: &Live, config: &config::Relay, patience: u32) -> Sight {
+pub(super) async fn through(live: &Live, config: &config::Relay, patience: u32) -> Sight {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, live.port.get()));
     let kind = kind(config);
     let own = || live.process.get().and_then(connections);
@@ -117,7 +108,7 @@ pub(super) async fn through(lookups: &Lookups, live: &Live, config: &config::Rel
     let is_early = matches!(outcome, Outcome::Refused | Outcome::Unreachable(_));
     let direct = match is_fine || is_early {
         true => None,
-        false => Some(ask_target(lookups, config).await),
+        false => Some(ask_target(config).await),
     };
     let line = own().and_then(|now| {
         let line = now.iter().find(|one| one.local_port == live.line.get())?;
@@ -134,9 +125,9 @@ pub(super) async fn through(lookups: &Lookups, live: &Live, config: &config::Rel
 }
 
 /// Whether an SSH server answers there: a system that only accepts (its server frozen, or something between) is none yet.
-pub(super) async fn is_ssh(lookups: &Lookups, host: &str, port: u16) -> bool {
+pub(super) async fn is_ssh(host: &str, port: u16) -> bool {
     let begun = Instant::now();
-    match lookups.connect(host, port).await {
+    match connect(host, port).await {
         Ok(mut stream) => matches!(
             greeted(&mut stream, Kind::Ssh, begun, ACCEPT * 2, &|| None).await,
             Outcome::Greets(_)
@@ -146,18 +137,18 @@ pub(super) async fn is_ssh(lookups: &Lookups, host: &str, port: u16) -> bool {
 }
 
 /// Whether anything accepts there.
-pub(super) async fn accepts(lookups: &Lookups, host: &str, port: u16) -> bool {
-    lookups.connect(host, port).await.is_ok()
+pub(super) async fn accepts(host: &str, port: u16) -> bool {
+    connect(host, port).await.is_ok()
 }
 
 /// Whether the target greets, asked directly.
-pub(super) async fn greets(lookups: &Lookups, config: &config::Relay) -> bool {
-    matches!(ask_target(lookups, config).await, Outcome::Greets(_))
+pub(super) async fn greets(config: &config::Relay) -> bool {
+    matches!(ask_target(config).await, Outcome::Greets(_))
 }
 
-async fn ask_target(lookups: &Lookups, config: &config::Relay) -> Outcome {
+async fn ask_target(config: &config::Relay) -> Outcome {
     let begun = Instant::now();
-    match lookups.connect(&config.target.host, config.target.port).await {
+    match connect(&config.target.host, config.target.port).await {
         Ok(_) if kind(config) == Kind::None => Outcome::Greets(since(begun)),
         Ok(mut stream) => greeted(&mut stream, kind(config), begun, GREETING, &|| None).await,
         Err(error) => failed(&error),

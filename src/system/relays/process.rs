@@ -68,7 +68,6 @@ pub(super) enum Input {
 impl Running {
     /// Starts a program with nothing of ours but three pipes and an environment of two variables. It ends when this process does, however that ends.
     pub(super) fn spawn(program: &Path, arguments: &[OsString], home: &Path, input: Input) -> io::Result<Self> {
-        let exits = signal(SignalKind::child())?;
         let mut texts = vec![text(program.as_os_str().as_bytes())?];
         for argument in arguments {
             texts.push(text(argument.as_bytes())?);
@@ -77,6 +76,12 @@ impl Running {
             text(PATH.as_bytes())?,
             text(&[b"HOME=", home.as_os_str().as_bytes()].concat())?,
         ];
+        let (arguments, variables) = (pointers(&texts), pointers(&variables));
+        Self::begin(Work::Program(&arguments, &variables), input)
+    }
+
+    fn begin(work: Work<'_>, input: Input) -> io::Result<Self> {
+        let exits = signal(SignalKind::child())?;
         // Ours is always the first; what is read from is the first of a pair.
         let (input, its_input) = if input == Input::Nothing {
             (
@@ -94,7 +99,7 @@ impl Running {
         let (out, its_out) = pipe2(OFlag::O_CLOEXEC)?;
         let (errors, its_errors) = pipe2(OFlag::O_CLOEXEC)?;
         let (out, errors) = (Lines::of(out)?, Lines::of(errors)?);
-        let process = start(&texts, &variables, [its_input, its_out, its_errors])?;
+        let process = start(work, [its_input, its_out, its_errors])?;
         Ok(Self {
             process,
             _input: input,
@@ -219,29 +224,50 @@ fn pointers(texts: &[CString]) -> Vec<*const libc::c_char> {
     pointers
 }
 
-/// Starts a program: its texts are its path and its arguments, its descriptors what it reads and the two that it writes to. (`std::process::Command` does it
-/// likewise, and weighs 24 kilobytes more.)
+/// What a child does.
+enum Work<'a> {
+    /// Becomes a program: pointers to its path and its arguments, and to its variables.
+    Program(&'a [*const libc::c_char], &'a [*const libc::c_char]),
+    /// Says what comes of this, and ends.
+    Own(&'a dyn Fn() -> Result<String, String>),
+}
+
+/// Starts a child. Its descriptors are what it reads and the two that it writes to. (`std::process::Command` does it likewise, and weighs 24 kilobytes more.)
 #[allow(unsafe_code)]
-fn start(texts: &[CString], variables: &[CString], descriptors: [OwnedFd; 3]) -> io::Result<Pid> {
+fn start(work: Work<'_>, descriptors: [OwnedFd; 3]) -> io::Result<Pid> {
     let parent = nix::unistd::getpid();
-    let (arguments, variables) = (pointers(texts), pointers(variables));
-    // It closes when the program has begun; before that comes what has gone wrong.
+    // It closes when the work has begun; before that comes what has gone wrong.
     let (trouble, its_trouble) = pipe2(OFlag::O_CLOEXEC)?;
-    // SAFETY: what the child calls is system calls alone, which is all that is allowed between fork and exec; nothing is allocated.
+    // SAFETY: the daemon has one thread, so no lock is held by one that the child does not have. It touches nothing of the loop's, and ends by itself.
     let child = match unsafe { fork() }? {
         ForkResult::Parent { child } => child,
         ForkResult::Child => {
-            let error = prepare(parent, &descriptors).map_or_else(
-                |error| error,
-                |()| {
+            let mut error = prepare(parent, &descriptors).err();
+            match work {
+                Work::Program(texts, variables) if error.is_none() => {
+                    // It may be gone, and is nothing that a client needs.
+                    let _ = nix::unistd::chdir(c"/");
                     // SAFETY: the texts end with a zero, the lists with a null, and both live in the frame of our caller.
-                    unsafe { libc::execve(arguments[0], arguments.as_ptr(), variables.as_ptr()) };
-                    nix::Error::last()
-                },
-            );
+                    unsafe { libc::execve(texts[0], texts.as_ptr(), variables.as_ptr()) };
+                    error = Some(nix::Error::last());
+                }
+                Work::Own(work) if error.is_none() => {
+                    drop(its_trouble);
+                    let (said, status) = match work() {
+                        Ok(said) => (said, 0),
+                        Err(why) => (why, 1),
+                    };
+                    // That it has ended says enough.
+                    let _ = write(&descriptors[1], said.as_bytes());
+                    // SAFETY: ends this process alone.
+                    unsafe { libc::_exit(status) }
+                }
+                _ => {}
+            }
+            let error = error.map_or(0, |error| error as i32);
             // Who does not hear it hears that we have ended.
-            let _ = write(&its_trouble, &(error as i32).to_ne_bytes());
-            // SAFETY: ends this process alone.
+            let _ = write(&its_trouble, &error.to_ne_bytes());
+            // SAFETY: as above.
             unsafe { libc::_exit(1) }
         }
     };
@@ -271,7 +297,7 @@ fn wait(child: Pid, options: libc::c_int) -> Option<ExitStatus> {
     }
 }
 
-/// What a child does between `fork` and `exec`. Its descriptors are none of the first three: Rust's start has seen to it that those are open.
+/// What a child does first: system calls alone. Its descriptors are none of the first three: Rust's start has seen to it that those are open.
 #[allow(unsafe_code)]
 fn prepare(parent: Pid, descriptors: &[OwnedFd; 3]) -> nix::Result<()> {
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
@@ -283,7 +309,6 @@ fn prepare(parent: Pid, descriptors: &[OwnedFd; 3]) -> nix::Result<()> {
         // SAFETY: both are numbers; what had the second one before is this child's own copy.
         nix::Error::result(unsafe { libc::dup2(descriptor.as_raw_fd(), number) })?;
     }
-    nix::unistd::chdir(c"/")?;
     // Nobody to ask for a password: no terminal.
     setsid()?;
     control(
@@ -357,22 +382,59 @@ impl Lines {
     }
 }
 
+/// Something that is done beside the loop, and ends by itself. Dropped, it is ended.
+pub struct Errand {
+    running: Running,
+    said: String,
+}
+
+impl Errand {
+    /// Does this in a copy of the process: what takes long, and cannot be waited for otherwise. (Threads weigh 20 kilobytes, and cannot be ended.)
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn begin(work: &dyn Fn() -> Result<String, String>) -> io::Result<Self> {
+        Running::begin(Work::Own(work), Input::Nothing).map(Self::of)
+    }
+
+    fn of(running: Running) -> Self {
+        Self {
+            running,
+            said: String::new(),
+        }
+    }
+
+    /// How it has ended, and what it has said on both its outputs, lines joined. Nothing is lost if this is dropped while it waits.
+    async fn ended(&mut self) -> (ExitStatus, String) {
+        loop {
+            match self.running.next().await {
+                Told::Out(line) | Told::Error(line) => {
+                    self.said.push_str(&String::from_utf8_lossy(&line));
+                    self.said.push('\n');
+                }
+                Told::Exited(status) => return (status, std::mem::take(&mut self.said)),
+            }
+        }
+    }
+
+    /// What came of the work. Nothing is lost if this is dropped while it waits.
+    ///
+    /// # Errors
+    /// What the work has said, or how it has ended.
+    pub async fn done(&mut self) -> Result<String, String> {
+        let (status, said) = self.ended().await;
+        match status.code() {
+            Some(0) => Ok(said),
+            Some(_) => Err(said.trim_end().to_string()),
+            None => Err("it was ended".into()),
+        }
+    }
+}
+
 /// Runs a program that ends by itself, and gives back what it has said on both its outputs, lines joined.
 pub(super) async fn output(program: &Path, arguments: &[OsString]) -> io::Result<(ExitStatus, String)> {
     const LONGEST: Duration = Duration::from_secs(20);
-    let mut running = Running::spawn(program, arguments, Path::new("/"), Input::Nothing)?;
-    let mut said = String::new();
-    let ended = async {
-        loop {
-            match running.next().await {
-                Told::Out(line) | Told::Error(line) => {
-                    said.push_str(&String::from_utf8_lossy(&line));
-                    said.push('\n');
-                }
-                Told::Exited(status) => return status,
-            }
-        }
-    };
-    let status = tokio::time::timeout(LONGEST, ended).await;
-    Ok((status.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?, said))
+    let mut errand = Errand::of(Running::spawn(program, arguments, Path::new("/"), Input::Nothing)?);
+    let ended = tokio::time::timeout(LONGEST, errand.ended()).await;
+    ended.map_err(|_| io::ErrorKind::TimedOut.into())
 }
