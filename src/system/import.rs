@@ -15,7 +15,7 @@ const PIECE: usize = 32 * 1024;
 /// A file, or what comes on standard input.
 pub struct Source {
     name: String,
-    input: File,
+    input: Box<dyn Read>,
     total: Option<u64>,
     written: Option<u64>,
 }
@@ -29,7 +29,7 @@ impl Source {
         if name == "-" {
             return Ok(Self {
                 name: "standard input".to_owned(),
-                input: storage::standard_input().map_err(|error| format!("standard input: {error}"))?,
+                input: Box::new(storage::standard_input().map_err(|error| format!("standard input: {error}"))?),
                 total: None,
                 written: None,
             });
@@ -44,7 +44,7 @@ impl Source {
         let written = written.and_then(|time| Some(time.duration_since(UNIX_EPOCH).ok()?.as_secs()));
         Ok(Self {
             name: name.to_owned(),
-            input: file,
+            input: Box::new(file),
             total: Some(seen.len()).filter(|_| seen.is_file()),
             written: written.filter(|_| seen.is_file()),
         })
