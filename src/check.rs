@@ -12,6 +12,7 @@ mod ways_in;
 pub use relays::Way;
 
 use crate::config::{Config, Problem};
+use crate::gather::Gather;
 use crate::network::{Links, Network};
 use crate::profiles::Profiles;
 use crate::ruleset::FORWARD_PRIORITY;
@@ -238,7 +239,7 @@ pub fn diagnose(facts: &Facts) -> Vec<Check> {
         exposure::profiles,
         gate::gates,
     ];
-    checks.iter().flat_map(|check| check(facts)).collect()
+    checks.iter().flat_map(|check| check(facts)).gathered()
 }
 
 /// Up to [`NAMED`] of them, then how many more there are.

@@ -9,6 +9,7 @@ mod table;
 use crate::check;
 use crate::event::{Action, Event, Netifd, Now, Survey, Texts, Wake};
 use crate::gate::Heard;
+use crate::gather::Gather;
 use crate::nft::text;
 use crate::report;
 use crate::ruleset::{gate, spa};
@@ -512,7 +513,7 @@ async fn written(writing: Option<&mut ledger::Writing>) -> Result<(), String> {
 
 fn copied(heard: nflog::Heard) -> Option<Event> {
     match heard {
-        nflog::Heard::Packets(packets) => Some(Event::Heard(packets.iter().filter_map(Heard::of).collect())),
+        nflog::Heard::Packets(packets) => Some(Event::Heard(packets.iter().filter_map(Heard::of).gathered())),
         // What they would have told, the next look at the lists shows.
         nflog::Heard::Lost => {
             log::debug!("nflog: copies were lost");

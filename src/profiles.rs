@@ -8,6 +8,7 @@ mod read;
 pub use read::{parse, LARGEST_FILE, SCHEMA};
 
 use crate::config::Level;
+use crate::gather::Gather;
 use crate::sorted::Set;
 use std::fmt;
 
@@ -361,7 +362,7 @@ impl Profiles {
                     self.ids()
                 )
             })
-            .collect();
+            .gathered();
         warnings.extend(self.chosen(ids).filter_map(|application| application.warning(level)));
         warnings
     }

@@ -3,6 +3,7 @@
 use super::sections::{nearest, shown, Options, Problems};
 use super::value::{Clock, Duration, Greeting, Mark, Port, Weekday};
 use super::{ports, Config, Gate, Knock, LanOnly, Ledger, Level, Problem, Relay, Schedule, Spa, Step, System, Witness};
+use crate::gather::Gather;
 use crate::nft::PortRange;
 use crate::sorted::{Map, Set};
 use crate::uci::{self, Package, Section};
@@ -55,8 +56,8 @@ pub fn read(package: &Package) -> (Config, Vec<Problem>) {
     let gates: Vec<Gate> = sections
         .of(System::Gate)
         .map(|place| gate(&place, &mut problems))
-        .collect();
-    let names: Vec<String> = gates.iter().map(|gate| gate.name.clone()).collect();
+        .gathered();
+    let names: Vec<String> = gates.iter().map(|gate| gate.name.clone()).gathered();
     let witnesses = sections.right(System::Witness, &mut problems, |options| witness(options, &names));
     let knocks = sections.right(System::Knock, &mut problems, |options| knock(options, &names));
     let spas = sections.right(System::Spa, &mut problems, |options| spa(options, &names));

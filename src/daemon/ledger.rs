@@ -2,6 +2,7 @@
 
 use super::Daemon;
 use crate::event::{Asked, CallId, Event};
+use crate::gather::Gather;
 use crate::json::json;
 use crate::ledger::counts::{key_of, Reading};
 use crate::ledger::{Service, Subject};
@@ -105,7 +106,7 @@ impl Daemon {
         // Each edit takes much more memory than the element.
         let mut chunks = subjects.chunks(AT_ONCE);
         let result = chunks.try_for_each(|chunk| {
-            let edits: Vec<Edit> = chunk.iter().flat_map(edits).collect();
+            let edits: Vec<Edit> = chunk.iter().flat_map(edits).gathered();
             self.nftables.edit(&table, &edits)
         });
         Event::SubjectsForgotten(result.map(|()| subjects).map_err(|error| error.to_string()))
@@ -188,7 +189,7 @@ fn joined(mut subjects: Vec<(Subject, [u64; 2])>) -> Vec<(Subject, [u64; 2])> {
 }
 
 fn flushes() -> Vec<Edit> {
-    counting_sets().map(|(_, set)| Edit::Flush { set: set.name }).collect()
+    counting_sets().map(|(_, set)| Edit::Flush { set: set.name }).gathered()
 }
 
 /// The sets that count, as far as edits need them.
@@ -196,7 +197,7 @@ fn counting_table() -> nft::Table {
     nft::Table {
         name: ruleset::TABLE.into(),
         counters: Vec::new(),
-        sets: counting_sets().map(|(_, set)| set).collect(),
+        sets: counting_sets().map(|(_, set)| set).gathered(),
         chains: Vec::new(),
     }
 }
@@ -237,7 +238,7 @@ fn element(subject: Subject, set: &nft::Set) -> Element {
     ];
     let values = source.into_iter().chain(rest);
     Element {
-        key: values.take(set.key.len()).map(nft::Range::from).collect(),
+        key: values.take(set.key.len()).map(nft::Range::from).gathered(),
         timeout: None,
     }
 }

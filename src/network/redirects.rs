@@ -4,6 +4,7 @@
 
 use super::{enabled, quoted, Device, Links, Redirect, Warnings, Zone};
 use crate::config::Subnet;
+use crate::gather::Gather;
 use crate::nft::PortRange;
 use crate::sorted::{Map, Set};
 use crate::uci::{Package, Section};
@@ -37,7 +38,7 @@ pub(super) fn read(firewall: &Package, zones: &Zones, links: &Links, warnings: &
             "firewall: more than {MOST} UDP redirects; no exception is made for the rest"
         ));
     }
-    found.into_iter().take(MOST).collect()
+    found.into_iter().take(MOST).gathered()
 }
 
 /// Why a section opens nothing.
@@ -84,7 +85,7 @@ fn read_redirect(section: &Section, zones: &Zones, links: &Links) -> Result<Vec<
             source_zone: source_zone.clone(),
             label: label.clone(),
         })
-        .collect())
+        .gathered())
 }
 
 /// `config rule` that accepts UDP from a zone to another.
@@ -344,5 +345,5 @@ fn expand_suffix(address: u128, mask: u128, prefixes: &Set<(u128, u8)>) -> Vec<S
                 prefix: 128,
             }
         })
-        .collect()
+        .gathered()
 }

@@ -5,6 +5,7 @@
 
 use super::gate::{chain, ending, GROUP, SNAPLEN};
 use super::parts::{configured, device_elements, device_matches, rule};
+use crate::gather::Gather;
 use crate::nft::{Chain, Contents, Family, Field, Kind, Match, Rule, Set, State, Statement, Value};
 use crate::policy::Gates;
 
@@ -65,7 +66,7 @@ impl Key {
     fn kinds(self) -> Vec<Kind> {
         let source = self.source().map(Field::kind);
         let port = matches!(self, Self::Port | Self::SourcePort(_)).then_some(Kind::InetService);
-        source.into_iter().chain([Kind::InetProto]).chain(port).collect()
+        source.into_iter().chain([Kind::InetProto]).chain(port).gathered()
     }
 
     fn source(self) -> Option<Field> {
@@ -77,7 +78,7 @@ impl Key {
     }
 
     fn fields(self, port: Option<Field>) -> Vec<Field> {
-        self.source().into_iter().chain([Field::L4Proto]).chain(port).collect()
+        self.source().into_iter().chain([Field::L4Proto]).chain(port).gathered()
     }
 }
 
@@ -112,7 +113,7 @@ pub(super) fn sets(gates: &Gates) -> Vec<Set> {
     [devices]
         .into_iter()
         .chain(counting_sets().map(|(_, set)| set))
-        .collect()
+        .gathered()
 }
 
 /// From the hook, for what begins on the WAN: the first look at it and the last.
@@ -122,7 +123,7 @@ pub(super) fn entrance(gates: &Gates, counter: &str) -> Vec<Rule> {
         let matches = [Match::State(vec![State::New])].into_iter().chain(device);
         ending(matches, Statement::Jump(counter.into()), "what begins on the WAN")
     });
-    rules.collect()
+    rules.gathered()
 }
 
 pub(super) fn chains(gates: &Gates) -> Vec<Chain> {

@@ -3,6 +3,7 @@
 use super::State;
 use crate::event::{Action, Ask, CallId, Listing, Now, Reading, Reply};
 use crate::gate::{self, Entry, Gone, Heard, Origin, Told};
+use crate::gather::Gather;
 use crate::json::json;
 use crate::nft::netlink::Edit;
 use crate::policy::{Gate, Gates};
@@ -86,7 +87,7 @@ impl State {
             },
         };
         if self.is_inside(source) {
-            let devices = self.links.devices.values().cloned().collect();
+            let devices = self.links.devices.values().cloned().gathered();
             return vec![Action::FindEndpoint {
                 devices,
                 inner: source,
@@ -209,7 +210,7 @@ impl State {
 
     pub(super) fn edit(&self, edits: Vec<Edit>, then: Listing) -> Vec<Action> {
         let edit = self.wanted.clone().map(|table| Action::Edit { table, edits, then });
-        edit.into_iter().collect()
+        edit.into_iter().gathered()
     }
 
     /// Lists were changed, or not.

@@ -5,6 +5,7 @@ use super::State;
 use crate::config::{Problem, Spa, System};
 use crate::event::{Action, CallId, KeyFile, Listing, NewKey, Now, ReadKeys};
 use crate::gate::{self, Teller, Told};
+use crate::gather::Gather;
 use crate::json::json;
 use crate::policy::Gate;
 use crate::report;
@@ -68,7 +69,7 @@ impl State {
             spa: spa.name.clone(),
             path: spa.key_file.clone(),
         });
-        let files: Vec<KeyFile> = files.collect();
+        let files: Vec<KeyFile> = files.gathered();
         (!files.is_empty() || !self.spas.keys.is_empty()).then_some(Action::ReadKeys(files))
     }
 

@@ -5,6 +5,7 @@ use super::attribute::{all_said, find, string, u32, u64};
 use super::element::{self, Reading};
 use super::transaction::{comment, concatenation, set_flags, set_key_length, set_key_type};
 use super::{expressions, kind, Endian, Received};
+use crate::gather::Gather;
 use crate::sorted::Map;
 
 /// `NFT_OBJECT_COUNTER`
@@ -187,8 +188,12 @@ impl Present {
             .counters
             .iter()
             .map(|name| (OBJECT_COUNTER, name.as_str()))
-            .collect();
-        let objects: Vec<(u32, &str)> = self.objects.keys().map(|(kind, name)| (*kind, name.as_str())).collect();
+            .gathered();
+        let objects: Vec<(u32, &str)> = self
+            .objects
+            .keys()
+            .map(|(kind, name)| (*kind, name.as_str()))
+            .gathered();
         found.extend(
             counters
                 .iter()
@@ -266,13 +271,13 @@ impl SeenSet {
         }
         let wanted = set.elements();
         let there = element::decode(set, &self.elements, endian);
-        let mut there: Vec<_> = there.iter().map(|reading| element::bounds(&reading.key)).collect();
+        let mut there: Vec<_> = there.iter().map(|reading| element::bounds(&reading.key)).gathered();
         there.sort_unstable();
         let lost = wanted
             .iter()
             .filter(|one| one.timeout.is_none() && there.binary_search(&element::bounds(&one.key)).is_err())
             .count();
-        let mut keys: Vec<_> = wanted.iter().map(|one| element::bounds(&one.key)).collect();
+        let mut keys: Vec<_> = wanted.iter().map(|one| element::bounds(&one.key)).gathered();
         keys.sort_unstable();
         let added = there.iter().filter(|key| keys.binary_search(key).is_err()).count();
         if lost + added > 0 {
@@ -325,7 +330,7 @@ impl SeenRule {
         let sent = expressions(table, rule, endian);
         let dumped: Vec<&[u8]> = element::split(&self.expressions)
             .filter(|expression| !is_idle(expression))
-            .collect();
+            .gathered();
         let same = sent.len() == dumped.len() && sent.iter().zip(dumped).all(|(sent, dumped)| sent.says(dumped));
         same && self.userdata == comment(rule)
     }

@@ -6,6 +6,7 @@ use super::element;
 use super::instruction::META_TIME_NS;
 use super::present::{hook_number, timeout_milliseconds, OBJECT_COUNTER};
 use super::{expressions, kind, Endian, Message, Present, INET};
+use crate::gather::Gather;
 use crate::sorted::Map;
 use netlink_packet_core::{Emitable, NLM_F_APPEND, NLM_F_CREATE};
 use std::collections::BTreeMap;
@@ -307,7 +308,7 @@ fn new_set(table: &str, set: &Set, index: usize, endian: Endian) -> Message {
         10,
         u32::try_from(index).unwrap_or(u32::MAX).saturating_add(1),
     ));
-    let mut description: Vec<Attribute> = set.size.map(|size| Attribute::u32(1, size)).into_iter().collect();
+    let mut description: Vec<Attribute> = set.size.map(|size| Attribute::u32(1, size)).into_iter().gathered();
     description.extend(concatenation(set).map(|fields| Attribute::nest(2, fields)));
     if !description.is_empty() {
         attributes.push(Attribute::nest(9, description));
@@ -366,7 +367,7 @@ pub(super) fn concatenation(set: &Set) -> Option<Vec<Attribute>> {
         set.key
             .iter()
             .map(|kind| Attribute::nest(1, vec![length(kind)]))
-            .collect()
+            .gathered()
     })
 }
 

@@ -11,6 +11,7 @@ pub use crate::nft::netlink::{Counter, Edit, Reading};
 pub use error::Error;
 pub use monitor::{Change, Monitor};
 
+use crate::gather::Gather;
 use crate::nft;
 use crate::nft::netlink::neighbours::{self, Neighbour};
 use crate::nft::netlink::{self, kind, Endian, Message, Present};
@@ -87,7 +88,7 @@ impl Nftables {
     /// A set whose size or timeout changes is made anew, and its elements with it: only then are lists read.
     fn present_to_apply(&mut self, table: &nft::Table) -> Result<Present, Error> {
         let present = self.present(&table.name, Elements::None)?;
-        let changed: Vec<&nft::Set> = table.sets.iter().filter(|set| present.resizes(set)).collect();
+        let changed: Vec<&nft::Set> = table.sets.iter().filter(|set| present.resizes(set)).gathered();
         if changed.is_empty() {
             return Ok(present);
         }
@@ -100,7 +101,7 @@ impl Nftables {
     /// [`Error::Unsteady`] if others change the ruleset faster than it can be read, [`Error::Io`], [`Error::Refused`].
     pub fn verify(&mut self, table: &nft::Table) -> Result<Verdict, Error> {
         let configured = |set: &&nft::Set| matches!(set.contents, nft::Contents::Configuration(_));
-        let sets: Vec<&nft::Set> = table.sets.iter().filter(configured).collect();
+        let sets: Vec<&nft::Set> = table.sets.iter().filter(configured).gathered();
         let present = self.present(&table.name, Elements::Of(&sets))?;
         if !present.exists() {
             return Ok(Verdict::Missing);

@@ -1,5 +1,6 @@
 //! Starting a program, hearing what it says, and being there when it ends.
 
+use crate::gather::Gather;
 use nix::fcntl::{fcntl, open, FcntlArg, OFlag};
 use nix::libc;
 use nix::sys::signal::{kill, sigprocmask, SigSet, SigmaskHow, Signal};
@@ -353,7 +354,7 @@ impl Lines {
     async fn next(&mut self) -> Option<Vec<u8>> {
         loop {
             if let Some(end) = self.begun.iter().position(|byte| *byte == b'\n') {
-                let mut line: Vec<u8> = self.begun.drain(..=end).collect();
+                let mut line: Vec<u8> = self.begun.drain(..=end).gathered();
                 line.pop();
                 return Some(line);
             }
