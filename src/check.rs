@@ -244,7 +244,7 @@ pub fn diagnose(facts: &Facts) -> Vec<Check> {
 
 /// Up to [`NAMED`] of them, then how many more there are.
 fn listed(names: &[String]) -> String {
-    let shown = names.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
+    let shown = names.iter().take(NAMED).cloned().gathered().join(", ");
     match names.len().saturating_sub(NAMED) {
         0 => shown,
         more => format!("{shown} and {more} more"),

@@ -11,3 +11,15 @@ pub(crate) trait Gather: Iterator + Sized {
 }
 
 impl<I: Iterator> Gather for I {}
+
+/// A list that takes more.
+pub(crate) trait GatherInto<T> {
+    /// All of them, behind what is there. `extend` asks as `collect` does.
+    fn gather(&mut self, items: impl IntoIterator<Item = T>);
+}
+
+impl<T> GatherInto<T> for Vec<T> {
+    fn gather(&mut self, items: impl IntoIterator<Item = T>) {
+        items.into_iter().for_each(|item| self.push(item));
+    }
+}

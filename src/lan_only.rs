@@ -145,7 +145,7 @@ impl Scope {
             except_hosts: &hosts(&policy.except_hosts),
             except_dests: &policy.except_dests,
             mirror: policy.mirror,
-            redirects: &policy.openings.iter().map(opened).collect::<Vec<_>>(),
+            redirects: &policy.openings.iter().map(opened).gathered(),
             links,
             learned: &named,
         })

@@ -161,7 +161,7 @@ pub fn status(state: &State, reading: &Reading, now: Now) -> Value {
         "problems": problems(&state.problems()),
         "warnings": warnings(state),
         "lan_only": lan_only(state, reading, now),
-        "gates": state.config.gates.iter().map(|gate| gate_status(state, gate)).collect::<Vec<_>>(),
+        "gates": state.config.gates.iter().map(|gate| gate_status(state, gate)).gathered(),
         "ledger": ledger::status(state, reading, now),
         "relays": state.relays_status(now),
     })
@@ -189,9 +189,9 @@ pub fn lan_only(state: &State, reading: &Reading, now: Now) -> Value {
         "out_of_hours": state.out_of_hours(now),
         "paused_seconds": paused,
         "level": level_name(config.level),
-        "ports": config.ports.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "ports": config.ports.iter().map(ToString::to_string).gathered(),
         "profiles": config.profiles,
-        "hosts": config.hosts.iter().map(host_text).collect::<Vec<_>>(),
+        "hosts": config.hosts.iter().map(host_text).gathered(),
         "source_devices": sources,
         "dest_devices": dests,
         "dropped_packets": outbound.packets,
@@ -217,7 +217,7 @@ pub fn preview(result: &Result<Vec<Doomed>, String>) -> Value {
             "direction": if flow.inbound { "in" } else { "out" },
         })
     };
-    json!({ "count": flows.len(), "flows": flows.iter().take(PREVIEWED).map(flow).collect::<Vec<_>>() })
+    json!({ "count": flows.len(), "flows": flows.iter().take(PREVIEWED).map(flow).gathered() })
 }
 
 /// The answer of `reload`.
@@ -234,7 +234,7 @@ pub fn reload(state: &State) -> Value {
 #[must_use]
 pub fn checks(checks: &[Check]) -> Value {
     let one = |check: &Check| json!({ "name": check.name, "ok": check.ok, "severity": check.severity.as_str(), "message": check.message });
-    json!({ "checks": checks.iter().map(one).collect::<Vec<_>>() })
+    json!({ "checks": checks.iter().map(one).gathered() })
 }
 
 fn problems(problems: &[Problem]) -> Vec<Value> {

@@ -26,6 +26,7 @@ use crate::config::{self, Config, Problem, System};
 use crate::event::{Action, CallId, CutScope, Event, Netifd, Now, Survey, Texts, Then, Wake};
 use crate::gate::{Lists, Sessions, Teller};
 use crate::gather::Gather;
+use crate::gather::GatherInto;
 use crate::json::json;
 use crate::network::{self, Links, Network};
 use crate::nft::Table;
@@ -472,7 +473,7 @@ impl State {
             warnings.push(WITHOUT_NETIFD.into());
         }
         let has_gates = self.gates().is_some_and(|gates| !gates.list.is_empty());
-        warnings.extend(self.no_copies.iter().filter(|_| has_gates).cloned());
+        warnings.gather(self.no_copies.iter().filter(|_| has_gates).cloned());
         warnings
     }
 

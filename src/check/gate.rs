@@ -4,6 +4,7 @@ use super::{Check, Facts, FW4_SERVICE};
 use crate::config::{Gate, Spa, Witness};
 use crate::gate::{fw4_rules, FW4_RULE_NAME};
 use crate::gather::Gather;
+use crate::gather::GatherInto;
 use crate::policy;
 use serde_json::Value;
 
@@ -23,7 +24,7 @@ pub(super) fn gates(facts: &Facts) -> Vec<Check> {
         .into_iter()
         .map(|door| Check::error(NAME, door))
         .gathered();
-    checks.extend(
+    checks.gather(
         policy::gate_surprises(&facts.config)
             .into_iter()
             .map(|text| Check::warning(NAME, text)),

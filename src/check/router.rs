@@ -2,6 +2,7 @@
 
 use super::{is_on, listed, quoted, BaseChain, Check, Daemon, Facts, TableState, FORWARD_PRIORITY};
 use crate::gather::Gather;
+use crate::gather::GatherInto;
 use crate::network::Device;
 use crate::schedule::CLOCK_IS_SET;
 
@@ -141,7 +142,7 @@ pub(super) fn zones(facts: &Facts) -> Vec<Check> {
             "Devices and routes were not read, so it is not known whether a default route leads past the destination zones.",
         ));
     }
-    checks.extend(
+    checks.gather(
         facts
             .network
             .warnings

@@ -213,12 +213,7 @@ fn way_in(check: &'static str, facts: &Facts, section: &Section, way: &Way, verb
         .option("name")
         .map(|name| format!(" {}", quoted(name)))
         .unwrap_or_default();
-    let protocols = way
-        .protocols
-        .iter()
-        .map(|one| protocol_text(*one))
-        .collect::<Vec<_>>()
-        .join("/");
+    let protocols = way.protocols.iter().map(|one| protocol_text(*one)).gathered().join("/");
     let ports = match way.ports {
         Some((from, to)) if from == to => format!("port {from}"),
         Some((from, to)) => format!("ports {from}-{to}"),

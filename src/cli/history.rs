@@ -2,6 +2,7 @@
 
 use super::{answer, say, Exit};
 use crate::gather::Gather;
+use crate::gather::GatherInto;
 use crate::json::{self, json};
 use crate::system::ubus::CallError;
 use serde_json::{Map, Value};
@@ -87,7 +88,7 @@ fn cell(row: &Value, column: &str) -> String {
     match &row[column] {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
-        Value::Array(ports) => ports.iter().map(port).collect::<Vec<_>>().join(" "),
+        Value::Array(ports) => ports.iter().map(port).gathered().join(" "),
         value => json::line(value),
     }
 }
@@ -118,7 +119,7 @@ fn csv(columns: &[&str], rows: &[Value]) -> String {
 
 fn text(columns: &[&str], rows: &[Value]) -> String {
     let mut table: Vec<Vec<String>> = vec![columns.iter().map(|column| column.replace('_', " ")).gathered()];
-    table.extend(
+    table.gather(
         rows.iter()
             .map(|row| columns.iter().map(|column| cell(row, column)).gathered()),
     );

@@ -4,6 +4,7 @@ use super::{answer, complain, read_named, say, Exit};
 use crate::date::Date;
 use crate::event::Now;
 use crate::gather::Gather;
+use crate::gather::GatherInto;
 use crate::json::json;
 use crate::knockd_import::{import, MAX_BYTES};
 use crate::ledger::book::Zone;
@@ -48,7 +49,7 @@ pub(super) fn logs(ask: impl Fn(&str, Value) -> Result<Value, CallError>, files:
             exit = Exit::Failed;
         }
     }
-    days.extend(tally.into_days().map(|day| (day.date, day_of(&day))));
+    days.gather(tally.into_days().map(|day| (day.date, day_of(&day))));
     let attempts = days
         .iter()
         .fold(0u64, |sum, (_, day)| sum.saturating_add(day.attempts()));

@@ -4,6 +4,7 @@ use super::sections::{nearest, shown, Options, Problems};
 use super::value::{Clock, Duration, Greeting, Mark, Port, Weekday};
 use super::{ports, Config, Gate, Knock, LanOnly, Ledger, Level, Problem, Relay, Schedule, Spa, Step, System, Witness};
 use crate::gather::Gather;
+use crate::gather::GatherInto;
 use crate::nft::PortRange;
 use crate::sorted::{Map, Set};
 use crate::uci::{self, Package, Section};
@@ -144,7 +145,7 @@ impl<'a> Sections<'a> {
         let mut right = Vec::new();
         for place in self.of(system) {
             let one = read(Options::of(system, Some(place.section), problems));
-            right.extend(one.filter(|_| !place.misplaced));
+            right.gather(one.filter(|_| !place.misplaced));
         }
         right
     }
@@ -331,10 +332,7 @@ fn gate_of(options: &mut Options, gates: &[String]) -> Option<String> {
     let right = match nearest(&name, gates.iter().map(String::as_str)) {
         Some(near) => format!("did you mean '{near}'?"),
         None if gates.is_empty() => format!("there is none; add config gate '{name}'"),
-        None => format!(
-            "there are {}",
-            gates.iter().take(8).cloned().collect::<Vec<_>>().join(", ")
-        ),
+        None => format!("there are {}", gates.iter().take(8).cloned().gathered().join(", ")),
     };
     options.problem("gate", format!("'{name}' is not the name of a gate; {right}"));
     None

@@ -194,10 +194,7 @@ impl<'a> Options<'a> {
         let word = self.system.word();
         let message = match nearest(name, known()) {
             Some(near) => format!("is not an option of {word}; did you mean '{near}'?"),
-            None => format!(
-                "is not an option of {word}; it has {}",
-                known().collect::<Vec<_>>().join(", ")
-            ),
+            None => format!("is not an option of {word}; it has {}", known().gathered().join(", ")),
         };
         self.problem(name, message);
     }

@@ -3,6 +3,7 @@
 //! Known are iptables, ip6tables, nft, ipset and ufw, one or several behind each other with `;` or `&&`. In everything else, and in every option that is not
 //! listed here, could be anything: then nothing is said about the whole command.
 use crate::gather::Gather;
+use crate::gather::GatherInto;
 /// What a command does to a firewall.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Effect {
@@ -87,10 +88,10 @@ fn words(command: &str) -> Option<Vec<Vec<String>>> {
             '|' | '<' | '>' | '(' | ')' | '*' | '?' | '#' | '~' => return None,
             '&' if letters.next_if_eq(&'&').is_none() => return None,
             ';' | '&' => {
-                words.extend(word.take());
+                words.gather(word.take());
                 commands.push(std::mem::take(&mut words));
             }
-            _ if letter.is_ascii_whitespace() => words.extend(word.take()),
+            _ if letter.is_ascii_whitespace() => words.gather(word.take()),
             _ => word.get_or_insert_default().push(letter),
         }
     }

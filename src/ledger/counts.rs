@@ -3,6 +3,7 @@
 use super::day::{address, number, put, put_address, put_service, service};
 use super::{Attempts, Subject};
 use crate::gather::Gather;
+use crate::gather::GatherInto;
 use crate::ruleset::ledger::{Key, ACCEPTED_SIZE, SIZE};
 use std::net::IpAddr;
 
@@ -125,7 +126,7 @@ impl Counts {
                         .binary_search_by_key(&known.subject, |(subject, _)| *subject)
                         .is_ok()
             };
-            idle.extend(self.known.iter().filter(there).map(|known| known.subject));
+            idle.gather(self.known.iter().filter(there).map(|known| known.subject));
         }
         idle
     }

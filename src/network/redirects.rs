@@ -5,6 +5,7 @@
 use super::{enabled, quoted, Device, Links, Redirect, Warnings, Zone};
 use crate::config::Subnet;
 use crate::gather::Gather;
+use crate::gather::GatherInto;
 use crate::nft::PortRange;
 use crate::sorted::{Map, Set};
 use crate::uci::{Package, Section};
@@ -122,7 +123,7 @@ fn read_rule(section: &Section, zones: &Zones, links: &Links) -> Result<Vec<Redi
     };
     let mut dests: Vec<Option<Subnet>> = Vec::new();
     for host in &dest_hosts {
-        dests.extend(hosts(host, Some(dest_zone), zones, links)?.into_iter().map(Some));
+        dests.gather(hosts(host, Some(dest_zone), zones, links)?.into_iter().map(Some));
     }
     if dest_hosts.is_empty() {
         dests.push(None);
@@ -138,7 +139,7 @@ fn read_rule(section: &Section, zones: &Zones, links: &Links) -> Result<Vec<Redi
     let mut redirects = Vec::new();
     for source_zone in sources {
         for dest in &dests {
-            redirects.extend(ports.iter().map(|ports| Redirect {
+            redirects.gather(ports.iter().map(|ports| Redirect {
                 dest: *dest,
                 ports: *ports,
                 source_zone: source_zone.clone(),

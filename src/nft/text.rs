@@ -9,6 +9,7 @@ use super::{
     Range, Reject, Rule, Set, State, Statement, Table, Timeout, Value,
 };
 use crate::gather::Gather;
+use crate::gather::GatherInto;
 use std::fmt::Write;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -20,19 +21,19 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 pub fn list(table: &Table) -> String {
     let mut out = format!("table inet {} {{\n", table.name);
     let mut blocks: Vec<String> = Vec::new();
-    blocks.extend(
+    blocks.gather(
         table
             .counters
             .iter()
             .map(|name| format!("\tcounter {name} {{\n\t\tpackets 0 bytes 0\n\t}}\n")),
     );
-    blocks.extend(
+    blocks.gather(
         table
             .sets
             .iter()
             .map(|set| set_block(set, &element_lines(set), Style::List)),
     );
-    blocks.extend(table.chains.iter().map(|chain| {
+    blocks.gather(table.chains.iter().map(|chain| {
         let rules: String = chain
             .rules
             .iter()
@@ -164,7 +165,7 @@ fn element_text(element: &Element, style: Style) -> String {
         .key
         .iter()
         .map(|range| range_text(range, style))
-        .collect::<Vec<_>>()
+        .gathered()
         .join(" . ");
     if let Some(seconds) = element.timeout {
         let _ = write!(out, " timeout {}", duration(seconds));
@@ -370,11 +371,7 @@ fn states_text(states: &[State]) -> String {
 }
 
 fn fields_text(fields: &[Field]) -> String {
-    fields
-        .iter()
-        .map(|field| field_text(*field))
-        .collect::<Vec<_>>()
-        .join(" . ")
+    fields.iter().map(|field| field_text(*field)).gathered().join(" . ")
 }
 
 fn field_text(field: Field) -> String {

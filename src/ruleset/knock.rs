@@ -13,6 +13,7 @@ use super::gate::{
 use super::parts::rule;
 use crate::config::{self, Protocol, Step};
 use crate::gather::Gather;
+use crate::gather::GatherInto;
 use crate::nft::{tcp_flag, Bits, Chain, Family, Field, Match, Operation, Rule, Set, State, Statement, Timeout, Value};
 use crate::policy::{Gate, Gates, Knock};
 
@@ -153,7 +154,7 @@ pub(super) fn chains(gates: &Gates) -> Vec<Chain> {
         chains.push(machine.end());
         // Who hears of it does not ask for the family.
         if is_first(gates, &machine) {
-            chains.extend(machine.copied(gates));
+            chains.gather(machine.copied(gates));
         }
     }
     chains
@@ -269,7 +270,7 @@ impl Machine<'_> {
             rules.push(rule(due, "the step that is due"));
         }
         let first = self.steps().first().copied().map(is_step);
-        rules.extend(first.map(|first| ending([first], Statement::Return, "sent again")));
+        rules.gather(first.map(|first| ending([first], Statement::Return, "sent again")));
         let mut wrong = self.leave(1..last);
         wrong.push(Statement::Goto(self.copy_name("wrong")));
         rules.push(rule(wrong, "a wrong port"));

@@ -6,6 +6,7 @@
 use super::gate::{chain, ending, GROUP, SNAPLEN};
 use super::parts::{configured, device_elements, device_matches, rule};
 use crate::gather::Gather;
+use crate::gather::GatherInto;
 use crate::nft::{Chain, Contents, Family, Field, Kind, Match, Rule, Set, State, Statement, Value};
 use crate::policy::Gates;
 
@@ -137,7 +138,7 @@ pub(super) fn chains(gates: &Gates) -> Vec<Chain> {
 /// The chain of a counter: TCP, UDP, and the rest.
 fn counting(counter: &str, ports: &[Field; 2], gates: &Gates) -> Vec<Chain> {
     let mut rules = vec![rule(vec![Statement::Counter(counter.into())], "how many")];
-    rules.extend(sample(gates).filter(|_| counter == COUNTERS[0]));
+    rules.gather(sample(gates).filter(|_| counter == COUNTERS[0]));
     let mut chains = Vec::new();
     for (protocol, port, word) in [(TCP, ports[0], "tcp"), (UDP, ports[1], "udp")] {
         let name = format!("{counter}_{word}");
@@ -152,7 +153,7 @@ fn counting(counter: &str, ports: &[Field; 2], gates: &Gates) -> Vec<Chain> {
         Key::SourceProtocol(Family::Ipv4),
         Key::SourceProtocol(Family::Ipv6),
     ];
-    rules.extend(keys.map(|key| count(counter, key, None)));
+    rules.gather(keys.map(|key| count(counter, key, None)));
     chains.insert(0, chain(counter, rules));
     chains
 }

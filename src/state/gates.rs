@@ -4,6 +4,7 @@ use super::State;
 use crate::event::{Action, Ask, CallId, Listing, Now, Reading, Reply};
 use crate::gate::{self, Entry, Gone, Heard, Origin, Told};
 use crate::gather::Gather;
+use crate::gather::GatherInto;
 use crate::json::json;
 use crate::nft::netlink::Edit;
 use crate::policy::{Gate, Gates};
@@ -249,7 +250,7 @@ impl State {
                 if self.lists.remove(&gate, source) {
                     actions.extend(self.tell_removed(&gate, source, why, now));
                 }
-                actions.extend(call.map(|call| Action::Answer(call, Ok(json!({ "ok": true })))));
+                actions.gather(call.map(|call| Action::Answer(call, Ok(json!({ "ok": true })))));
             }
             Listing::Flushed { gate, removed, call } => {
                 self.lists.clear(&gate);

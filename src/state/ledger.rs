@@ -5,6 +5,7 @@ use crate::date::Date;
 use crate::event::{Action, Asked, CallId, Now};
 use crate::gate::Attempt;
 use crate::gather::Gather;
+use crate::gather::GatherInto;
 use crate::json::json;
 use crate::ledger::book::{is_set, Book, Outlier, Sight, Wrong, Zone};
 use crate::ledger::counts::Reading;
@@ -366,7 +367,7 @@ impl State {
                 json!({ "ok": false, "error": why })
             }
         };
-        actions.extend(call.map(|call| Action::Answer(call, Ok(answer))));
+        actions.gather(call.map(|call| Action::Answer(call, Ok(answer))));
         actions
     }
 

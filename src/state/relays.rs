@@ -5,6 +5,7 @@ use crate::check::Way;
 use crate::config;
 use crate::event::{Action, CallId, Now, PublicKey};
 use crate::gather::Gather;
+use crate::gather::GatherInto;
 use crate::json::json;
 use crate::network::Links;
 use crate::relay::files::{Facts, Files};
@@ -126,7 +127,7 @@ impl State {
                 .partition(|(asked, _)| asked == name);
             self.relays.asked = still;
             let over: Vec<(String, CallId)> = over;
-            actions.extend(
+            actions.gather(
                 over.into_iter()
                     .map(|(_, call)| Action::Answer(call, Ok(answer.clone()))),
             );

@@ -6,6 +6,7 @@ use super::attribute::{attributes, find, string, u32, u64, Attribute};
 use super::instruction::DATA_VALUE;
 use super::Endian;
 use crate::gather::Gather;
+use crate::gather::GatherInto;
 
 /// `NFTA_SET_ELEM_KEY`
 const KEY: u16 = 1;
@@ -71,7 +72,7 @@ pub(super) fn encode(set: &Set, element: &Element, endian: Endian) -> Vec<Attrib
     let from: Vec<&[u8]> = spans.iter().map(|span| span.from.as_slice()).gathered();
     let to: Vec<&[u8]> = spans.iter().map(|span| span.to.as_slice()).gathered();
     let mut inner = Vec::new();
-    inner.extend(
+    inner.gather(
         element
             .timeout
             .map(|seconds| Attribute::u64(TIMEOUT, u64::from(seconds) * 1000)),
@@ -217,7 +218,7 @@ pub(super) fn split(list: &[u8]) -> impl Iterator<Item = &[u8]> {
 pub(super) fn carried(element: &[u8], was: u64, becomes: u64) -> Attribute {
     let mut inner = Vec::new();
     let own = u64(element, TIMEOUT).or((becomes == 0 && was != 0).then_some(was));
-    inner.extend(own.map(|timeout| Attribute::u64(TIMEOUT, timeout)));
+    inner.gather(own.map(|timeout| Attribute::u64(TIMEOUT, timeout)));
     let longest = own.unwrap_or(becomes);
     if let (Some(left), true) = (u64(element, EXPIRATION), longest > 0) {
         inner.push(Attribute::u64(EXPIRATION, left.clamp(1, longest)));

@@ -15,6 +15,7 @@ use super::instruction::{
 };
 use super::Endian;
 use crate::gather::Gather;
+use crate::gather::GatherInto;
 
 /// How a field is read.
 enum Source {
@@ -141,13 +142,13 @@ impl Encoder<'_> {
     fn load_key(&mut self, key: &[Field]) {
         self.dependencies(key);
         let loads = self.load_all(key, false);
-        self.pieces.extend(loads.into_iter().map(Piece::Action));
+        self.pieces.gather(loads.into_iter().map(Piece::Action));
     }
 
     /// Of the bits `among`, those in `set` are set and the others cleared.
     fn change_mark(&mut self, mark: Mark, among: u32, set: u32) -> Attribute {
         let change = bitwise(REGISTER_1, self.endian.u32(!among), self.endian.u32(set));
-        self.pieces.extend([load_mark(mark), change].map(Piece::Action));
+        self.pieces.gather([load_mark(mark), change].map(Piece::Action));
         store_mark(mark)
     }
 

@@ -6,6 +6,7 @@ use super::element::{self, Reading};
 use super::transaction::{comment, concatenation, set_flags, set_key_length, set_key_type};
 use super::{expressions, kind, Endian, Received};
 use crate::gather::Gather;
+use crate::gather::GatherInto;
 use crate::sorted::Map;
 
 /// `NFT_OBJECT_COUNTER`
@@ -158,7 +159,7 @@ impl Present {
             return;
         };
         if let Some(set) = self.sets.get_mut(name) {
-            set.elements.extend(element::split(list).map(<[u8]>::to_vec));
+            set.elements.gather(element::split(list).map(<[u8]>::to_vec));
         }
     }
 
@@ -194,13 +195,13 @@ impl Present {
             .keys()
             .map(|(kind, name)| (*kind, name.as_str()))
             .gathered();
-        found.extend(
+        found.gather(
             counters
                 .iter()
                 .filter(|one| !objects.contains(one))
                 .map(|(_, name)| format!("counter \"{name}\" is missing")),
         );
-        found.extend(
+        found.gather(
             objects
                 .iter()
                 .filter(|one| !counters.contains(one))
@@ -212,7 +213,7 @@ impl Present {
                 Some(seen) => found.extend(seen.differences(set, endian)),
             }
         }
-        found.extend(
+        found.gather(
             self.sets
                 .keys()
                 .filter(|name| table.set(name).is_none())
@@ -225,7 +226,7 @@ impl Present {
             }
         }
         let ours = |name: &str| table.chains.iter().any(|chain| chain.name == *name);
-        found.extend(
+        found.gather(
             self.chains
                 .keys()
                 .filter(|name| !ours(name))
@@ -320,7 +321,7 @@ impl SeenChain {
             .zip(&chain.rules)
             .enumerate()
             .filter(|(_, (seen, rule))| !seen.is(table, rule, endian));
-        found.extend(differ.map(|(index, _)| format!("chain \"{name}\", rule {} is another", index + 1)));
+        found.gather(differ.map(|(index, _)| format!("chain \"{name}\", rule {} is another", index + 1)));
         found
     }
 }

@@ -12,6 +12,7 @@ pub use error::Error;
 pub use monitor::{Change, Monitor};
 
 use crate::gather::Gather;
+use crate::gather::GatherInto;
 use crate::nft;
 use crate::nft::netlink::neighbours::{self, Neighbour};
 use crate::nft::netlink::{self, kind, Endian, Message, Present};
@@ -229,7 +230,7 @@ impl Nftables {
         for (family, name) in neighbours::FAMILIES {
             self.socket
                 .query(&neighbours::dump(kind::GETTABLE, family), |received| {
-                    tables.extend(neighbours::table(received).map(|table| (name, table)));
+                    tables.gather(neighbours::table(received).map(|table| (name, table)));
                 })?;
         }
         Ok(tables)
@@ -244,7 +245,7 @@ impl Nftables {
         for (family, name) in neighbours::FAMILIES {
             self.socket
                 .query(&neighbours::dump(kind::GETCHAIN, family), |received| {
-                    chains.extend(neighbours::base_chain(received, family).map(|chain| (name, chain)));
+                    chains.gather(neighbours::base_chain(received, family).map(|chain| (name, chain)));
                 })?;
         }
         Ok(chains)
@@ -257,7 +258,7 @@ impl Nftables {
     pub fn comments(&mut self, table: &str, wanted: impl Fn(&str) -> bool) -> Result<Vec<String>, Error> {
         let mut comments = Vec::new();
         self.socket.query(&neighbours::rules(table), |received| {
-            comments.extend(neighbours::rule_comment(received, table).filter(|comment| wanted(comment)));
+            comments.gather(neighbours::rule_comment(received, table).filter(|comment| wanted(comment)));
         })?;
         Ok(comments)
     }
