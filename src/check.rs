@@ -12,6 +12,7 @@ mod ways_in;
 pub use relays::Way;
 
 use crate::config::{Config, Problem};
+use crate::gather::Gather;
 use crate::network::{Links, Network};
 use crate::profiles::Profiles;
 use crate::ruleset::FORWARD_PRIORITY;
@@ -238,12 +239,12 @@ pub fn diagnose(facts: &Facts) -> Vec<Check> {
         exposure::profiles,
         gate::gates,
     ];
-    checks.iter().flat_map(|check| check(facts)).collect()
+    checks.iter().flat_map(|check| check(facts)).gathered()
 }
 
 /// Up to [`NAMED`] of them, then how many more there are.
 fn listed(names: &[String]) -> String {
-    let shown = names.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
+    let shown = names.iter().take(NAMED).cloned().gathered().join(", ");
     match names.len().saturating_sub(NAMED) {
         0 => shown,
         more => format!("{shown} and {more} more"),

@@ -19,6 +19,7 @@ use crate::system::clock::Clock;
 use crate::system::keeper::Keeper;
 use crate::system::logger;
 use crate::system::privileges::User;
+use crate::system::storage;
 use crate::system::ubus::{call_once, CallError};
 use crate::{network, policy, report, ruleset};
 use nix::sys::signal::{SigSet, Signal};
@@ -140,6 +141,8 @@ fn run(paths: Paths, user: Option<&str>) -> Exit {
     });
     // A second logger cannot be set up by a program that has one main function.
     let _ = logger::start(log::LevelFilter::Info);
+    // Where a panic is a trap, `system::defect` says it.
+    #[cfg(not(panic = "immediate-abort"))]
     std::panic::set_hook(Box::new(|panic| {
         log::error!("a defect ended the daemon; what is enforced stays: {panic}");
     }));
@@ -313,12 +316,12 @@ fn to_terminal() -> bool {
 /// A file that was named on the command line; `-` is standard input. At most one byte more than `most`.
 fn read_named(name: &str, most: usize) -> io::Result<Vec<u8>> {
     let most = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
+    let file = match name {
+        "-" => storage::standard_input()?,
+        _ => std::fs::File::open(name)?,
+    };
     let mut bytes = Vec::new();
-    if name == "-" {
-        io::stdin().take(most).read_to_end(&mut bytes)?;
-    } else {
-        std::fs::File::open(name)?.take(most).read_to_end(&mut bytes)?;
-    }
+    file.take(most).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

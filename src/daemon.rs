@@ -9,6 +9,7 @@ mod table;
 use crate::check;
 use crate::event::{Action, Event, Netifd, Now, Survey, Texts, Wake};
 use crate::gate::Heard;
+use crate::gather::Gather;
 use crate::nft::text;
 use crate::report;
 use crate::ruleset::{gate, spa};
@@ -131,11 +132,8 @@ pub fn run(paths: Paths, keeper: Option<Keeper>) -> Result<(), Failure> {
     starting("descriptors", held.map(drop))?;
     let runtime = starting(
         "runtime",
-        // What blocks there: names that are resolved, and flash.
-        tokio::runtime::Builder::new_current_thread()
-            .max_blocking_threads(4)
-            .enable_all()
-            .build(),
+        // No thread beside: see `system::relays::Errand`.
+        tokio::runtime::Builder::new_current_thread().enable_all().build(),
     )?;
     let ended = runtime.block_on(async {
         let mut daemon = Daemon::start(paths, keeper)?;
@@ -528,7 +526,7 @@ async fn written(writing: Option<&mut ledger::Writing>) -> Result<(), String> {
 
 fn copied(heard: nflog::Heard) -> Option<Event> {
     match heard {
-        nflog::Heard::Packets(packets) => Some(Event::Heard(packets.iter().filter_map(Heard::of).collect())),
+        nflog::Heard::Packets(packets) => Some(Event::Heard(packets.iter().filter_map(Heard::of).gathered())),
         // What they would have told, the next look at the lists shows.
         nflog::Heard::Lost => {
             log::debug!("nflog: copies were lost");

@@ -9,6 +9,7 @@ pub use events::{Attempt, Heard, Progress, Teller, Told};
 pub use fw4::{rules as fw4_rules, NAME as FW4_RULE_NAME};
 pub use sessions::{Alive, Interest, Sessions};
 
+use crate::gather::Gather;
 use crate::network::quoted;
 use crate::nft::{mask6, netlink::Edit};
 use crate::policy::{Gate, Gates};
@@ -209,7 +210,7 @@ impl Lists {
         let entries = self.of(gate);
         let first = entries.partition_point(|entry| entry.address < address);
         let of_address = entries[first..].iter().take_while(|entry| entry.address == address);
-        let mut why: Vec<_> = of_address.filter_map(|entry| entry.origin).map(Origin::word).collect();
+        let mut why: Vec<_> = of_address.filter_map(|entry| entry.origin).map(Origin::word).gathered();
         why.dedup();
         why
     }
@@ -324,14 +325,14 @@ pub fn deleting(gate: &Gate, address: IpAddr) -> Vec<Edit> {
         set: list.set(gate, family_of(address)),
         element: rules::listed(address, None),
     });
-    edits.collect()
+    edits.gathered()
 }
 
 /// What empties a gate's lists.
 #[must_use]
 pub fn flushing(gate: &Gate) -> Vec<Edit> {
     let sets = rules::lists(gate).into_iter();
-    sets.map(|(_, _, set)| Edit::Flush { set: set.name }).collect()
+    sets.map(|(_, _, set)| Edit::Flush { set: set.name }).gathered()
 }
 
 /// 0 for IPv4, 1 for IPv6.

@@ -2,6 +2,7 @@
 
 mod text;
 
+use crate::gather::Gather;
 use serde_json::{Map, Value};
 pub use text::{line, lines, parse};
 
@@ -81,7 +82,7 @@ impl<T: ToJson> ToJson for Option<T> {
 
 impl<T: ToJson> ToJson for [T] {
     fn to_json(&self) -> Value {
-        Value::Array(self.iter().map(T::to_json).collect())
+        Value::Array(self.iter().map(T::to_json).gathered())
     }
 }
 

@@ -11,6 +11,7 @@
 pub mod saved;
 
 use crate::config::{Host, Subnet};
+use crate::gather::Gather;
 use crate::network::{Device, Links, Redirect};
 use crate::nft::PortRange;
 use crate::sorted::{Map, Set};
@@ -105,11 +106,11 @@ impl Scope {
                 .redirects
                 .iter()
                 .map(|redirect| (redirect.dest, redirect.ports))
-                .collect(),
+                .gathered(),
             own,
             sources: indices(terms.sources, links),
             dests: indices(terms.dests, links),
-            routes: tables.into_values().collect(),
+            routes: tables.into_values().gathered(),
             on_link,
         }
     }
@@ -122,7 +123,7 @@ impl Scope {
             let v6 = hosts.v6.iter().map(|address| Host::Address((*address).into()));
             v4.chain(v6)
                 .chain(hosts.macs.iter().map(|mac| Host::Mac(*mac)))
-                .collect()
+                .gathered()
         };
         let opened = |(network, ports): &(Subnet, PortRange)| Redirect {
             dest: Some(*network),
@@ -135,7 +136,7 @@ impl Scope {
         let named: Vec<_> = owner
             .into_iter()
             .flat_map(|mac| learned.iter().map(|address| (*address, *mac)))
-            .collect();
+            .gathered();
         Self::new(&Terms {
             sources: &present(&policy.sources, links),
             dests: &present(&policy.dests, links),
@@ -144,7 +145,7 @@ impl Scope {
             except_hosts: &hosts(&policy.except_hosts),
             except_dests: &policy.except_dests,
             mirror: policy.mirror,
-            redirects: &policy.openings.iter().map(opened).collect::<Vec<_>>(),
+            redirects: &policy.openings.iter().map(opened).gathered(),
             links,
             learned: &named,
         })

@@ -11,6 +11,7 @@ pub mod daemon;
 pub mod date;
 pub mod event;
 pub mod gate;
+mod gather;
 pub mod json;
 pub mod keygen;
 pub mod knockd_import;

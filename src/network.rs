@@ -7,6 +7,7 @@ mod redirects;
 pub use doors::{Door, Treatment};
 
 use crate::config::Subnet;
+use crate::gather::GatherInto;
 use crate::nft::PortRange;
 use crate::sorted::{Map, Set};
 use crate::uci::{Package, Section};
@@ -191,7 +192,7 @@ fn devices_of_networks(section: &Section, interfaces: &Interfaces, warnings: &mu
                     &format!("interface {} has no device yet", quoted(word)),
                 );
             }
-            Some(names) => devices.extend(names.iter().cloned().map(Device::Named)),
+            Some(names) => devices.gather(names.iter().cloned().map(Device::Named)),
         }
     }
     devices

@@ -5,6 +5,7 @@ mod gates;
 pub use gates::{doors as gate_doors, surprises as gate_surprises, Gate, Gates, Knock, Refusal, Witness};
 
 use crate::config::{ports, Config, Host, Problem, Subnet, System};
+use crate::gather::Gather;
 use crate::network::{Device, Network, Redirect};
 use crate::nft::PortRange;
 use crate::schedule::{self, Window};
@@ -146,7 +147,7 @@ fn zone_devices(
     let mut complete = true;
     for name in zones {
         let Some(zone) = network.zones.get(name) else {
-            let known: Vec<&str> = network.zones.keys().map(String::as_str).collect();
+            let known: Vec<&str> = network.zones.keys().map(String::as_str).gathered();
             problems.push(Problem {
                 system: System::LanOnly,
                 option: format!("lanward.lan_only.{option}"),
@@ -191,9 +192,9 @@ impl Devices {
     #[must_use]
     pub fn names(&self) -> Vec<String> {
         match self {
-            Self::Only(devices) => devices.iter().map(ToString::to_string).collect(),
+            Self::Only(devices) => devices.iter().map(ToString::to_string).gathered(),
             Self::AllBut(devices) if devices.is_empty() => vec!["all".into()],
-            Self::AllBut(devices) => devices.iter().map(|device| format!("all but {device}")).collect(),
+            Self::AllBut(devices) => devices.iter().map(|device| format!("all but {device}")).gathered(),
         }
     }
 }
@@ -329,7 +330,7 @@ fn openings(redirects: &[Redirect], dest_zones: &[String]) -> Vec<(Subnet, PortR
             .iter()
             .filter(|(other, _)| other.covers(&network))
             .map(|(_, ports)| *ports)
-            .collect();
+            .gathered();
         for ports in ports::subtract(&ports::join(&opened), &wider) {
             openings.push((network, ports));
         }

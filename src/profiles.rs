@@ -8,6 +8,8 @@ mod read;
 pub use read::{parse, LARGEST_FILE, SCHEMA};
 
 use crate::config::Level;
+use crate::gather::Gather;
+use crate::gather::GatherInto;
 use crate::sorted::Set;
 use std::fmt;
 
@@ -331,7 +333,7 @@ impl Profiles {
             let strength = application.strength.at(level);
             // Custom ports: what they stop is for the one who chose them to know, what no port stops is the same.
             if strength.is_some_and(|strength| strength > Strength::None) {
-                summary.stops.extend(
+                summary.stops.gather(
                     application
                         .stops
                         .iter()
@@ -341,7 +343,7 @@ impl Profiles {
             let open = application.does_not_stop.iter();
             summary
                 .does_not_stop
-                .extend(open.map(|text| format!("{}: {}", application.name, text.en)));
+                .gather(open.map(|text| format!("{}: {}", application.name, text.en)));
         }
         summary
     }
@@ -361,8 +363,8 @@ impl Profiles {
                     self.ids()
                 )
             })
-            .collect();
-        warnings.extend(self.chosen(ids).filter_map(|application| application.warning(level)));
+            .gathered();
+        warnings.gather(self.chosen(ids).filter_map(|application| application.warning(level)));
         warnings
     }
 
@@ -370,7 +372,7 @@ impl Profiles {
         self.applications
             .iter()
             .map(|application| application.id.as_str())
-            .collect::<Vec<_>>()
+            .gathered()
             .join(", ")
     }
 

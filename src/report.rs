@@ -10,6 +10,7 @@ use crate::check::Check;
 use crate::config::{self, Config, Forget, Host, Problem, Refuse, System};
 use crate::event::{NewKey, Now, Reading};
 use crate::gate;
+use crate::gather::Gather;
 use crate::json::json;
 use crate::keygen;
 use crate::lan_only::Doomed;
@@ -160,7 +161,7 @@ pub fn status(state: &State, reading: &Reading, now: Now) -> Value {
         "problems": problems(&state.problems()),
         "warnings": warnings(state),
         "lan_only": lan_only(state, reading, now),
-        "gates": state.config.gates.iter().map(|gate| gate_status(state, gate)).collect::<Vec<_>>(),
+        "gates": state.config.gates.iter().map(|gate| gate_status(state, gate)).gathered(),
         "ledger": ledger::status(state, reading, now),
         "relays": state.relays_status(now),
     })
@@ -188,9 +189,9 @@ pub fn lan_only(state: &State, reading: &Reading, now: Now) -> Value {
         "out_of_hours": state.out_of_hours(now),
         "paused_seconds": paused,
         "level": level_name(config.level),
-        "ports": config.ports.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "ports": config.ports.iter().map(ToString::to_string).gathered(),
         "profiles": config.profiles,
-        "hosts": config.hosts.iter().map(host_text).collect::<Vec<_>>(),
+        "hosts": config.hosts.iter().map(host_text).gathered(),
         "source_devices": sources,
         "dest_devices": dests,
         "dropped_packets": outbound.packets,
@@ -216,7 +217,7 @@ pub fn preview(result: &Result<Vec<Doomed>, String>) -> Value {
             "direction": if flow.inbound { "in" } else { "out" },
         })
     };
-    json!({ "count": flows.len(), "flows": flows.iter().take(PREVIEWED).map(flow).collect::<Vec<_>>() })
+    json!({ "count": flows.len(), "flows": flows.iter().take(PREVIEWED).map(flow).gathered() })
 }
 
 /// The answer of `reload`.
@@ -233,14 +234,14 @@ pub fn reload(state: &State) -> Value {
 #[must_use]
 pub fn checks(checks: &[Check]) -> Value {
     let one = |check: &Check| json!({ "name": check.name, "ok": check.ok, "severity": check.severity.as_str(), "message": check.message });
-    json!({ "checks": checks.iter().map(one).collect::<Vec<_>>() })
+    json!({ "checks": checks.iter().map(one).gathered() })
 }
 
 fn problems(problems: &[Problem]) -> Vec<Value> {
     problems
         .iter()
         .map(|problem| json!({ "option": problem.option, "message": problem.message }))
-        .collect()
+        .gathered()
 }
 
 fn warnings(state: &State) -> Vec<String> {
@@ -254,7 +255,7 @@ fn warnings(state: &State) -> Vec<String> {
 /// One of `status.gates`.
 fn gate_status(state: &State, gate: &config::Gate) -> Value {
     let config = &state.config;
-    let services: Vec<String> = gate.services.iter().map(ToString::to_string).collect();
+    let services: Vec<String> = gate.services.iter().map(ToString::to_string).gathered();
     let resolved = state
         .gates()
         .and_then(|gates| gates.list.iter().find(|known| known.name == gate.name));
@@ -301,7 +302,7 @@ fn refuse_word(refuse: Refuse) -> &'static str {
 /// The names of the proofs (with the gates they are of) that are this gate's, as configured: also while it is off or shut.
 fn of_gate<'a>(gate: &config::Gate, proofs: impl Iterator<Item = (&'a String, &'a String)>) -> Vec<&'a str> {
     let own = proofs.filter(|(_, of)| **of == gate.name);
-    own.map(|(name, _)| name.as_str()).collect()
+    own.map(|(name, _)| name.as_str()).gathered()
 }
 
 /// The answer of `spa_keygen`: all that a client needs, shown this once.
@@ -329,7 +330,7 @@ pub fn gate_list(state: &State, gate: Option<&str>, now: Now) -> Value {
                 json!({ "gate": gate.name, "address": gate::shown(gate, address), "expires": left, "why": why })
             })
         })
-        .collect();
+        .gathered();
     json!({ "entries": entries })
 }
 
@@ -340,7 +341,7 @@ pub fn unknown_profiles(config: &Config, profiles: &Profiles) -> Vec<Problem> {
         .applications
         .iter()
         .map(|application| application.id.as_str())
-        .collect();
+        .gathered();
     let unknown = config
         .lan_only
         .profiles
@@ -353,7 +354,7 @@ pub fn unknown_profiles(config: &Config, profiles: &Profiles) -> Vec<Problem> {
             message: format!("'{id}' is not a profile ({})", ids.join(", ")),
             restricts: false,
         })
-        .collect()
+        .gathered()
 }
 
 fn host_text(host: &Host) -> String {

@@ -30,6 +30,7 @@ pub mod spa;
 
 pub use lan_only::{learned_sets, pause_set, switch_set, switches, udp_element, DROPPED, LEARNED, OBSERVED, ON, PAUSE};
 
+use crate::gather::Gather;
 use crate::nft::{Base, Chain, Contents, Hook, Kind, Range, Rule, Set, Table, Value};
 use crate::policy::Policy;
 use std::net::IpAddr;
@@ -72,7 +73,7 @@ pub fn lay_out(policy: &Policy, on: bool) -> Table {
         true => ledger::entrance(gates, counter),
         false => Vec::new(),
     };
-    let mut counters: Vec<String> = DROPPED.iter().chain(&OBSERVED).map(ToString::to_string).collect();
+    let mut counters: Vec<String> = DROPPED.iter().chain(&OBSERVED).map(ToString::to_string).gathered();
     counters.extend(gate::counters(gates));
     let mut sets = lan_only::sets(lan_only, on);
     sets.extend(gate::sets(gates));
@@ -83,7 +84,7 @@ pub fn lay_out(policy: &Policy, on: bool) -> Table {
     before_nat.extend(gate::entrance(gates));
     let behind = gate::belt(gates).map(|belt| {
         let begun = watches.then(parts::begun);
-        begun.into_iter().chain(belt).chain(counted(accepted)).collect()
+        begun.into_iter().chain(belt).chain(counted(accepted)).gathered()
     });
     let [to_router, to_lan] = behind;
     let hooked = [
@@ -97,7 +98,7 @@ pub fn lay_out(policy: &Policy, on: bool) -> Table {
         .into_iter()
         .filter(|(.., rules)| !rules.is_empty())
         .map(|(name, hook, priority, rules)| base(name, hook, priority, rules))
-        .collect();
+        .gathered();
     chains.extend(lan_only::chains(lan_only));
     chains.extend(gate::chains(gates));
     if policy.ledger {

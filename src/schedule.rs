@@ -4,6 +4,7 @@
 //! *off*. A clock that was never set, and a daemon that died so long ago that its windows have run out, therefore leave the drop on.
 
 use crate::config::Schedule;
+use crate::gather::Gather;
 use tz::TimeZone;
 
 /// Seconds since 1970-01-01 00:00:00 UTC; the end is the last second that belongs to the window.
@@ -202,7 +203,7 @@ fn complement(on: &[(i64, i64)], begin: i64, end: i64) -> Vec<Window> {
                 to: u64::try_from(to - 1).ok()?,
             })
         })
-        .collect()
+        .gathered()
 }
 
 /// The latest local time that clocks have shown up to `now`, and the earliest that they will show from `now` on: the same, but near an hour

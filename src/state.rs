@@ -27,6 +27,8 @@ use crate::check::Way;
 use crate::config::{self, Config, Problem, System};
 use crate::event::{Action, CallId, CutScope, Event, Netifd, Now, Survey, Texts, Then, Wake};
 use crate::gate::{Lists, Sessions, Teller};
+use crate::gather::Gather;
+use crate::gather::GatherInto;
 use crate::json::json;
 use crate::network::{self, Links, Network};
 use crate::nft::Table;
@@ -479,7 +481,7 @@ impl State {
             warnings.push(WITHOUT_NETIFD.into());
         }
         let has_gates = self.gates().is_some_and(|gates| !gates.list.is_empty());
-        warnings.extend(self.no_copies.iter().filter(|_| has_gates).cloned());
+        warnings.gather(self.no_copies.iter().filter(|_| has_gates).cloned());
         warnings
     }
 
@@ -515,7 +517,7 @@ impl State {
             .chain(&self.policy_problems)
             .chain(&self.key_problems)
             .cloned()
-            .collect()
+            .gathered()
     }
 
     /// Whether what the configuration says is what the kernel does.
@@ -529,7 +531,7 @@ impl State {
         self.file_problems = file;
         self.policy_problems = policy;
         let fresh = self.problems().into_iter().filter(|problem| !known.contains(problem));
-        fresh.flat_map(|problem| tell_problem(&problem)).collect()
+        fresh.flat_map(|problem| tell_problem(&problem)).gathered()
     }
 
     fn report_warnings(&self, compiled: &Compiled) -> Vec<Action> {
@@ -539,7 +541,9 @@ impl State {
             .map(|known| known.warnings.as_slice())
             .unwrap_or_default();
         let fresh = compiled.warnings.iter().filter(|warning| !known.contains(warning));
-        fresh.map(|warning| Action::Log(Level::Warn, warning.clone())).collect()
+        fresh
+            .map(|warning| Action::Log(Level::Warn, warning.clone()))
+            .gathered()
     }
 
     fn answer_reloads(&mut self) -> Vec<Action> {
@@ -547,7 +551,7 @@ impl State {
         std::mem::take(&mut self.reloads)
             .into_iter()
             .map(|call| Action::Answer(call, Ok(answer.clone())))
-            .collect()
+            .gathered()
     }
 }
 

@@ -11,6 +11,7 @@ mod lexer;
 
 pub use edit::set_option;
 
+use crate::gather::Gather;
 use crate::sorted::Map;
 use lexer::{Lexer, Statement};
 use std::fmt;
@@ -131,8 +132,11 @@ impl Section {
     pub fn words(&self, name: &str) -> Vec<&str> {
         match self.options.iter().find(|(key, _)| key == name).map(|(_, value)| value) {
             None => Vec::new(),
-            Some(Value::One(value)) => value.split_ascii_whitespace().collect(),
-            Some(Value::Many(values)) => values.iter().flat_map(|value| value.split_ascii_whitespace()).collect(),
+            Some(Value::One(value)) => value.split_ascii_whitespace().gathered(),
+            Some(Value::Many(values)) => values
+                .iter()
+                .flat_map(|value| value.split_ascii_whitespace())
+                .gathered(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{is_on, listed, quoted, Check, Facts};
 use crate::config::{Host, Level};
+use crate::gather::Gather;
 use crate::profiles::{level_name, Profiles};
 use std::net::IpAddr;
 
@@ -21,7 +22,7 @@ pub(super) fn ipv6(facts: &Facts) -> Vec<Check> {
         Host::Address(address) if address.is_ipv4() => Some(*address),
         Host::Address(_) | Host::Mac(_) => None,
     });
-    let checks: Vec<Check> = named.filter_map(|address| uncovered(facts, address)).collect();
+    let checks: Vec<Check> = named.filter_map(|address| uncovered(facts, address)).gathered();
     if checks.is_empty() && !routed {
         return vec![Check::note(
             "ipv6",
@@ -52,12 +53,12 @@ fn uncovered(facts: &Facts, address: IpAddr) -> Option<Check> {
         .filter(|(_, one)| Some(*one) == mac)
         .map(|(one, _)| *one)
         .filter(global)
-        .collect();
+        .gathered();
     let open: Vec<String> = others
         .iter()
         .filter(|one| !hosts.contains(&Host::Address(**one)))
         .map(ToString::to_string)
-        .collect();
+        .gathered();
     if !others.is_empty() && open.is_empty() {
         return None;
     }
@@ -97,7 +98,7 @@ pub(super) fn full_cone(facts: &Facts) -> Vec<Check> {
     });
     let places: Vec<String> = on
         .map(|(section, name)| format!("firewall.{}.{}", section.label(), name))
-        .collect();
+        .gathered();
     if places.is_empty() {
         return vec![Check::fine(
             "full-cone",
@@ -135,7 +136,7 @@ pub(super) fn profiles(facts: &Facts) -> Vec<Check> {
         .warnings(lan_only.level, &lan_only.profiles)
         .into_iter()
         .map(|text| Check::warning("profiles", text))
-        .collect();
+        .gathered();
     checks.push(level(profiles, lan_only.level));
     checks
 }

@@ -3,6 +3,8 @@
 use super::{Check, Facts, FW4_SERVICE};
 use crate::config::{Gate, Spa, Witness};
 use crate::gate::{fw4_rules, FW4_RULE_NAME};
+use crate::gather::Gather;
+use crate::gather::GatherInto;
 use crate::policy;
 use serde_json::Value;
 
@@ -11,7 +13,7 @@ const NAME: &str = "gate";
 const BELIEVABLE: u32 = 1000;
 
 pub(super) fn gates(facts: &Facts) -> Vec<Check> {
-    let enabled: Vec<&Gate> = facts.config.gates.iter().filter(|gate| gate.enabled).collect();
+    let enabled: Vec<&Gate> = facts.config.gates.iter().filter(|gate| gate.enabled).gathered();
     if enabled.is_empty() {
         return vec![Check::fine(
             NAME,
@@ -21,8 +23,8 @@ pub(super) fn gates(facts: &Facts) -> Vec<Check> {
     let mut checks: Vec<Check> = policy::gate_doors(&facts.config, &facts.network)
         .into_iter()
         .map(|door| Check::error(NAME, door))
-        .collect();
-    checks.extend(
+        .gathered();
+    checks.gather(
         policy::gate_surprises(&facts.config)
             .into_iter()
             .map(|text| Check::warning(NAME, text)),
@@ -32,7 +34,7 @@ pub(super) fn gates(facts: &Facts) -> Vec<Check> {
     checks.extend(windows(facts, &enabled));
     checks.extend(deaf(facts));
     if checks.is_empty() {
-        let names: Vec<String> = enabled.iter().map(|gate| gate.name.clone()).collect();
+        let names: Vec<String> = enabled.iter().map(|gate| gate.name.clone()).gathered();
         checks.push(Check::fine(
             NAME,
             format!(
@@ -65,7 +67,7 @@ fn unpublished(facts: &Facts) -> Vec<Check> {
     let mut missing: Vec<&str> = rules
         .filter(|rule| !is_there(rule))
         .filter_map(|(_, rule)| rule["name"].as_str()?.strip_prefix(FW4_RULE_NAME))
-        .collect();
+        .gathered();
     missing.dedup();
     let complaint = |gate: &str| {
         Check::error(
@@ -76,7 +78,7 @@ fn unpublished(facts: &Facts) -> Vec<Check> {
             ),
         )
     };
-    missing.into_iter().map(complaint).collect()
+    missing.into_iter().map(complaint).gathered()
 }
 
 /// Type and number of a rule that fw4 has from our init script: `rule 0`.
@@ -105,7 +107,7 @@ fn windows(facts: &Facts, enabled: &[&Gate]) -> Vec<Check> {
             ),
         )
     };
-    believing.map(|witness| warning(&witness.name)).collect()
+    believing.map(|witness| warning(&witness.name)).gathered()
 }
 
 /// Bytes are asked of conntrack, which counts none unless it is told to. (OpenWrt tells it.)
@@ -120,7 +122,7 @@ fn accounts(facts: &Facts, enabled: &[&Gate]) -> Vec<Check> {
             format!("witness '{name}' asks for min_bytes, and conntrack counts none (net.netfilter.nf_conntrack_acct is 0): it proves nobody."),
         )
     };
-    asking.map(|witness| complaint(&witness.name)).collect()
+    asking.map(|witness| complaint(&witness.name)).gathered()
 }
 
 /// The keys of the gates that are on.
@@ -133,7 +135,7 @@ pub(super) fn keys(facts: &Facts) -> impl Iterator<Item = &Spa> {
 fn deaf(facts: &Facts) -> Vec<Check> {
     let Some(why) = &facts.no_copies else { return Vec::new() };
     let complaint = |spa: &Spa| Check::error(NAME, format!("spa '{}': its packets are never seen: {why}", spa.name));
-    let mut checks: Vec<Check> = keys(facts).map(complaint).collect();
+    let mut checks: Vec<Check> = keys(facts).map(complaint).gathered();
     if checks.is_empty() {
         checks.push(Check::warning(NAME, why));
     }

@@ -1,6 +1,7 @@
 //! What is reachable from outside by intention.
 
 use super::{quoted, Check, Facts};
+use crate::gather::Gather;
 use crate::relay::State;
 
 /// A way in that a relay opens.
@@ -34,7 +35,7 @@ pub(super) fn relays(facts: &Facts) -> Vec<Check> {
         let before = facts.relays.iter().take(index).find(|other| other.login == way.login)?;
         Some(one_login(&before.relay, &way.relay))
     });
-    facts.relays.iter().map(relay).chain(shared).collect()
+    facts.relays.iter().map(relay).chain(shared).gathered()
 }
 
 /// A server looks for the key, and what stands in its first line there holds.

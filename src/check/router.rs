@@ -1,6 +1,8 @@
 //! Whether the router is as lanward needs it: configuration, daemon, tables, kernel, zones, neighbours, clock.
 
 use super::{is_on, listed, quoted, BaseChain, Check, Daemon, Facts, TableState, FORWARD_PRIORITY};
+use crate::gather::Gather;
+use crate::gather::GatherInto;
 use crate::network::Device;
 use crate::schedule::CLOCK_IS_SET;
 
@@ -45,7 +47,7 @@ pub(super) fn configuration(facts: &Facts) -> Vec<Check> {
         }
         Check::warning("configuration", message)
     };
-    facts.problems.iter().map(finding).collect()
+    facts.problems.iter().map(finding).gathered()
 }
 
 pub(super) fn daemon(facts: &Facts) -> Vec<Check> {
@@ -99,7 +101,7 @@ pub(super) fn kernel(facts: &Facts) -> Vec<Check> {
     if facts.missing.is_empty() {
         return vec![Check::fine("kernel", "The kernel has what is needed.")];
     }
-    facts.missing.iter().map(finding).collect()
+    facts.missing.iter().map(finding).gathered()
 }
 
 pub(super) fn fw4(facts: &Facts) -> Vec<Check> {
@@ -132,7 +134,7 @@ pub(super) fn zones(facts: &Facts) -> Vec<Check> {
     let mut checks: Vec<Check> = sources
         .chain(dests)
         .filter_map(|(option, zone)| zone_finding(facts, option, zone))
-        .collect();
+        .gathered();
     checks.extend(default_routes_elsewhere(facts));
     if !facts.links_were_read() {
         checks.push(Check::note(
@@ -140,7 +142,7 @@ pub(super) fn zones(facts: &Facts) -> Vec<Check> {
             "Devices and routes were not read, so it is not known whether a default route leads past the destination zones.",
         ));
     }
-    checks.extend(
+    checks.gather(
         facts
             .network
             .warnings
@@ -159,7 +161,7 @@ pub(super) fn zones(facts: &Facts) -> Vec<Check> {
 fn zone_finding(facts: &Facts, option: &str, name: &str) -> Option<Check> {
     let place = format!("lanward.lan_only.{option}");
     let Some(zone) = facts.network.zones.get(name) else {
-        let known: Vec<String> = facts.network.zones.keys().map(|name| quoted(name)).collect();
+        let known: Vec<String> = facts.network.zones.keys().map(|name| quoted(name)).gathered();
         let message = format!(
             "{place}: {} is no zone of /etc/config/firewall; there are {}.",
             quoted(name),
@@ -213,7 +215,7 @@ fn default_routes_elsewhere(facts: &Facts) -> Vec<Check> {
         let device = quoted(&device);
         Check::warning("zones", format!("{family} leaves through {device}, which is in none of lanward.lan_only.dest_zone: nothing is dropped there. {remedy}"))
     };
-    found.into_iter().map(finding).collect()
+    found.into_iter().map(finding).gathered()
 }
 
 /// Whether a zone's device stands for a device of that name.
@@ -245,11 +247,11 @@ pub(super) fn neighbours(facts: &Facts) -> Vec<Check> {
         .filter(|chain| chain.table != "fw4" && !HARMLESS_TABLES.contains(&chain.table.as_str()))
         .filter(|chain| chain.hook == "forward" && chain.priority <= FORWARD_PRIORITY)
         .map(|chain| label(&chain))
-        .collect();
+        .gathered();
     let proxies: Vec<String> = foreign()
         .filter(|chain| is_proxy(chain))
         .map(|chain| label(&chain))
-        .collect();
+        .gathered();
     let mut checks = Vec::new();
     if !forward.is_empty() {
         checks.push(Check::warning(

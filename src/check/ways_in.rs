@@ -3,6 +3,7 @@
 use super::exposure::mac_of;
 use super::{is_on, listed, quoted, Check, Facts, NAMED};
 use crate::config::Host;
+use crate::gather::Gather;
 use crate::profiles::Protocol;
 use crate::uci::Section;
 use std::net::IpAddr;
@@ -32,7 +33,7 @@ pub(super) fn upnp(facts: &Facts) -> Vec<Check> {
         .filter_map(lease)
         .filter(|(way, _)| reaches(facts, way))
         .map(|(way, text)| remarked(facts, &way, text))
-        .collect();
+        .gathered();
     let unread = lines().filter(|line| lease(line).is_none()).count();
     let mut checks = Vec::new();
     if facts.upnp.enabled || facts.upnp.running {
@@ -120,7 +121,7 @@ pub(super) fn redirects(facts: &Facts) -> Vec<Check> {
         let suspect = named || to_remote_desktop(facts, &way);
         suspect.then(|| way_in("redirects", facts, section, &way, "forwards"))
     };
-    let checks: Vec<Check> = open.filter_map(finding).collect();
+    let checks: Vec<Check> = open.filter_map(finding).gathered();
     if checks.is_empty() {
         return vec![Check::fine(
             "redirects",
@@ -161,7 +162,7 @@ pub(super) fn pinholes(facts: &Facts) -> Vec<Check> {
     let checks: Vec<Check> = firewall
         .of_kind("rule")
         .flat_map(|section| pinhole_findings(facts, section))
-        .collect();
+        .gathered();
     if checks.is_empty() {
         return vec![Check::fine(
             "pinholes",
@@ -184,11 +185,11 @@ fn pinhole_findings(facts: &Facts, section: &Section) -> Vec<Check> {
     }
     let addresses: Vec<Option<IpAddr>> = match section.words("dest_ip") {
         words if words.is_empty() => vec![None],
-        words => words.into_iter().map(first_address).collect(),
+        words => words.into_iter().map(first_address).gathered(),
     };
     let ports: Vec<Option<(u16, u16)>> = match section.words("dest_port") {
         words if words.is_empty() => vec![None],
-        words => words.into_iter().map(port_range).collect(),
+        words => words.into_iter().map(port_range).gathered(),
     };
     let ways = addresses.iter().flat_map(|address| {
         ports.iter().map(|ports| Way {
@@ -202,7 +203,7 @@ fn pinhole_findings(facts: &Facts, section: &Section) -> Vec<Check> {
         .filter(|way| named(way) || to_remote_desktop(facts, way))
         .take(NAMED)
         .map(|way| way_in("pinholes", facts, section, &way, "accepts"))
-        .collect()
+        .gathered()
 }
 
 /// The finding for a redirect or rule.
@@ -212,12 +213,7 @@ fn way_in(check: &'static str, facts: &Facts, section: &Section, way: &Way, verb
         .option("name")
         .map(|name| format!(" {}", quoted(name)))
         .unwrap_or_default();
-    let protocols = way
-        .protocols
-        .iter()
-        .map(|one| protocol_text(*one))
-        .collect::<Vec<_>>()
-        .join("/");
+    let protocols = way.protocols.iter().map(|one| protocol_text(*one)).gathered().join("/");
     let ports = match way.ports {
         Some((from, to)) if from == to => format!("port {from}"),
         Some((from, to)) => format!("ports {from}-{to}"),
@@ -251,7 +247,7 @@ fn protocols(section: &Section) -> Vec<Protocol> {
         .words("proto")
         .iter()
         .map(|word| word.to_ascii_lowercase())
-        .collect();
+        .gathered();
     let has = |names: &[&str]| words.is_empty() || words.iter().any(|word| names.contains(&word.as_str()));
     let both = ["all", "any", "*", "tcpudp"];
     let tcp = has(&["tcp", "6"]) || has(&both);
@@ -260,7 +256,7 @@ fn protocols(section: &Section) -> Vec<Protocol> {
         .into_iter()
         .filter(|(yes, _)| *yes)
         .map(|(_, protocol)| protocol)
-        .collect()
+        .gathered()
 }
 
 /// The address of `192.168.1.20` or `192.168.1.20/32`.
@@ -312,7 +308,7 @@ fn remarked(facts: &Facts, way: &Way, text: String) -> String {
     let port = application(facts, way).map(|name| format!("{name}'s port"));
     let doubt = unidentified(facts, way)
         .then(|| "that host's MAC is not known now, so it may be one of lan_only.host".to_owned());
-    let remarks: Vec<String> = port.into_iter().chain(doubt).collect();
+    let remarks: Vec<String> = port.into_iter().chain(doubt).gathered();
     if remarks.is_empty() {
         return text;
     }

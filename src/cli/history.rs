@@ -1,6 +1,8 @@
 //! `lanward history`: the ledger's rows for people, as CSV or as JSON.
 
 use super::{answer, say, Exit};
+use crate::gather::Gather;
+use crate::gather::GatherInto;
 use crate::json::{self, json};
 use crate::system::ubus::CallError;
 use serde_json::{Map, Value};
@@ -86,7 +88,7 @@ fn cell(row: &Value, column: &str) -> String {
     match &row[column] {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
-        Value::Array(ports) => ports.iter().map(port).collect::<Vec<_>>().join(" "),
+        Value::Array(ports) => ports.iter().map(port).gathered().join(" "),
         value => json::line(value),
     }
 }
@@ -108,7 +110,7 @@ fn csv(columns: &[&str], rows: &[Value]) -> String {
     };
     let mut lines = format!("{}\n", columns.join(","));
     for row in rows {
-        let cells: Vec<String> = columns.iter().map(|column| quoted(cell(row, column))).collect();
+        let cells: Vec<String> = columns.iter().map(|column| quoted(cell(row, column))).gathered();
         lines.push_str(&cells.join(","));
         lines.push('\n');
     }
@@ -116,10 +118,10 @@ fn csv(columns: &[&str], rows: &[Value]) -> String {
 }
 
 fn text(columns: &[&str], rows: &[Value]) -> String {
-    let mut table: Vec<Vec<String>> = vec![columns.iter().map(|column| column.replace('_', " ")).collect()];
-    table.extend(
+    let mut table: Vec<Vec<String>> = vec![columns.iter().map(|column| column.replace('_', " ")).gathered()];
+    table.gather(
         rows.iter()
-            .map(|row| columns.iter().map(|column| cell(row, column)).collect()),
+            .map(|row| columns.iter().map(|column| cell(row, column)).gathered()),
     );
     let width = |index: usize| {
         table
@@ -129,14 +131,14 @@ fn text(columns: &[&str], rows: &[Value]) -> String {
             .max()
             .unwrap_or(0)
     };
-    let widths: Vec<usize> = (0..columns.len()).map(width).collect();
+    let widths: Vec<usize> = (0..columns.len()).map(width).gathered();
     let mut lines = String::new();
     for row in &table {
         let cells: Vec<String> = row
             .iter()
             .zip(&widths)
             .map(|(cell, width)| format!("{cell:<width$}"))
-            .collect();
+            .gathered();
         lines.push_str(cells.join("  ").trim_end());
         lines.push('\n');
     }

@@ -3,6 +3,8 @@
 use super::{answer, complain, read_named, say, Exit};
 use crate::date::Date;
 use crate::event::Now;
+use crate::gather::Gather;
+use crate::gather::GatherInto;
 use crate::json::json;
 use crate::knockd_import::{import, MAX_BYTES};
 use crate::ledger::book::Zone;
@@ -47,7 +49,7 @@ pub(super) fn logs(ask: impl Fn(&str, Value) -> Result<Value, CallError>, files:
             exit = Exit::Failed;
         }
     }
-    days.extend(tally.into_days().map(|day| (day.date, day_of(&day))));
+    days.gather(tally.into_days().map(|day| (day.date, day_of(&day))));
     let attempts = days
         .iter()
         .fold(0u64, |sum, (_, day)| sum.saturating_add(day.attempts()));
@@ -61,7 +63,7 @@ pub(super) fn logs(ask: impl Fn(&str, Value) -> Result<Value, CallError>, files:
         });
         let (chunk, others) = rest.split_at(fits.count().max(1));
         rest = others;
-        let chunk: Vec<Value> = chunk.iter().map(|(date, day)| imported_day(*date, day)).collect();
+        let chunk: Vec<Value> = chunk.iter().map(|(date, day)| imported_day(*date, day)).gathered();
         match ask("ledger_import", json!({ "days": chunk })) {
             Ok(reply) if reply["ok"] == true => {
                 older += reply["older"].as_u64().unwrap_or(0);
@@ -106,7 +108,7 @@ fn ledger(file: &str) -> Option<Result<Vec<(Date, Day)>, String>> {
             if lost > 0 {
                 complain(&format!("{file}: {lost} bytes are damaged; the other days are taken"));
             }
-            let mut days: Vec<(Date, Day)> = store.newest_first().collect();
+            let mut days: Vec<(Date, Day)> = store.newest_first().gathered();
             days.reverse();
             Ok(days)
         }

@@ -3,6 +3,7 @@
 use super::history::Form;
 use crate::config::{Protocol, Step};
 use crate::daemon::Paths;
+use crate::gather::Gather;
 use crate::keygen::{ports, PORT};
 use crate::spa::Digest;
 use crate::system::client::Family;
@@ -279,7 +280,7 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Invocation, lexopt::Er
             Short(_) | Long(_) => return Err(argument.unexpected()),
         }
     }
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).gathered();
     let command = match words.as_slice() {
         _ if help => Command::Help,
         _ if version => Command::Version,
@@ -307,7 +308,7 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Invocation, lexopt::Er
         ["spa", "keygen", words @ ..] => keygen(words, &mut given)?,
         ["spa", words @ ..] => spa(words, &mut given)?,
         ["import"] => return Err("import: which FILEs? - is standard input".into()),
-        ["import", files @ ..] => Command::Import(files.iter().map(ToString::to_string).collect()),
+        ["import", files @ ..] => Command::Import(files.iter().map(ToString::to_string).gathered()),
         ["import-knockd", file] => Command::ImportKnockd {
             file: (*file).into(),
             gate: given.gate()?,

@@ -1,5 +1,6 @@
 //! What the daemon's answers look like to people.
 
+use crate::gather::Gather;
 use crate::json;
 use serde_json::Value;
 
@@ -104,7 +105,7 @@ pub(super) fn check_text(value: &Value) -> String {
 fn strings(value: &Value) -> Vec<&str> {
     value
         .as_array()
-        .map(|items| items.iter().filter_map(Value::as_str).collect())
+        .map(|items| items.iter().filter_map(Value::as_str).gathered())
         .unwrap_or_default()
 }
 

@@ -1,11 +1,12 @@
 //! Sets of ports as sorted ranges that neither overlap nor touch.
 
+use crate::gather::Gather;
 use crate::nft::PortRange;
 
 /// The ranges sorted; what overlaps or touches becomes one. A range whose end lies before its beginning is empty.
 #[must_use]
 pub fn join(ranges: &[PortRange]) -> Vec<PortRange> {
-    let mut sorted: Vec<PortRange> = ranges.iter().copied().filter(|range| range.from <= range.to).collect();
+    let mut sorted: Vec<PortRange> = ranges.iter().copied().filter(|range| range.from <= range.to).gathered();
     sorted.sort_unstable();
     let mut joined: Vec<PortRange> = Vec::new();
     for range in sorted {
@@ -21,7 +22,7 @@ pub fn join(ranges: &[PortRange]) -> Vec<PortRange> {
 #[must_use]
 pub fn subtract(ranges: &[PortRange], without: &[PortRange]) -> Vec<PortRange> {
     let holes = join(without);
-    join(ranges).into_iter().flat_map(|range| cut(range, &holes)).collect()
+    join(ranges).into_iter().flat_map(|range| cut(range, &holes)).gathered()
 }
 
 /// What is left of one range. `holes` are joined.

@@ -3,6 +3,8 @@
 use super::sections::{nearest, shown, Options, Problems};
 use super::value::{Clock, Duration, Greeting, Mark, Port, Weekday};
 use super::{ports, Config, Gate, Knock, LanOnly, Ledger, Level, Problem, Relay, Schedule, Spa, Step, System, Witness};
+use crate::gather::Gather;
+use crate::gather::GatherInto;
 use crate::nft::PortRange;
 use crate::sorted::{Map, Set};
 use crate::uci::{self, Package, Section};
@@ -55,8 +57,8 @@ pub fn read(package: &Package) -> (Config, Vec<Problem>) {
     let gates: Vec<Gate> = sections
         .of(System::Gate)
         .map(|place| gate(&place, &mut problems))
-        .collect();
-    let names: Vec<String> = gates.iter().map(|gate| gate.name.clone()).collect();
+        .gathered();
+    let names: Vec<String> = gates.iter().map(|gate| gate.name.clone()).gathered();
     let witnesses = sections.right(System::Witness, &mut problems, |options| witness(options, &names));
     let knocks = sections.right(System::Knock, &mut problems, |options| knock(options, &names));
     let spas = sections.right(System::Spa, &mut problems, |options| spa(options, &names));
@@ -143,7 +145,7 @@ impl<'a> Sections<'a> {
         let mut right = Vec::new();
         for place in self.of(system) {
             let one = read(Options::of(system, Some(place.section), problems));
-            right.extend(one.filter(|_| !place.misplaced));
+            right.gather(one.filter(|_| !place.misplaced));
         }
         right
     }
@@ -330,10 +332,7 @@ fn gate_of(options: &mut Options, gates: &[String]) -> Option<String> {
     let right = match nearest(&name, gates.iter().map(String::as_str)) {
         Some(near) => format!("did you mean '{near}'?"),
         None if gates.is_empty() => format!("there is none; add config gate '{name}'"),
-        None => format!(
-            "there are {}",
-            gates.iter().take(8).cloned().collect::<Vec<_>>().join(", ")
-        ),
+        None => format!("there are {}", gates.iter().take(8).cloned().gathered().join(", ")),
     };
     options.problem("gate", format!("'{name}' is not the name of a gate; {right}"));
     None

@@ -3,6 +3,7 @@
 use super::options::{spec, Absent, Arity, OptionSpec, OPTIONS};
 use super::value::{FromText, Wrong};
 use super::{Problem, System};
+use crate::gather::Gather;
 use crate::uci::{Section, Value};
 
 /// The most problems that are told one by one.
@@ -163,7 +164,7 @@ impl<'a> Options<'a> {
             );
             return closed();
         }
-        let list: Vec<T> = words.into_iter().filter_map(|word| self.read(&spec, word)).collect();
+        let list: Vec<T> = words.into_iter().filter_map(|word| self.read(&spec, word)).gathered();
         if list.is_empty() {
             closed()
         } else {
@@ -193,10 +194,7 @@ impl<'a> Options<'a> {
         let word = self.system.word();
         let message = match nearest(name, known()) {
             Some(near) => format!("is not an option of {word}; did you mean '{near}'?"),
-            None => format!(
-                "is not an option of {word}; it has {}",
-                known().collect::<Vec<_>>().join(", ")
-            ),
+            None => format!("is not an option of {word}; it has {}", known().gathered().join(", ")),
         };
         self.problem(name, message);
     }
@@ -245,7 +243,7 @@ fn values<T: FromText>(spec: &OptionSpec, words: &str) -> Vec<T> {
     words
         .split_ascii_whitespace()
         .filter_map(|word| T::from_text(spec.kind, word).ok())
-        .collect()
+        .gathered()
 }
 
 /// Text from the file as a message can hold it: one line, not long, nothing that a terminal or a log takes for a command.
@@ -263,7 +261,7 @@ fn visible(letter: char) -> Vec<char> {
     let hidden = letter.is_control()
         || matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
     if hidden {
-        letter.escape_unicode().collect()
+        letter.escape_unicode().gathered()
     } else {
         vec![letter]
     }
@@ -283,7 +281,7 @@ pub(super) fn nearest<'b>(word: &str, known: impl Iterator<Item = &'b str>) -> O
 /// How many letters must be put in, taken out, replaced or swapped with their neighbour (optimal string alignment).
 fn distance(one: &str, other: &str) -> usize {
     let (one, other) = (one.as_bytes(), other.as_bytes());
-    let mut rows: Vec<Vec<usize>> = vec![(0..=other.len()).collect()];
+    let mut rows: Vec<Vec<usize>> = vec![(0..=other.len()).gathered()];
     for (row, left) in one.iter().enumerate() {
         let above = &rows[row];
         let mut next = vec![row + 1];

@@ -3,6 +3,7 @@
 use super::Daemon;
 use crate::event::CutScope;
 use crate::gate::Interest;
+use crate::gather::Gather;
 use crate::lan_only::{Doomed, Scope, UDP};
 use crate::network::Links;
 use crate::system::conntrack::{Conntrack, Error, Session};
@@ -38,7 +39,7 @@ fn cut(scope: &CutScope, links: &Links) -> Result<u32, Error> {
 fn preview(scope: &CutScope, links: &Links) -> Result<Vec<Doomed>, Error> {
     let scope = Scope::of(&scope.lan_only, &scope.learned, links);
     let flows = Conntrack::open()?.flows(UDP, &mut |flow| scope.cuts(flow))?;
-    Ok(flows.iter().filter_map(|flow| scope.doomed(flow)).collect())
+    Ok(flows.iter().filter_map(|flow| scope.doomed(flow)).gathered())
 }
 
 /// The sessions of interest, in one look at conntrack.

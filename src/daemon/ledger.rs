@@ -2,6 +2,7 @@
 
 use super::Daemon;
 use crate::event::{Asked, CallId, Event};
+use crate::gather::Gather;
 use crate::json::json;
 use crate::ledger::counts::{key_of, Reading};
 use crate::ledger::{Service, Subject};
@@ -11,6 +12,7 @@ use crate::ruleset::ledger::{counting_sets, set, COUNTERS};
 use crate::ruleset::{self, address_of};
 use crate::system::clock;
 use crate::system::nftables;
+use crate::system::relays::Errand;
 use crate::system::storage::{self, Durability};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -27,17 +29,14 @@ const AT_ONCE: usize = 128;
 
 /// What is being written to flash, beside the loop.
 pub(super) struct Writing {
-    task: tokio::task::JoinHandle<std::io::Result<()>>,
+    task: Errand,
     unix: u64,
     call: Option<CallId>,
 }
 
 impl Writing {
     pub(super) async fn done(&mut self) -> Result<(), String> {
-        match (&mut self.task).await {
-            Ok(result) => result.map_err(|error| error.to_string()),
-            Err(error) => Err(error.to_string()),
-        }
+        self.task.done().await.map(drop)
     }
 }
 
@@ -107,7 +106,7 @@ impl Daemon {
         // Each edit takes much more memory than the element.
         let mut chunks = subjects.chunks(AT_ONCE);
         let result = chunks.try_for_each(|chunk| {
-            let edits: Vec<Edit> = chunk.iter().flat_map(edits).collect();
+            let edits: Vec<Edit> = chunk.iter().flat_map(edits).gathered();
             self.nftables.edit(&table, &edits)
         });
         Event::SubjectsForgotten(result.map(|()| subjects).map_err(|error| error.to_string()))
@@ -140,19 +139,18 @@ impl Daemon {
         // One at a time: what was begun earlier must not come last.
         self.finish_writing().await;
         let path = self.ledger_file(FILE);
-        if waits {
-            return Some(Event::LedgerCommitted {
-                result: write(&path, &bytes).map_err(|error| error.to_string()),
-                unix,
-                call,
-            });
-        }
-        self.writing = Some(Writing {
-            task: tokio::task::spawn_blocking(move || write(&path, &bytes)),
-            unix,
-            call,
-        });
-        None
+        let write = || write(&path, &bytes).map_err(|error| error.to_string());
+        let result = match waits {
+            true => write(),
+            false => match Errand::begin(&|| write().map(|()| String::new())) {
+                Ok(task) => {
+                    self.writing = Some(Writing { task, unix, call });
+                    return None;
+                }
+                Err(error) => Err(error.to_string()),
+            },
+        };
+        Some(Event::LedgerCommitted { result, unix, call })
     }
 
     pub(super) fn committed(&mut self, result: Result<(), String>) -> Option<Event> {
@@ -191,7 +189,7 @@ fn joined(mut subjects: Vec<(Subject, [u64; 2])>) -> Vec<(Subject, [u64; 2])> {
 }
 
 fn flushes() -> Vec<Edit> {
-    counting_sets().map(|(_, set)| Edit::Flush { set: set.name }).collect()
+    counting_sets().map(|(_, set)| Edit::Flush { set: set.name }).gathered()
 }
 
 /// The sets that count, as far as edits need them.
@@ -199,7 +197,7 @@ fn counting_table() -> nft::Table {
     nft::Table {
         name: ruleset::TABLE.into(),
         counters: Vec::new(),
-        sets: counting_sets().map(|(_, set)| set).collect(),
+        sets: counting_sets().map(|(_, set)| set).gathered(),
         chains: Vec::new(),
     }
 }
@@ -240,7 +238,7 @@ fn element(subject: Subject, set: &nft::Set) -> Element {
     ];
     let values = source.into_iter().chain(rest);
     Element {
-        key: values.take(set.key.len()).map(nft::Range::from).collect(),
+        key: values.take(set.key.len()).map(nft::Range::from).gathered(),
         timeout: None,
     }
 }

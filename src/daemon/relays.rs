@@ -2,6 +2,7 @@
 
 use super::Daemon;
 use crate::event::{Event, PublicKey};
+use crate::gather::Gather;
 use crate::system::relays::{public_line, News};
 use std::path::Path;
 
@@ -18,6 +19,6 @@ impl Daemon {
             line: public_line(Path::new(&path)),
             path,
         });
-        Event::PublicKeys(keys.collect())
+        Event::PublicKeys(keys.gathered())
     }
 }

@@ -3,6 +3,7 @@
 use super::Daemon;
 use crate::event::{Reading, Verified};
 use crate::gate::{Listed, Readings};
+use crate::gather::Gather;
 use crate::nft;
 use crate::nft::netlink::Edit;
 use crate::ruleset;
@@ -64,7 +65,7 @@ impl Daemon {
                 left: element.expires,
             })
         });
-        Ok(listed.collect())
+        Ok(listed.gathered())
     }
 
     pub(super) fn switch(&mut self, element: bool) -> Result<(), String> {

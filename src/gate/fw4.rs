@@ -1,6 +1,7 @@
 //! What fw4 is to be told: to accept, or redirect, what has the mark, and nothing else.
 
 use crate::config::Service;
+use crate::gather::GatherInto;
 use crate::json::json;
 use crate::policy::{Gate, Gates};
 use serde_json::{Map, Value};
@@ -17,7 +18,7 @@ pub fn rules(gates: &Gates, lan: Option<&str>) -> Value {
     let mut list = Vec::new();
     for gate in gates.list.iter().filter(|gate| !gate.shut) {
         for service in &gate.services {
-            list.extend(
+            list.gather(
                 gates
                     .zones
                     .iter()

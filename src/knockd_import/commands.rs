@@ -2,7 +2,8 @@
 //!
 //! Known are iptables, ip6tables, nft, ipset and ufw, one or several behind each other with `;` or `&&`. In everything else, and in every option that is not
 //! listed here, could be anything: then nothing is said about the whole command.
-
+use crate::gather::Gather;
+use crate::gather::GatherInto;
 /// What a command does to a firewall.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Effect {
@@ -87,10 +88,10 @@ fn words(command: &str) -> Option<Vec<Vec<String>>> {
             '|' | '<' | '>' | '(' | ')' | '*' | '?' | '#' | '~' => return None,
             '&' if letters.next_if_eq(&'&').is_none() => return None,
             ';' | '&' => {
-                words.extend(word.take());
+                words.gather(word.take());
                 commands.push(std::mem::take(&mut words));
             }
-            _ if letter.is_ascii_whitespace() => words.extend(word.take()),
+            _ if letter.is_ascii_whitespace() => words.gather(word.take()),
             _ => word.get_or_insert_default().push(letter),
         }
     }
@@ -101,7 +102,7 @@ fn words(command: &str) -> Option<Vec<Vec<String>>> {
 }
 
 fn part(words: &[String]) -> Option<Effect> {
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).gathered();
     let words = words.strip_prefix(&["sudo"]).unwrap_or(&words);
     let (program, words) = words.split_first()?;
     let program = program.rsplit('/').next()?;
@@ -227,7 +228,7 @@ fn nft(words: &[&str]) -> Option<Effect> {
     let family = words.next_if(|word| matches!(*word, "ip" | "ip6" | "inet" | "bridge" | "netdev"));
     let (table, name) = (words.next()?, words.next()?);
     if what == "element" {
-        let elements: Vec<&str> = words.collect();
+        let elements: Vec<&str> = words.gathered();
         let right = matches!(
             elements.as_slice(),
             ["{", "%IP%", "}"] | ["{", "%IP%", "timeout", _, "}"]
@@ -280,7 +281,7 @@ fn ipset(words: &[&str]) -> Option<Effect> {
         _ => return None,
     };
     let (name, entry) = (words.next()?, words.next()?);
-    let rest: Vec<&str> = words.collect();
+    let rest: Vec<&str> = words.gathered();
     let right = entry == "%IP%" && matches!(rest.as_slice(), [] | ["timeout", _]);
     right.then(|| set(opens, name))
 }

@@ -10,6 +10,7 @@ use super::store::{Parsed, Store};
 use super::{Attempts, Subject};
 use crate::date::Date;
 use crate::event::Now;
+use crate::gather::Gather;
 use crate::schedule;
 use crate::spa::checksum;
 use std::borrow::Cow;
@@ -124,7 +125,7 @@ impl Slot {
                 whole,
             }
         });
-        shares.collect()
+        shares.gathered()
     }
 
     fn decode(at: &mut &[u8]) -> Option<Self> {
@@ -420,7 +421,7 @@ impl Book {
     /// Today, if it is out of the ordinary and nobody was told.
     pub fn outlier(&mut self, now: Now, zone: &Zone) -> Option<Outlier> {
         let today = zone.date(now.unix).filter(|today| self.told != Some(*today))?;
-        let mut days: Vec<(Date, u64)> = self.store.totals().take(outliers::DAYS).collect();
+        let mut days: Vec<(Date, u64)> = self.store.totals().take(outliers::DAYS).gathered();
         days.reverse();
         let attempts = days.iter().find(|(date, _)| *date == today)?.1;
         let usual = outliers::outlier(&days, today, attempts)?;
@@ -530,6 +531,8 @@ fn put_down(store: &mut Store, slot: &Slot, now: Now, zone: &Zone) {
 }
 
 fn part(number: u64, seconds: u64, whole: u64) -> u64 {
-    let part = u128::from(number) * u128::from(seconds) / u128::from(whole.max(1));
-    u64::try_from(part).unwrap_or(u64::MAX)
+    let whole = whole.max(1);
+    // As much as fits goes in first: the product of two is more than a word of any router can take, and of few seconds it never is.
+    let rest = (number % whole).saturating_mul(seconds) / whole;
+    (number / whole).saturating_mul(seconds).saturating_add(rest)
 }

@@ -2,6 +2,8 @@
 
 use super::day::{address, number, put, put_address, put_service, service};
 use super::{Attempts, Subject};
+use crate::gather::Gather;
+use crate::gather::GatherInto;
 use crate::ruleset::ledger::{Key, ACCEPTED_SIZE, SIZE};
 use std::net::IpAddr;
 
@@ -61,7 +63,7 @@ impl Counts {
         let full: Vec<Key> = Key::ALL
             .into_iter()
             .filter(|key| members(reading, *key)[1] >= ACCEPTED_SIZE as usize)
-            .collect();
+            .gathered();
         let mut known = std::mem::take(&mut self.known).into_iter().peekable();
         for (subject, [seen, accepted]) in &reading.subjects {
             while let Some(absent) = known.next_if(|known| known.subject < *subject) {
@@ -124,7 +126,7 @@ impl Counts {
                         .binary_search_by_key(&known.subject, |(subject, _)| *subject)
                         .is_ok()
             };
-            idle.extend(self.known.iter().filter(there).map(|known| known.subject));
+            idle.gather(self.known.iter().filter(there).map(|known| known.subject));
         }
         idle
     }

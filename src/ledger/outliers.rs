@@ -1,6 +1,7 @@
 //! Which days are out of the ordinary.
 
 use crate::date::Date;
+use crate::gather::Gather;
 
 /// A day is held against those that are not further away than this, before and after.
 const NEAR: i32 = 30;
@@ -44,12 +45,12 @@ fn usual(days: &[(Date, u64)], date: Date) -> Option<Usual> {
     let mut others: Vec<u64> = near
         .filter(|(other, _)| *other != date)
         .map(|(_, attempts)| *attempts)
-        .collect();
+        .gathered();
     if others.len() < LEAST {
         return None;
     }
     let median = median(&mut others);
-    let mut distances: Vec<u64> = others.iter().map(|attempts| attempts.abs_diff(median)).collect();
+    let mut distances: Vec<u64> = others.iter().map(|attempts| attempts.abs_diff(median)).gathered();
     let distance = self::median(&mut distances);
     let spread = (distance / 10_000)
         .saturating_mul(14_826)

@@ -6,6 +6,7 @@
 
 use super::day::{attempts_of, Day};
 use crate::date::Date;
+use crate::gather::Gather;
 use crate::spa::checksum;
 
 /// The name of the format and its version.
@@ -104,7 +105,7 @@ impl Store {
         of_open: impl Fn(&Day) -> T + 'a,
         of_closed: impl Fn(&[u8]) -> T + 'a,
     ) -> impl Iterator<Item = (Date, T)> + 'a {
-        let mut open: Vec<&(Date, Day)> = self.open.iter().collect();
+        let mut open: Vec<&(Date, Day)> = self.open.iter().gathered();
         open.sort_unstable_by_key(|(date, _)| *date);
         let mut closed = self.closed.iter().rev().peekable();
         std::iter::from_fn(move || {
@@ -210,7 +211,7 @@ impl Store {
 
     /// The days that were changed last, whole, for the next daemon.
     pub(super) fn encode_open(&self, bytes: &mut Vec<u8>) {
-        let mut open: Vec<&(Date, Day)> = self.open.iter().collect();
+        let mut open: Vec<&(Date, Day)> = self.open.iter().gathered();
         open.sort_unstable_by_key(|(date, _)| *date);
         for (date, day) in open {
             put_day(bytes, *date, &day.encode());

@@ -5,6 +5,7 @@ use super::outliers::{outlier, Usual};
 use super::store::Store;
 use super::Service;
 use crate::date::Date;
+use crate::gather::Gather;
 use std::cmp::Reverse;
 use std::net::IpAddr;
 
@@ -187,11 +188,11 @@ impl Query {
     fn totals(&self, store: &Store) -> Vec<(Date, u64)> {
         let has_filters = self.protocol.is_some() || self.port.is_some() || self.address.is_some();
         let mut totals: Vec<(Date, u64)> = match has_filters {
-            false => store.totals().collect(),
+            false => store.totals().gathered(),
             true => store
                 .newest_first()
                 .map(|(date, day)| (date, self.amount(&day)))
-                .collect(),
+                .gathered(),
         };
         totals.reverse();
         totals
@@ -206,7 +207,7 @@ impl Query {
             attempts: *attempts,
             usual: outlier(&totals, *date, *attempts),
         });
-        rows.collect()
+        rows.gathered()
     }
 
     fn months(&self, store: &Store) -> Vec<Row> {
@@ -220,7 +221,7 @@ impl Query {
                 .iter()
                 .filter(|(date, attempts)| outlier(&totals, *date, *attempts).is_none())
                 .map(|(_, attempts)| *attempts)
-                .collect();
+                .gathered();
             let sum = |numbers: &mut dyn Iterator<Item = u64>| numbers.fold(0, u64::saturating_add);
             let attempts = sum(&mut days.iter().map(|(_, attempts)| *attempts));
             let usually = tenths(sum(&mut ordinary.iter().copied()), ordinary.len() as u64);
@@ -230,8 +231,8 @@ impl Query {
             let ratio = before
                 .filter(|before| before.per_day_without_outliers > 0)
                 .map(|before| {
-                    let thousandfold = u128::from(usually) * 1000 + u128::from(before.per_day_without_outliers / 2);
-                    u64::try_from(thousandfold / u128::from(before.per_day_without_outliers)).unwrap_or(u64::MAX)
+                    let before = before.per_day_without_outliers;
+                    usually.saturating_mul(1000).saturating_add(before / 2) / before
                 });
             months.push(Month {
                 year,
@@ -245,7 +246,7 @@ impl Query {
             asked.push(days.iter().any(|(date, _)| self.holds(*date)));
         }
         let rows = months.into_iter().zip(asked).filter(|(_, asked)| *asked);
-        rows.rev().map(|(month, _)| Row::Month(month)).collect()
+        rows.rev().map(|(month, _)| Row::Month(month)).gathered()
     }
 
     /// Day by day from the newest, until there are enough; the rows of a day in their own order.
@@ -287,7 +288,7 @@ impl Query {
             hour,
             attempts: *attempts,
         });
-        rows.collect()
+        rows.gathered()
     }
 
     fn ports(&self, date: Date, day: &Day) -> Vec<Row> {
@@ -307,7 +308,7 @@ impl Query {
         let mut rows: Vec<Row> = largest_first(meant.copied())
             .into_iter()
             .map(|(service, attempts)| port(Some(service), attempts))
-            .collect();
+            .gathered();
         let named = services
             .iter()
             .fold(0, |sum: u64, (_, attempts)| sum.saturating_add(*attempts));
@@ -336,7 +337,7 @@ impl Query {
                 false => (source, source.attempts()),
             })
             .filter(|(_, attempts)| *attempts > 0)
-            .collect();
+            .gathered();
         sources.sort_by_key(|(source, attempts)| (Reverse(*attempts), source.address));
         let mut rows: Vec<Row> = sources
             .into_iter()
@@ -347,7 +348,7 @@ impl Query {
                     largest_first(source.services.iter().copied()),
                 )
             })
-            .collect();
+            .gathered();
         let named = day
             .sources
             .iter()
@@ -374,7 +375,7 @@ fn month_of(date: Date) -> (u16, u8) {
 }
 
 fn largest_first(services: impl Iterator<Item = (Service, u64)>) -> Vec<(Service, u64)> {
-    let mut services: Vec<(Service, u64)> = services.collect();
+    let mut services: Vec<(Service, u64)> = services.gathered();
     services.sort_by_key(|(service, attempts)| (Reverse(*attempts), *service));
     services
 }

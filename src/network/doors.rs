@@ -5,6 +5,7 @@
 
 use super::redirects::{label, matches_choice, parse_ports, ALL_PORTS};
 use super::{enabled, Zone};
+use crate::gather::Gather;
 use crate::nft::PortRange;
 use crate::sorted::Map;
 use crate::uci::{Package, Section};
@@ -81,7 +82,7 @@ pub(super) fn read(firewall: &Package, zones: &Map<String, Zone>) -> Vec<Door> {
             _ => Vec::new(),
         })
         .take(MOST)
-        .collect()
+        .gathered()
 }
 
 fn redirect(section: &Section) -> Vec<Door> {
@@ -97,7 +98,7 @@ fn redirect(section: &Section) -> Vec<Door> {
     ports
         .map(|ports| door(section, zone, ports, false))
         .into_iter()
-        .collect()
+        .gathered()
 }
 
 fn rule(section: &Section, zones: &Map<String, Zone>) -> Vec<Door> {
@@ -113,10 +114,10 @@ fn rule(section: &Section, zones: &Map<String, Zone>) -> Vec<Door> {
         false => words
             .iter()
             .filter_map(|word| parse_ports("dest_port", word).ok())
-            .collect(),
+            .gathered(),
     };
     let sources: Vec<&str> = match source {
-        "*" => zones.keys().map(String::as_str).collect(),
+        "*" => zones.keys().map(String::as_str).gathered(),
         zone => vec![zone],
     };
     let forwards = section.option("dest").is_some();
@@ -125,7 +126,7 @@ fn rule(section: &Section, zones: &Map<String, Zone>) -> Vec<Door> {
         .flat_map(|zone| ports.iter().map(move |ports| (*zone, *ports)));
     pairs
         .map(|(zone, ports)| door(section, zone, ports, forwards))
-        .collect()
+        .gathered()
 }
 
 /// What no rule takes is accepted on its way to the router.
@@ -143,7 +144,7 @@ fn between(section: &Section, zones: &Map<String, Zone>) -> Vec<Door> {
         label: "forward of defaults".into(),
         ..door(section, zone, ALL_PORTS, true)
     };
-    zones.keys().map(from).collect()
+    zones.keys().map(from).gathered()
 }
 
 /// From one zone to all hosts of another.
@@ -151,7 +152,7 @@ fn forwarding(section: &Section) -> Vec<Door> {
     let zone = section.option("src").filter(|_| section.option("dest").is_some());
     zone.map(|zone| door(section, zone, ALL_PORTS, true))
         .into_iter()
-        .collect()
+        .gathered()
 }
 
 fn door(section: &Section, zone: &str, ports: PortRange, forwards: bool) -> Door {

@@ -1,6 +1,7 @@
 //! netifd's interfaces and their layer-3 devices: as netifd says, and as the configuration lets expect.
 
 use super::{is_device_name, quoted, Warnings};
+use crate::gather::Gather;
 use crate::sorted::{Map, Set};
 use crate::uci::{Package, Section};
 use serde_json::Value;
@@ -178,7 +179,7 @@ fn expected_devices(network: &Package, section: &Section, aliases: u32) -> Vec<S
     words
         .into_iter()
         .flat_map(|word| resolve_alias(network, word, aliases))
-        .collect()
+        .gathered()
 }
 
 fn resolve_alias(network: &Package, device: &str, aliases: u32) -> Vec<String> {

@@ -4,6 +4,8 @@
 
 use super::{enabled, quoted, Device, Links, Redirect, Warnings, Zone};
 use crate::config::Subnet;
+use crate::gather::Gather;
+use crate::gather::GatherInto;
 use crate::nft::PortRange;
 use crate::sorted::{Map, Set};
 use crate::uci::{Package, Section};
@@ -37,7 +39,7 @@ pub(super) fn read(firewall: &Package, zones: &Zones, links: &Links, warnings: &
             "firewall: more than {MOST} UDP redirects; no exception is made for the rest"
         ));
     }
-    found.into_iter().take(MOST).collect()
+    found.into_iter().take(MOST).gathered()
 }
 
 /// Why a section opens nothing.
@@ -84,7 +86,7 @@ fn read_redirect(section: &Section, zones: &Zones, links: &Links) -> Result<Vec<
             source_zone: source_zone.clone(),
             label: label.clone(),
         })
-        .collect())
+        .gathered())
 }
 
 /// `config rule` that accepts UDP from a zone to another.
@@ -121,7 +123,7 @@ fn read_rule(section: &Section, zones: &Zones, links: &Links) -> Result<Vec<Redi
     };
     let mut dests: Vec<Option<Subnet>> = Vec::new();
     for host in &dest_hosts {
-        dests.extend(hosts(host, Some(dest_zone), zones, links)?.into_iter().map(Some));
+        dests.gather(hosts(host, Some(dest_zone), zones, links)?.into_iter().map(Some));
     }
     if dest_hosts.is_empty() {
         dests.push(None);
@@ -137,7 +139,7 @@ fn read_rule(section: &Section, zones: &Zones, links: &Links) -> Result<Vec<Redi
     let mut redirects = Vec::new();
     for source_zone in sources {
         for dest in &dests {
-            redirects.extend(ports.iter().map(|ports| Redirect {
+            redirects.gather(ports.iter().map(|ports| Redirect {
                 dest: *dest,
                 ports: *ports,
                 source_zone: source_zone.clone(),
@@ -344,5 +346,5 @@ fn expand_suffix(address: u128, mask: u128, prefixes: &Set<(u128, u8)>) -> Vec<S
                 prefix: 128,
             }
         })
-        .collect()
+        .gathered()
 }

@@ -4,6 +4,7 @@ use super::{
     mask6, Bits, Chain, Contents, Element, Field, Kind, Match, Operation, Reject, Rule, Set, Statement, Table, Value,
     TCP, UDP,
 };
+use crate::gather::GatherInto;
 use std::fmt;
 
 /// Longest name of a table, chain, set or counter. The kernel takes 255; nobody types that.
@@ -330,7 +331,7 @@ fn asks_set_for_protocol(statement: &Statement) -> bool {
 fn check_protocols(rule: &Rule) -> Result<(), String> {
     let (mut families, mut protocols) = (Vec::new(), Vec::new());
     for statement in &rule.statements {
-        families.extend(statement.fields().iter().filter_map(|field| field.family()));
+        families.gather(statement.fields().iter().filter_map(|field| field.family()));
         protocols.extend(statement.protocols());
         match statement {
             Statement::Match(Match::Family(family)) => families.push(*family),

@@ -3,6 +3,7 @@
 //! Network order is what makes ranges comparable byte by byte, for every [`Kind`].
 
 use super::{Element, Kind, Range, Set, Value};
+use crate::gather::Gather;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 const NANOSECONDS: u64 = 1_000_000_000;
@@ -32,7 +33,7 @@ pub(super) fn bytes(value: &Value) -> Vec<u8> {
         Value::InetService(port) => port.to_be_bytes().to_vec(),
         Value::InetProto(protocol) => vec![*protocol],
         Value::Ifname(name) => {
-            let mut padded: Vec<u8> = name.bytes().take(15).collect();
+            let mut padded: Vec<u8> = name.bytes().take(15).gathered();
             padded.resize(16, 0);
             padded
         }
@@ -96,11 +97,11 @@ pub(super) fn disjoint(set: &Set, elements: &[Element]) -> Vec<Element> {
         .iter()
         .filter(|element| element.key.len() == set.key.len())
         .map(|element| Cuboid {
-            spans: element.key.iter().map(Span::from).collect(),
+            spans: element.key.iter().map(Span::from).gathered(),
             timeout: element.timeout,
         })
         .filter(|cuboid| cuboid.spans.iter().all(|span| span.from <= span.to))
-        .collect();
+        .gathered();
     cuboids.sort_unstable();
     cuboids.dedup_by(|later, earlier| later.spans == earlier.spans);
     if set.interval {
@@ -109,7 +110,10 @@ pub(super) fn disjoint(set: &Set, elements: &[Element]) -> Vec<Element> {
             _ => cut_overlaps(join_along_one_part(cuboids)),
         };
     }
-    cuboids.into_iter().filter_map(|cuboid| element(set, &cuboid)).collect()
+    cuboids
+        .into_iter()
+        .filter_map(|cuboid| element(set, &cuboid))
+        .gathered()
 }
 
 fn element(set: &Set, cuboid: &Cuboid) -> Option<Element> {
@@ -193,7 +197,7 @@ fn cut_overlaps(cuboids: Vec<Cuboid>) -> Vec<Cuboid> {
     for next in cuboids {
         let mut pieces = vec![next];
         for earlier in &kept {
-            pieces = pieces.iter().flat_map(|piece| without(piece, earlier)).collect();
+            pieces = pieces.iter().flat_map(|piece| without(piece, earlier)).gathered();
         }
         kept.extend(pieces);
     }

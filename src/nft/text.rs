@@ -8,6 +8,8 @@ use super::{
     check, mask6, Base, Bits, Chain, Contents, Direction, Element, Family, Field, Hook, Kind, Mark, Match, Operation,
     Range, Reject, Rule, Set, State, Statement, Table, Timeout, Value,
 };
+use crate::gather::Gather;
+use crate::gather::GatherInto;
 use std::fmt::Write;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -19,19 +21,19 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 pub fn list(table: &Table) -> String {
     let mut out = format!("table inet {} {{\n", table.name);
     let mut blocks: Vec<String> = Vec::new();
-    blocks.extend(
+    blocks.gather(
         table
             .counters
             .iter()
             .map(|name| format!("\tcounter {name} {{\n\t\tpackets 0 bytes 0\n\t}}\n")),
     );
-    blocks.extend(
+    blocks.gather(
         table
             .sets
             .iter()
             .map(|set| set_block(set, &element_lines(set), Style::List)),
     );
-    blocks.extend(table.chains.iter().map(|chain| {
+    blocks.gather(table.chains.iter().map(|chain| {
         let rules: String = chain
             .rules
             .iter()
@@ -97,7 +99,7 @@ enum Style {
 
 fn set_block(set: &Set, elements: &str, style: Style) -> String {
     let mut out = format!("\tset {} {{\n", set.name);
-    let kinds: Vec<&str> = set.key.iter().map(|kind| kind_name(*kind)).collect();
+    let kinds: Vec<&str> = set.key.iter().map(|kind| kind_name(*kind)).gathered();
     let how = if set.key.contains(&Kind::Time) {
         "typeof"
     } else {
@@ -116,7 +118,7 @@ fn set_block(set: &Set, elements: &str, style: Style) -> String {
     let flags: Vec<&str> = flags
         .into_iter()
         .filter_map(|(name, is_set)| is_set.then_some(name))
-        .collect();
+        .gathered();
     // nft does not list a flag that the default timeout implies.
     let is_implied = flags == ["timeout"] && matches!(set.timeout, Some(Timeout::Seconds(_))) && style == Style::List;
     if !flags.is_empty() && !is_implied {
@@ -135,7 +137,7 @@ fn element_lines(set: &Set) -> String {
         .elements()
         .iter()
         .map(|element| element_text(element, Style::List))
-        .collect();
+        .gathered();
     if elements.is_empty() {
         return String::new();
     }
@@ -147,7 +149,7 @@ fn add_elements(table: &str, set: &Set) -> String {
         .elements()
         .iter()
         .map(|element| element_text(element, Style::Script))
-        .collect();
+        .gathered();
     if elements.is_empty() {
         return String::new();
     }
@@ -163,7 +165,7 @@ fn element_text(element: &Element, style: Style) -> String {
         .key
         .iter()
         .map(|range| range_text(range, style))
-        .collect::<Vec<_>>()
+        .gathered()
         .join(" . ");
     if let Some(seconds) = element.timeout {
         let _ = write!(out, " timeout {}", duration(seconds));
@@ -196,7 +198,7 @@ fn rule_text(rule: &Rule, style: Style) -> String {
         .enumerate()
         .filter(|(index, _)| style == Style::Script || !is_implied(rule, *index))
         .map(|(_, statement)| statement_text(statement, style))
-        .collect();
+        .gathered();
     if !rule.comment.is_empty() {
         words.push(format!("comment {}", quoted(&rule.comment)));
     }
@@ -333,7 +335,7 @@ fn tcp_flag_names(bits: u32, separator: &str) -> String {
     let names = ["fin", "syn", "rst", "psh", "ack", "urg", "ecn", "cwr"];
     let set: Vec<&str> = (names.into_iter().enumerate())
         .filter_map(|(number, name)| (bits >> number & 1 == 1).then_some(name))
-        .collect();
+        .gathered();
     set.join(separator)
 }
 
@@ -364,16 +366,12 @@ fn states_text(states: &[State]) -> String {
         .iter()
         .filter(|(state, _)| states.contains(state))
         .map(|(_, name)| *name)
-        .collect();
+        .gathered();
     format!("ct state {}", names.join(","))
 }
 
 fn fields_text(fields: &[Field]) -> String {
-    fields
-        .iter()
-        .map(|field| field_text(*field))
-        .collect::<Vec<_>>()
-        .join(" . ")
+    fields.iter().map(|field| field_text(*field)).gathered().join(" . ")
 }
 
 fn field_text(field: Field) -> String {

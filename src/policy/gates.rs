@@ -2,6 +2,7 @@
 
 use super::Devices;
 use crate::config::{self, Config, Forget, Problem, Service, System};
+use crate::gather::Gather;
 use crate::network::{Device, Door, Network, Treatment};
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -137,7 +138,7 @@ pub(super) fn compile(
             resolved.witnesses = witnesses(config, gate, &mut keys);
             resolved.knocks = knocks(config, gate, &mut keys);
             let spas = config.spas.iter().filter(|spa| spa.gate == gate.name);
-            resolved.spas = spas.cloned().collect();
+            resolved.spas = spas.cloned().gathered();
         }
         if let Some((service, other)) = overlap(&list, &resolved) {
             problems.push(Problem {
@@ -205,7 +206,7 @@ fn witnesses(config: &Config, gate: &config::Gate, keys: &mut Vec<String>) -> Ve
         dests: witness.dests.clone(),
         min_bytes: witness.min_bytes,
     });
-    resolved.collect()
+    resolved.gathered()
 }
 
 fn knocks(config: &Config, gate: &config::Gate, keys: &mut Vec<String>) -> Vec<Knock> {
@@ -214,7 +215,7 @@ fn knocks(config: &Config, gate: &config::Gate, keys: &mut Vec<String>) -> Vec<K
         config: knock.clone(),
         key: unique(&knock.name, keys),
     });
-    resolved.collect()
+    resolved.gathered()
 }
 
 /// A name as nftables takes it. A section without a name has a label with other characters.
@@ -280,7 +281,7 @@ pub fn surprises(config: &Config) -> Vec<String> {
         let witnesses = config.witnesses.iter().map(|witness| &witness.gate);
         let mut proofs = witnesses.chain(config.spas.iter().map(|spa| &spa.gate));
         let is_proved = proofs.any(|gate| gate == name);
-        let knocks: Vec<&config::Knock> = config.knocks.iter().filter(|knock| knock.gate == *name).collect();
+        let knocks: Vec<&config::Knock> = config.knocks.iter().filter(|knock| knock.gate == *name).gathered();
         if !gate.shut && !is_proved && knocks.is_empty() {
             warnings.push(format!(
                 "gate '{name}': no witness, knock or spa names it: addresses are listed by hand only"

@@ -5,6 +5,7 @@ use super::{
     Strength, Strengths, Tally, Text, Verified, Why,
 };
 use crate::config::Level;
+use crate::gather::Gather;
 use crate::json;
 use crate::sorted::Set;
 use serde_json::Value;
@@ -197,7 +198,7 @@ impl<'a> Node<'a> {
         let text = self.string()?;
         let found = words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
         found.ok_or_else(|| {
-            let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+            let known: Vec<&str> = words.iter().map(|(word, _)| *word).gathered();
             self.wrong(&format!("'{}' is none of {}", shown(text), known.join(", ")))
         })
     }

@@ -3,6 +3,7 @@
 use crate::date::Date;
 use crate::event::{Now, Reading};
 use crate::gate::Attempt;
+use crate::gather::Gather;
 use crate::json::{json, put};
 use crate::ledger::book::Zone;
 use crate::ledger::day::Day;
@@ -45,7 +46,7 @@ pub fn query(arguments: &Map<String, Value>) -> Result<Query, String> {
             .filter(|text| !text.is_empty())
     };
     let number = |name: &str| arguments.get(name).and_then(Value::as_i64);
-    let words: Vec<&str> = By::ALL.iter().map(|(word, _)| *word).collect();
+    let words: Vec<&str> = By::ALL.iter().map(|(word, _)| *word).gathered();
     let by = text("by").unwrap_or("day");
     let by = By::ALL.into_iter().find(|(word, _)| *word == by);
     let by = by
@@ -89,7 +90,7 @@ fn parsed<T: FromStr<Err: ToString>>(name: &str, text: Option<&str>) -> Result<O
 pub fn history(query: &Query, answer: Result<Answer, String>) -> Value {
     match answer {
         Ok(answer) => {
-            let rows = answer.rows.iter().map(|one| row(query, one)).collect();
+            let rows = answer.rows.iter().map(|one| row(query, one)).gathered();
             object([("rows", Value::Array(rows)), ("more", answer.more.into())])
         }
         Err(error) => object([("rows", Value::Array(Vec::new())), ("error", error.into())]),
@@ -272,11 +273,11 @@ fn service_of(value: &Value) -> Option<(Service, u64)> {
 pub fn imported_day(date: Date, day: &Day) -> Value {
     let services = |services: &[(Service, u64)]| {
         let one = |(service, attempts): &(Service, u64)| json!([service.protocol, service.port, attempts]);
-        Value::Array(services.iter().map(one).collect())
+        Value::Array(services.iter().map(one).gathered())
     };
     let source = |source: &crate::ledger::day::Source| {
         let hours = source.hours.iter().enumerate().filter(|(_, attempts)| **attempts > 0);
-        let hours: Vec<Value> = hours.map(|(hour, attempts)| json!([hour, attempts])).collect();
+        let hours: Vec<Value> = hours.map(|(hour, attempts)| json!([hour, attempts])).gathered();
         json!([source.address.to_string(), hours, services(&source.services)])
     };
     object([

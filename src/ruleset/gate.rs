@@ -8,6 +8,7 @@ pub(super) use lists::{families, gate_lists, sources};
 use super::parts::{address, configured, device_elements, device_matches, element, rule};
 use super::{knock, spa};
 use crate::config::Forget;
+use crate::gather::Gather;
 use crate::nft::{
     tcp_flag, Bits, Chain, Direction, Element, Family, Field, Kind, Mark, Match, Operation, Reject, Rule, Set, State,
     Statement, Value,
@@ -40,7 +41,7 @@ const TCP: u8 = 6;
 const FAMILIES: [Family; 2] = [Family::Ipv4, Family::Ipv6];
 
 pub(super) fn counters(gates: &Gates) -> Vec<String> {
-    gates.list.iter().flat_map(counter_names).collect()
+    gates.list.iter().flat_map(counter_names).gathered()
 }
 
 pub(super) fn sets(gates: &Gates) -> Vec<Set> {
@@ -74,13 +75,13 @@ pub(super) fn sets(gates: &Gates) -> Vec<Set> {
             sets.push(configured(
                 &hosts_set(gate),
                 &[Kind::Ipv6Addr, Kind::InetService],
-                elements.collect(),
+                elements.gathered(),
             ));
         }
         for witness in &gate.witnesses {
             for (family, kind) in [Kind::Ipv4Addr, Kind::Ipv6Addr].into_iter().enumerate() {
                 let dests = witness.dests.iter().filter(|dest| dest.is_ipv6() == (family == 1));
-                let elements: Vec<Element> = dests.map(|dest| element(address(*dest))).collect();
+                let elements: Vec<Element> = dests.map(|dest| element(address(*dest))).gathered();
                 if !elements.is_empty() {
                     sets.push(configured(&dests_set(witness, family), &[kind], elements));
                 }
@@ -96,7 +97,7 @@ fn port_elements(ports: &[u16]) -> Vec<Element> {
     ports
         .iter()
         .map(|port| element(vec![Value::InetService(*port).into()]))
-        .collect()
+        .gathered()
 }
 
 fn ports_set(gate: &Gate, family: usize) -> String {
@@ -131,7 +132,7 @@ pub(super) fn entrance(gates: &Gates) -> Vec<Rule> {
         let matches = [knock::begins()].into_iter().chain(device);
         ending(matches, Statement::Jump(ARRIVAL.into()), "what begins on the WAN")
     });
-    proofs.chain(rules).collect()
+    proofs.chain(rules).gathered()
 }
 
 /// What proves an address by itself, whatever its port.
@@ -167,7 +168,7 @@ pub(super) fn chains(gates: &Gates) -> Vec<Chain> {
         ("gate_to_router", to_router as fn(&Gate) -> Vec<Rule>),
         ("gate_to_lan", to_lan),
     ];
-    chains.extend(belts.map(|(name, rules)| chain(name, gates.list.iter().flat_map(rules).collect())));
+    chains.extend(belts.map(|(name, rules)| chain(name, gates.list.iter().flat_map(rules).gathered())));
     chains
 }
 
@@ -212,7 +213,7 @@ fn proofs(witness: &Witness) -> Vec<Rule> {
             .into_iter()
             .filter(|(family, _)| witness.dests.iter().any(|dest| dest.is_ipv6() == (*family == 1)))
             .map(|(family, field)| Match::In(vec![field], dests_set(witness, family)))
-            .collect(),
+            .gathered(),
     };
     let among = tcp_flag::SYN | tcp_flag::FIN | tcp_flag::RST;
     let mut proves = vec![
@@ -233,7 +234,7 @@ fn proofs(witness: &Witness) -> Vec<Rule> {
             "a connection that proves its source",
         )
     });
-    rules.collect()
+    rules.gathered()
 }
 
 /// Puts the source on the list, or begins its window anew.
@@ -427,7 +428,7 @@ fn to_router(gate: &Gate) -> Vec<Rule> {
         ];
         refusing(matches, Vec::new(), gate.belt[0])
     });
-    rules.collect()
+    rules.gathered()
 }
 
 /// Over IPv4 the port before destination NAT, over IPv6 the host itself.
@@ -462,7 +463,7 @@ fn refusing(mut matches: Vec<Match>, before: Vec<Statement>, refusal: Refusal) -
         matches.insert(0, Match::Is(Field::L4Proto, Value::InetProto(TCP)));
     }
     let statements = matches.into_iter().map(Statement::Match).chain(before).chain([last]);
-    rule(statements.collect(), "not listed")
+    rule(statements.gathered(), "not listed")
 }
 
 /// Where networks are listed: all neighbours on the WAN's wire have addresses of the one network fe80::/64, and one would prove all.
@@ -499,7 +500,7 @@ pub(super) fn copies(gates: &Gates, prefix: &str) -> Vec<Rule> {
 
 pub(super) fn ending(matches: impl IntoIterator<Item = Match>, last: Statement, comment: &str) -> Rule {
     let statements = matches.into_iter().map(Statement::Match).chain([last]);
-    rule(statements.collect(), comment)
+    rule(statements.gathered(), comment)
 }
 
 pub(super) fn chain(name: &str, rules: Vec<Rule>) -> Chain {

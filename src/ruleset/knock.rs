@@ -12,6 +12,8 @@ use super::gate::{
 };
 use super::parts::rule;
 use crate::config::{self, Protocol, Step};
+use crate::gather::Gather;
+use crate::gather::GatherInto;
 use crate::nft::{tcp_flag, Bits, Chain, Family, Field, Match, Operation, Rule, Set, State, Statement, Timeout, Value};
 use crate::policy::{Gate, Gates, Knock};
 
@@ -98,10 +100,10 @@ pub(super) fn sets(gates: &Gates) -> Vec<Set> {
         let stages = (1..machine.steps().len()).map(|stage| machine.stage_set(stage));
         let sets: Vec<Set> = stages
             .map(|name| sources(&name, machine.family, timeout, machine.gate))
-            .collect();
+            .gathered();
         sets
     };
-    machines(gates).flat_map(of_machine).collect()
+    machines(gates).flat_map(of_machine).gathered()
 }
 
 /// From the hook, for what begins: the rest costs one comparison.
@@ -127,21 +129,21 @@ pub(super) fn arrival(gates: &Gates) -> Vec<Rule> {
             ending([kind, Match::Family(nfproto)], knock, "perhaps a knock")
         })
     })
-    .collect()
+    .gathered()
 }
 
 /// The chains that are jumped to.
 pub(super) fn chains(gates: &Gates) -> Vec<Chain> {
     let mut chains = Vec::new();
     for family in 0..2 {
-        let mut of_family: Vec<Machine> = machines(gates).filter(|machine| machine.family == family).collect();
+        let mut of_family: Vec<Machine> = machines(gates).filter(|machine| machine.family == family).gathered();
         // A packet that ends one of each has opened in the end: a door that shuts behind the step that opens it would never be open.
         of_family.sort_by_key(|machine| machine.sequence == Sequence::Open);
         let each = of_family
             .iter()
             .map(|machine| ending([], Statement::Jump(machine.name("knock")), "each sequence for itself"));
         if !of_family.is_empty() {
-            chains.push(chain(&knocks_name(family), each.collect()));
+            chains.push(chain(&knocks_name(family), each.gathered()));
         }
     }
     for machine in machines(gates) {
@@ -152,7 +154,7 @@ pub(super) fn chains(gates: &Gates) -> Vec<Chain> {
         chains.push(machine.end());
         // Who hears of it does not ask for the family.
         if is_first(gates, &machine) {
-            chains.extend(machine.copied(gates));
+            chains.gather(machine.copied(gates));
         }
     }
     chains
@@ -207,7 +209,7 @@ impl Machine<'_> {
 
     fn leave(&self, stages: std::ops::Range<usize>) -> Statements {
         let leave = |stage| self.element(Operation::Delete, self.stage_set(stage), None);
-        stages.map(leave).collect()
+        stages.map(leave).gathered()
     }
 
     /// The first step, or what a source does that has taken it. A packet that only passes through this machine is neither; to ask the routes for that
@@ -242,7 +244,7 @@ impl Machine<'_> {
         statements.extend([self.reach(1), Statement::Goto(self.stage_copy(1))]);
         rules.push(rule(statements, "begins"));
         let [_, _, overflow] = counter_names(self.gate);
-        let full = full.into_iter().chain([Statement::Counter(overflow)]).collect();
+        let full = full.into_iter().chain([Statement::Counter(overflow)]).gathered();
         rules.push(rule(full, "no room"));
         chain(&self.name("knock"), rules)
     }
@@ -268,7 +270,7 @@ impl Machine<'_> {
             rules.push(rule(due, "the step that is due"));
         }
         let first = self.steps().first().copied().map(is_step);
-        rules.extend(first.map(|first| ending([first], Statement::Return, "sent again")));
+        rules.gather(first.map(|first| ending([first], Statement::Return, "sent again")));
         let mut wrong = self.leave(1..last);
         wrong.push(Statement::Goto(self.copy_name("wrong")));
         rules.push(rule(wrong, "a wrong port"));
@@ -303,7 +305,7 @@ impl Machine<'_> {
                 let own = lists.filter(|(_, source, _)| *source == self.source);
                 let mut closes: Statements = own
                     .map(|(_, _, set)| self.element(Operation::Delete, set, None))
-                    .collect();
+                    .gathered();
                 closes.push(done);
                 vec![rule(closes, "off all lists")]
             }
@@ -323,7 +325,7 @@ impl Machine<'_> {
                 let prefix = format!("{STAGE} {name} {word} {stage}");
                 chain(&self.stage_copy(stage), copies(gates, &prefix))
             })
-            .collect();
+            .gathered();
         if self.steps().len() > 1 {
             let prefix = format!("{WRONG} {name} {word}");
             chains.push(chain(&self.copy_name("wrong"), copies(gates, &prefix)));

@@ -8,6 +8,7 @@ use super::parts::{
 };
 use super::TABLE;
 use crate::config::Subnet;
+use crate::gather::Gather;
 use crate::lan_only::UDP;
 use crate::nft::{
     Chain, Contents, Element, Field, Kind, Match, Operation, PortRange, Range, Rule, Set, Statement, Table, Timeout,
@@ -120,7 +121,7 @@ pub(super) fn learn(lan_only: &LanOnly) -> Vec<Rule> {
                     .iter()
                     .cloned()
                     .chain([Match::In(vec![Field::EtherSaddr], macs.into())]);
-                let mut statements: Vec<Statement> = matches.map(Statement::Match).collect();
+                let mut statements: Vec<Statement> = matches.map(Statement::Match).gathered();
                 statements.push(Statement::Element {
                     operation: Operation::Update,
                     set: set.into(),
@@ -195,7 +196,7 @@ fn crossings(from: &Devices, from_set: &str, to: &Devices, to_set: &str, chain: 
                 .chain(&outgoing)
                 .cloned()
                 .map(Statement::Match)
-                .collect();
+                .gathered();
             statements.push(Statement::Goto(chain.into()));
             rules.push(rule(statements, comment));
         }
@@ -225,7 +226,7 @@ fn others(ports: &[PortRange], field: Field) -> Vec<Rule> {
     let comment = others_comment(&ports);
     let returning = |matches: Vec<Match>| {
         let matches = matches.into_iter().map(Statement::Match);
-        rule(matches.chain([Statement::Return]).collect(), &comment)
+        rule(matches.chain([Statement::Return]).gathered(), &comment)
     };
     // The first port behind the ranges that have been passed.
     let mut next = Some(0);
@@ -237,14 +238,14 @@ fn others(ports: &[PortRange], field: Field) -> Vec<Rule> {
         if free < range.from {
             let above = free.checked_sub(1).map(|last| Match::Above(field, last));
             rules.push(returning(
-                above.into_iter().chain([Match::Below(field, range.from)]).collect(),
+                above.into_iter().chain([Match::Below(field, range.from)]).gathered(),
             ));
         }
         next = range.to.checked_add(1);
     }
     if let Some(free) = next {
         let above = free.checked_sub(1).map(|last| Match::Above(field, last));
-        rules.push(returning(above.into_iter().collect()));
+        rules.push(returning(above.into_iter().gathered()));
     }
     rules
 }
@@ -326,7 +327,7 @@ fn verdicts(lan_only: &LanOnly, side: Side, counter: usize, comment: &str) -> Ve
         } else {
             (DROPPED, Statement::Drop)
         };
-        let mut statements: Vec<Statement> = before.into_iter().map(Statement::Match).collect();
+        let mut statements: Vec<Statement> = before.into_iter().map(Statement::Match).gathered();
         statements.push(Statement::Counter(counters[counter].into()));
         statements.push(last);
         rule(statements, comment)
@@ -337,7 +338,7 @@ fn verdicts(lan_only: &LanOnly, side: Side, counter: usize, comment: &str) -> Ve
     host_sets(&lan_only.hosts, &HOSTS, side)
         .into_iter()
         .map(|(field, set)| verdict(Some(Match::In(vec![field], set.into()))))
-        .collect()
+        .gathered()
 }
 
 /// On which side of the packet the LAN host stands.
@@ -378,7 +379,7 @@ pub(super) fn sets(lan_only: &LanOnly, on: bool) -> Vec<Set> {
     let mut sets = vec![
         // A set can hold a constant only by a field that is the same in every packet of interest: the protocol.
         Set {
-            contents: Contents::Configuration(on.then(|| udp_element(None)).into_iter().collect()),
+            contents: Contents::Configuration(on.then(|| udp_element(None)).into_iter().gathered()),
             ..switch_set()
         },
         pause_set(),
@@ -392,7 +393,7 @@ pub(super) fn sets(lan_only: &LanOnly, on: bool) -> Vec<Set> {
                 to: Value::Time(window.to),
             }])
         });
-        sets.push(ranges(OFF_HOURS, &[Kind::Time], elements.collect()));
+        sets.push(ranges(OFF_HOURS, &[Kind::Time], elements.gathered()));
     }
     sets.extend(host_elements(&lan_only.hosts, &HOSTS, LEARNED));
     sets.extend(host_elements(&lan_only.except_hosts, &EXCEPT_HOSTS, EXCEPT_LEARNED));
@@ -401,7 +402,7 @@ pub(super) fn sets(lan_only: &LanOnly, on: bool) -> Vec<Set> {
             .except_dests
             .iter()
             .filter(|network| family_of(network) == family);
-        let elements: Vec<Element> = networks.map(|network| element(vec![subnet_range(network)])).collect();
+        let elements: Vec<Element> = networks.map(|network| element(vec![subnet_range(network)])).gathered();
         if !elements.is_empty() {
             sets.push(ranges(EXCEPT_DESTS[family], &[kind], elements));
         }
@@ -411,7 +412,7 @@ pub(super) fn sets(lan_only: &LanOnly, on: bool) -> Vec<Set> {
             .filter(|(network, _)| lan_only.mirror && family_of(network) == family);
         let elements: Vec<Element> = openings
             .map(|(network, ports)| element(vec![subnet_range(network), port_range(*ports)]))
-            .collect();
+            .gathered();
         if !elements.is_empty() {
             sets.push(ranges(OPENINGS[family], &[kind, Kind::InetService], elements));
         }
@@ -426,21 +427,21 @@ fn host_elements(hosts: &Hosts, names: &SetNames, learned: [&str; 2]) -> Vec<Set
             .v4
             .iter()
             .map(|address| element(vec![Value::Ipv4Addr(*address).into()]));
-        sets.push(configured(names.v4, &[Kind::Ipv4Addr], elements.collect()));
+        sets.push(configured(names.v4, &[Kind::Ipv4Addr], elements.gathered()));
     }
     if !hosts.v6.is_empty() {
         let elements = hosts
             .v6
             .iter()
             .map(|address| element(vec![Value::Ipv6Addr(*address).into()]));
-        sets.push(configured(names.v6, &[Kind::Ipv6Addr], elements.collect()));
+        sets.push(configured(names.v6, &[Kind::Ipv6Addr], elements.gathered()));
     }
     if !hosts.macs.is_empty() {
         let elements = hosts
             .macs
             .iter()
             .map(|mac| element(vec![Value::EtherAddr(*mac).into()]));
-        sets.push(configured(names.mac, &[Kind::EtherAddr], elements.collect()));
+        sets.push(configured(names.mac, &[Kind::EtherAddr], elements.gathered()));
         sets.extend([list(learned[0], Kind::Ipv4Addr), list(learned[1], Kind::Ipv6Addr)]);
     }
     sets

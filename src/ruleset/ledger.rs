@@ -5,6 +5,8 @@
 
 use super::gate::{chain, ending, GROUP, SNAPLEN};
 use super::parts::{configured, device_elements, device_matches, rule};
+use crate::gather::Gather;
+use crate::gather::GatherInto;
 use crate::nft::{Chain, Contents, Family, Field, Kind, Match, Rule, Set, State, Statement, Value};
 use crate::policy::Gates;
 
@@ -65,7 +67,7 @@ impl Key {
     fn kinds(self) -> Vec<Kind> {
         let source = self.source().map(Field::kind);
         let port = matches!(self, Self::Port | Self::SourcePort(_)).then_some(Kind::InetService);
-        source.into_iter().chain([Kind::InetProto]).chain(port).collect()
+        source.into_iter().chain([Kind::InetProto]).chain(port).gathered()
     }
 
     fn source(self) -> Option<Field> {
@@ -77,7 +79,7 @@ impl Key {
     }
 
     fn fields(self, port: Option<Field>) -> Vec<Field> {
-        self.source().into_iter().chain([Field::L4Proto]).chain(port).collect()
+        self.source().into_iter().chain([Field::L4Proto]).chain(port).gathered()
     }
 }
 
@@ -112,7 +114,7 @@ pub(super) fn sets(gates: &Gates) -> Vec<Set> {
     [devices]
         .into_iter()
         .chain(counting_sets().map(|(_, set)| set))
-        .collect()
+        .gathered()
 }
 
 /// From the hook, for what begins on the WAN: the first look at it and the last.
@@ -122,7 +124,7 @@ pub(super) fn entrance(gates: &Gates, counter: &str) -> Vec<Rule> {
         let matches = [Match::State(vec![State::New])].into_iter().chain(device);
         ending(matches, Statement::Jump(counter.into()), "what begins on the WAN")
     });
-    rules.collect()
+    rules.gathered()
 }
 
 pub(super) fn chains(gates: &Gates) -> Vec<Chain> {
@@ -136,7 +138,7 @@ pub(super) fn chains(gates: &Gates) -> Vec<Chain> {
 /// The chain of a counter: TCP, UDP, and the rest.
 fn counting(counter: &str, ports: &[Field; 2], gates: &Gates) -> Vec<Chain> {
     let mut rules = vec![rule(vec![Statement::Counter(counter.into())], "how many")];
-    rules.extend(sample(gates).filter(|_| counter == COUNTERS[0]));
+    rules.gather(sample(gates).filter(|_| counter == COUNTERS[0]));
     let mut chains = Vec::new();
     for (protocol, port, word) in [(TCP, ports[0], "tcp"), (UDP, ports[1], "udp")] {
         let name = format!("{counter}_{word}");
@@ -151,7 +153,7 @@ fn counting(counter: &str, ports: &[Field; 2], gates: &Gates) -> Vec<Chain> {
         Key::SourceProtocol(Family::Ipv4),
         Key::SourceProtocol(Family::Ipv6),
     ];
-    rules.extend(keys.map(|key| count(counter, key, None)));
+    rules.gather(keys.map(|key| count(counter, key, None)));
     chains.insert(0, chain(counter, rules));
     chains
 }

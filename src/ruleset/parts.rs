@@ -1,6 +1,7 @@
 //! The small pieces that rules and sets are made of.
 
 use crate::config::Subnet;
+use crate::gather::Gather;
 use crate::network::Device;
 use crate::nft::{
     Contents, Direction, Element, Field, Kind, Match, PortRange, Range, Rule, Set, State, Statement, Value,
@@ -51,7 +52,7 @@ pub(super) fn device_elements(devices: &Devices) -> Vec<Element> {
         Device::Named(name) => Some(name.clone()),
         Device::BeginsWith(_) => None,
     });
-    names.map(|name| element(vec![Value::Ifname(name).into()])).collect()
+    names.map(|name| element(vec![Value::Ifname(name).into()])).gathered()
 }
 
 pub(super) fn rule(statements: Vec<Statement>, comment: &str) -> Rule {

@@ -3,6 +3,7 @@
 
 use super::gate::GROUP;
 use super::parts::{configured, element, rule};
+use crate::gather::Gather;
 use crate::nft::{Field, Kind, Match, Rule, Set, Statement, Value};
 use crate::policy::Gates;
 
@@ -20,7 +21,7 @@ pub(super) fn sets(gates: &Gates) -> Vec<Set> {
         .list
         .iter()
         .flat_map(|gate| gate.spas.iter().map(|spa| spa.port))
-        .collect();
+        .gathered();
     ports.sort_unstable();
     ports.dedup();
     if ports.is_empty() {
@@ -29,7 +30,7 @@ pub(super) fn sets(gates: &Gates) -> Vec<Set> {
     let elements = ports
         .into_iter()
         .map(|port| element(vec![Value::InetService(port).into()]));
-    vec![configured(PORTS, &[Kind::InetService], elements.collect())]
+    vec![configured(PORTS, &[Kind::InetService], elements.gathered())]
 }
 
 /// For what begins and comes from the WAN.

@@ -2,6 +2,7 @@
 
 use super::{Kernel, Override, State};
 use crate::event::{Action, CallId, Now, Reading, Reply, Then, Turned};
+use crate::gather::GatherInto;
 use crate::json::json;
 use crate::report;
 use crate::system::ubus::Status;
@@ -121,7 +122,7 @@ impl State {
                 format!("switch: {error}; applying the whole table"),
             ));
             self.kernel = Kernel::Lost;
-            actions.extend(self.wanted.clone().map(Action::Apply));
+            actions.gather(self.wanted.clone().map(Action::Apply));
         }
         match self.cut_action(now, then.clone()) {
             Some(cut) => actions.push(cut),
@@ -202,7 +203,7 @@ impl State {
             let data = json!({ "enabled": turned.on, "persist": self.unsaved.is_none(), "flows_cut": self.flows_cut });
             actions.push(Action::Notify("lan_only", data));
             actions.push(Action::WriteRunState(self.unsaved.map(Override::encode)));
-            actions.extend(
+            actions.gather(
                 self.wanted
                     .as_ref()
                     .map(|wanted| Action::WriteScript(Rc::clone(wanted))),

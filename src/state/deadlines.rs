@@ -2,6 +2,7 @@
 
 use super::State;
 use crate::event::{Action, Now, Then};
+use crate::gather::GatherInto;
 use crate::schedule;
 use log::Level;
 use std::rc::Rc;
@@ -188,7 +189,7 @@ impl State {
         let retry = take_due(&mut self.deadlines.retry, |due| due, time);
         if take_due(&mut self.deadlines.verify, Debounce::due, time) || retry {
             self.deadlines.verified = Some(time);
-            actions.extend(self.wanted.as_ref().map(|wanted| Action::Verify(Rc::clone(wanted))));
+            actions.gather(self.wanted.as_ref().map(|wanted| Action::Verify(Rc::clone(wanted))));
         }
         if take_due(&mut self.deadlines.survey, Debounce::due, time) {
             actions.push(Action::Survey);

@@ -3,6 +3,8 @@
 use super::State;
 use crate::event::{Action, Ask, CallId, Listing, Now, Reading, Reply};
 use crate::gate::{self, Entry, Gone, Heard, Origin, Told};
+use crate::gather::Gather;
+use crate::gather::GatherInto;
 use crate::json::json;
 use crate::nft::netlink::Edit;
 use crate::policy::{Gate, Gates};
@@ -86,7 +88,7 @@ impl State {
             },
         };
         if self.is_inside(source) {
-            let devices = self.links.devices.values().cloned().collect();
+            let devices = self.links.devices.values().cloned().gathered();
             return vec![Action::FindEndpoint {
                 devices,
                 inner: source,
@@ -209,7 +211,7 @@ impl State {
 
     pub(super) fn edit(&self, edits: Vec<Edit>, then: Listing) -> Vec<Action> {
         let edit = self.wanted.clone().map(|table| Action::Edit { table, edits, then });
-        edit.into_iter().collect()
+        edit.into_iter().gathered()
     }
 
     /// Lists were changed, or not.
@@ -248,7 +250,7 @@ impl State {
                 if self.lists.remove(&gate, source) {
                     actions.extend(self.tell_removed(&gate, source, why, now));
                 }
-                actions.extend(call.map(|call| Action::Answer(call, Ok(json!({ "ok": true })))));
+                actions.gather(call.map(|call| Action::Answer(call, Ok(json!({ "ok": true })))));
             }
             Listing::Flushed { gate, removed, call } => {
                 self.lists.clear(&gate);

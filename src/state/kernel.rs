@@ -2,6 +2,7 @@
 
 use super::{calls, State};
 use crate::event::{Action, Now, Reading, Then, Verified};
+use crate::gather::Gather;
 use crate::json::json;
 use crate::nft::Table;
 use crate::sorted::Map;
@@ -180,7 +181,7 @@ impl State {
             None if reading.present => left
                 .map(|seconds| Action::Pause { seconds, call: None })
                 .into_iter()
-                .collect(),
+                .gathered(),
             Some(paused) if paused > calls::LONGEST_PAUSE => vec![
                 Action::Log(
                     Level::Warn,

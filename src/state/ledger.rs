@@ -4,6 +4,8 @@ use super::State;
 use crate::date::Date;
 use crate::event::{Action, Asked, CallId, Now};
 use crate::gate::Attempt;
+use crate::gather::Gather;
+use crate::gather::GatherInto;
 use crate::json::json;
 use crate::ledger::book::{is_set, Book, Outlier, Sight, Wrong, Zone};
 use crate::ledger::counts::Reading;
@@ -365,7 +367,7 @@ impl State {
                 json!({ "ok": false, "error": why })
             }
         };
-        actions.extend(call.map(|call| Action::Answer(call, Ok(answer))));
+        actions.gather(call.map(|call| Action::Answer(call, Ok(answer))));
         actions
     }
 
@@ -443,7 +445,7 @@ impl State {
         let last = self.ledger.is_loaded.then_some(Action::ReadLedger(Asked::Stop));
         let line = Action::Log(Level::Info, "stopping; what is enforced stays enforced".into());
         let end = [Action::EndRelays, Action::Exit];
-        [line].into_iter().chain(last).chain(end).collect()
+        [line].into_iter().chain(last).chain(end).gathered()
     }
 }
 

@@ -4,6 +4,8 @@ use super::State;
 use crate::check::Way;
 use crate::config;
 use crate::event::{Action, CallId, Now, PublicKey};
+use crate::gather::Gather;
+use crate::gather::GatherInto;
 use crate::json::json;
 use crate::network::Links;
 use crate::relay::files::{Facts, Files};
@@ -78,7 +80,7 @@ impl State {
     }
 
     fn read_public_keys(&self) -> Option<Action> {
-        let mut paths: Vec<String> = self.config.relays.iter().map(|relay| relay.key.clone()).collect();
+        let mut paths: Vec<String> = self.config.relays.iter().map(|relay| relay.key.clone()).gathered();
         paths.sort_unstable();
         paths.dedup();
         (!paths.is_empty() || !self.relays.keys.is_empty()).then_some(Action::ReadPublicKeys(paths))
@@ -113,7 +115,7 @@ impl State {
             .into_iter()
             .filter(|what| !shared || *what != Do::Look(Look::Relay))
             .map(|what| Action::Relay(Box::new(config.clone()), what))
-            .collect();
+            .gathered();
         if told(relay) != *before && (relay.state() != before.0 || relay.error().is_some()) {
             actions.extend(tell(relay, now));
         }
@@ -125,7 +127,7 @@ impl State {
                 .partition(|(asked, _)| asked == name);
             self.relays.asked = still;
             let over: Vec<(String, CallId)> = over;
-            actions.extend(
+            actions.gather(
                 over.into_iter()
                     .map(|(_, call)| Action::Answer(call, Ok(answer.clone()))),
             );
@@ -212,7 +214,7 @@ impl State {
         now: Now,
     ) -> Vec<Action> {
         if method == "relay_list" {
-            let relays: Vec<Value> = self.relays.list.iter().map(|relay| self.listed(relay, now)).collect();
+            let relays: Vec<Value> = self.relays.list.iter().map(|relay| self.listed(relay, now)).gathered();
             return vec![Action::Answer(id, Ok(json!({ "relays": relays })))];
         }
         let Some(name) = arguments.get("name").and_then(Value::as_str) else {
@@ -286,7 +288,7 @@ impl State {
 
     /// One of `status.relays`.
     pub(crate) fn relays_status(&self, now: Now) -> Vec<Value> {
-        self.relays.list.iter().map(|relay| short(relay, now)).collect()
+        self.relays.list.iter().map(|relay| short(relay, now)).gathered()
     }
 
     /// One of `relay_list`.
@@ -376,7 +378,7 @@ impl State {
                 state: relay.state(),
                 error: relay.error().map(str::to_string),
             })
-            .collect()
+            .gathered()
     }
 }
 
@@ -481,7 +483,7 @@ fn ways(links: &Links) -> Vec<(u32, IpAddr)> {
         .iter()
         .filter(|(device, _, _)| leads_out(*device))
         .map(|(device, _, address)| (*device, *address))
-        .collect();
+        .gathered();
     ways.sort_unstable();
     ways
 }

@@ -3,6 +3,7 @@
 use super::State;
 use crate::event::{Action, Listing, Now};
 use crate::gate::{self, Alive, Interest};
+use crate::gather::Gather;
 use crate::nft::netlink::Edit;
 use crate::policy::Gate;
 use crate::ruleset::gate::List;
@@ -22,7 +23,7 @@ impl State {
     }
 
     fn interest(&self) -> Option<Interest> {
-        let own = self.links.addresses.iter().map(|(_, _, address)| *address).collect();
+        let own = self.links.addresses.iter().map(|(_, _, address)| *address).gathered();
         Some(Interest::new(self.gates()?, own))
     }
 
@@ -32,7 +33,7 @@ impl State {
         match result {
             Ok(sessions) => {
                 self.unjudged = Some(sessions);
-                self.look_at_lists().into_iter().collect()
+                self.look_at_lists().into_iter().gathered()
             }
             Err(error) => {
                 self.closing.clear();
@@ -124,7 +125,7 @@ impl State {
                     false => gate::renewing(gate, alive.source, *window),
                 })
             };
-            let edits: Vec<Edit> = sources.iter().filter_map(listing).collect();
+            let edits: Vec<Edit> = sources.iter().filter_map(listing).gathered();
             if !edits.is_empty() {
                 actions.extend(self.edit(edits, Listing::Refreshed(sources)));
             }

@@ -5,6 +5,8 @@ use super::State;
 use crate::config::{Problem, Spa, System};
 use crate::event::{Action, CallId, KeyFile, Listing, NewKey, Now, ReadKeys};
 use crate::gate::{self, Teller, Told};
+use crate::gather::Gather;
+use crate::gather::GatherInto;
 use crate::json::json;
 use crate::policy::Gate;
 use crate::report;
@@ -68,7 +70,7 @@ impl State {
             spa: spa.name.clone(),
             path: spa.key_file.clone(),
         });
-        let files: Vec<KeyFile> = files.collect();
+        let files: Vec<KeyFile> = files.gathered();
         (!files.is_empty() || !self.spas.keys.is_empty()).then_some(Action::ReadKeys(files))
     }
 
@@ -106,7 +108,7 @@ impl State {
             self.spas.keys.push(Key { file, keys, counts });
         }
         let fresh = self.key_problems.iter().filter(|problem| !known.contains(problem));
-        actions.extend(fresh.flat_map(super::tell_problem));
+        actions.gather(fresh.flat_map(super::tell_problem));
         actions
     }
 
@@ -164,7 +166,7 @@ impl State {
             return Err("what was accepted before is not read yet".into());
         };
         let mut ports = gate.ports.concat();
-        ports.extend(gate.hosts.iter().map(|(_, port)| *port));
+        ports.gather(gate.hosts.iter().map(|(_, port)| *port));
         let rules = Rules {
             max_age: spa.max_age,
             seconds: spa.seconds,

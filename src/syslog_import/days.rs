@@ -3,6 +3,7 @@
 
 use super::Attempt;
 use crate::date::Date;
+use crate::gather::Gather;
 use std::net::IpAddr;
 
 /// The most days of a run.
@@ -78,7 +79,7 @@ impl Source {
         SourceCount {
             address,
             attempts: self.attempts,
-            hours: hours.map(|(hour, count)| (hour, count.into())).collect(),
+            hours: hours.map(|(hour, count)| (hour, count.into())).gathered(),
             ports: flat(&self.ports),
         }
     }
@@ -168,7 +169,7 @@ impl Day {
             date,
             hours: self.hours,
             ports: flat(&self.ports),
-            sources: sources.map(|(address, source)| source.into_count(address)).collect(),
+            sources: sources.map(|(address, source)| source.into_count(address)).gathered(),
         }
     }
 }
@@ -177,7 +178,7 @@ fn flat(ports: &[(Port, u64)]) -> Vec<(u8, u16, u64)> {
     ports
         .iter()
         .map(|((protocol, port), times)| (*protocol, *port, *times))
-        .collect()
+        .gathered()
 }
 
 /// Counts a port. One more than `most`, and the smaller half goes.

@@ -9,6 +9,7 @@ mod session;
 pub use session::Session;
 
 use super::netlink::{Messages, Socket, NFGENMSG};
+use crate::gather::GatherInto;
 use crate::nft::netlink::{emit, Attribute};
 use netlink_packet_core::{NlasIterator, NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST};
 use netlink_packet_netfilter::{NetfilterHeader, NetfilterProtoFamily};
@@ -110,7 +111,7 @@ impl Conntrack {
         let mut flows = Vec::new();
         for _ in 0..DUMPS {
             flows.clear();
-            let mut take = |entry: &[u8]| flows.extend(parse_flow(entry, protocol).filter(|flow| keep(flow)));
+            let mut take = |entry: &[u8]| flows.gather(parse_flow(entry, protocol).filter(|flow| keep(flow)));
             if self.dump(&mut take)? == Dump::Consistent {
                 break;
             }
@@ -130,7 +131,7 @@ impl Conntrack {
             sessions.clear();
             let mut take = |entry: &[u8]| {
                 if sessions.len() < SESSIONS {
-                    sessions.extend(Session::parse(entry).filter(|session| keep(session)));
+                    sessions.gather(Session::parse(entry).filter(|session| keep(session)));
                 }
             };
             if self.dump(&mut take)? == Dump::Consistent {

@@ -2,6 +2,7 @@
 
 mod gunzip;
 
+use super::storage;
 use crate::syslog_import::LONGEST_LINE;
 use gunzip::{Gunzip, MAGIC};
 use std::fs::File;
@@ -28,7 +29,7 @@ impl Source {
         if name == "-" {
             return Ok(Self {
                 name: "standard input".to_owned(),
-                input: Box::new(io::stdin().lock()),
+                input: Box::new(storage::standard_input().map_err(|error| format!("standard input: {error}"))?),
                 total: None,
                 written: None,
             });

@@ -9,6 +9,7 @@ mod watch;
 
 pub use watch::Watcher;
 
+use crate::gather::GatherInto;
 use crate::network::Links;
 use futures_util::StreamExt;
 use rtnetlink::packet_core::{
@@ -177,7 +178,7 @@ async fn dump<T, I: IntoIterator<Item = T>>(
             match answer.payload {
                 NetlinkPayload::InnerMessage(raw) => {
                     let room = most.saturating_sub(found.len());
-                    found.extend(parse(raw.kind, &raw.payload).into_iter().take(room));
+                    found.gather(parse(raw.kind, &raw.payload).into_iter().take(room));
                 }
                 NetlinkPayload::Error(error) if error.code.is_some() => return Err(Error::Refused(error.to_io())),
                 NetlinkPayload::Overrun(_) => is_consistent = false,

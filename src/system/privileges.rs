@@ -38,15 +38,28 @@ impl User {
         if !geteuid().is_root() {
             return Err(format!("user '{name}': only root can become somebody else"));
         }
-        let found = nix::unistd::User::from_name(name).map_err(|error| told(&format!("user '{name}'"), error))?;
-        let found = found.ok_or_else(|| format!("user '{name}': there is no such user"))?;
-        if found.uid.is_root() {
+        let users =
+            fs::read_to_string("/etc/passwd").map_err(|error| format!("user '{name}': /etc/passwd: {error}"))?;
+        let user = Self::among(&users, name).ok_or_else(|| format!("user '{name}': there is no such user"))?;
+        if user.uid.is_root() {
             return Err(format!("user '{name}' is root; without --user the daemon stays that"));
         }
-        Ok(Self {
-            name: found.name,
-            uid: found.uid,
-            gid: found.gid,
+        Ok(user)
+    }
+
+    /// In passwd(5)'s lines, which are all the users that a router has. (The C library's way to them is four kilobytes.)
+    fn among(users: &str, name: &str) -> Option<Self> {
+        users.lines().find_map(|line| {
+            let mut fields = line.split(':');
+            if fields.next() != Some(name) {
+                return None;
+            }
+            let mut number = |passed: usize| fields.nth(passed)?.parse().ok();
+            Some(Self {
+                name: name.to_string(),
+                uid: Uid::from_raw(number(1)?),
+                gid: Gid::from_raw(number(0)?),
+            })
         })
     }
 
@@ -253,4 +266,19 @@ fn get_capabilities() -> Result<[Data; 2], Errno> {
     // SAFETY: version 3 reads a header and writes two data structures, which are what the pointers lead to.
     let result = unsafe { libc::syscall(libc::SYS_capget, &raw mut header, data.as_mut_ptr()) };
     Errno::result(result).map(|_| data)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_are_found_by_their_whole_name() {
+        let users = "root:x:0:0:root:/root:/bin/ash\nlanward2:x:7:8::/:\nbroken:x::1\nlanward:x:453:454:lanward:/var/run/lanward:/bin/false\n";
+        let of = |name: &str| User::among(users, name).map(|user| (user.uid.as_raw(), user.gid.as_raw()));
+        assert_eq!(of("lanward"), Some((453, 454)));
+        assert_eq!(of("root"), Some((0, 0)));
+        assert_eq!(of("broken"), None);
+        assert_eq!(of("lan"), None);
+    }
 }

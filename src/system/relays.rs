@@ -8,6 +8,7 @@ mod connections;
 mod process;
 mod session;
 
+pub use process::Errand;
 pub use session::public_line;
 
 use crate::config;
@@ -50,7 +51,6 @@ pub enum News {
 struct Shared {
     news: RefCell<VecDeque<News>>,
     clients: RefCell<client::Known>,
-    lookups: connections::Lookups,
     /// A directory for each session, in RAM.
     directory: PathBuf,
 }
@@ -84,7 +84,6 @@ impl Clients {
             shared: Rc::new(Shared {
                 news: RefCell::default(),
                 clients: RefCell::default(),
-                lookups: connections::Lookups::default(),
                 directory,
             }),
             tasks: Vec::new(),
@@ -116,18 +115,17 @@ impl Clients {
                 let Some(live) = self.find(session) else { return };
                 let config = config.clone();
                 self.begin(async move {
-                    let sight = connections::through(&shared.lookups, &live, &config, patience).await;
+                    let sight = connections::through(&live, &config, patience).await;
                     shared.tell(&name, Heard::Checked { session, sight });
                 });
             }
             Do::Look(look) => {
                 let config = config.clone();
                 self.begin(async move {
-                    let lookups = &shared.lookups;
                     let answers = match look {
-                        Look::Relay => connections::is_ssh(lookups, &config.host, config.port).await,
-                        Look::Target => connections::greets(lookups, &config).await,
-                        Look::Outside => connections::accepts(lookups, &config.host, config.remote_port).await,
+                        Look::Relay => connections::is_ssh(&config.host, config.port).await,
+                        Look::Target => connections::greets(&config).await,
+                        Look::Outside => connections::accepts(&config.host, config.remote_port).await,
                     };
                     shared.tell(&name, Heard::Looked { look, answers });
                 });

@@ -2,6 +2,7 @@
 
 use crate::check::{BaseChain, Daemon, Facts, Table, TableState, Upnp, FW4_NAMED, FW4_SERVICE};
 use crate::daemon::Paths;
+use crate::gather::Gather;
 use crate::network::Links;
 use crate::nft::netlink::neighbours::Neighbour;
 use crate::state::Known;
@@ -113,7 +114,7 @@ fn neighbours(
             family: family.into(),
             name,
         })
-        .collect();
+        .gathered();
     let chain = |(family, neighbour): (&str, Neighbour)| BaseChain {
         family: family.into(),
         table: neighbour.table,
@@ -122,7 +123,7 @@ fn neighbours(
         priority: neighbour.priority,
     };
     let chains = nftables.base_chains().unwrap_or_default();
-    (Some(tables), chains.into_iter().map(chain).collect())
+    (Some(tables), chains.into_iter().map(chain).gathered())
 }
 
 /// What cannot be read is taken for switched on: no way in is to be passed over because the daemon's user may not look.

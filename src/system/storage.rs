@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::os::fd::BorrowedFd;
 use std::os::unix::fs::{fchown, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -49,6 +50,17 @@ pub fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(bytes))
 }
 
+/// What comes on standard input, as any other file: std's own reader of it brings five kilobytes along.
+///
+/// # Errors
+/// What the system says.
+#[allow(unsafe_code)]
+pub fn standard_input() -> io::Result<File> {
+    // SAFETY: Rust's start has seen to it that it is open, and nobody closes it.
+    let input = unsafe { BorrowedFd::borrow_raw(nix::libc::STDIN_FILENO) };
+    Ok(input.try_clone_to_owned()?.into())
+}
+
 /// Replaces a file's contents in one step: a reader sees the old bytes or the new ones, and (see [`Durability`]) so does the next boot
 /// after a power cut.
 ///
@@ -56,7 +68,7 @@ pub fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
 /// What the system says; the old file is then untouched.
 pub fn replace(path: &Path, bytes: &[u8], durability: Durability) -> io::Result<()> {
     let path = match durability {
-        Durability::Flash => fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf()),
+        Durability::Flash => target(path),
         Durability::Memory | Durability::Secret => path.to_path_buf(),
     };
     let aside = aside(&path);
@@ -73,6 +85,16 @@ pub fn replace(path: &Path, bytes: &[u8], durability: Durability) -> io::Result<
         }
     }
     Ok(())
+}
+
+/// Where a symbolic link leads in the end; a file that is none, or not there, is its own target. As many links are followed as the kernel does.
+fn target(path: &Path) -> PathBuf {
+    let mut path = path.to_path_buf();
+    for _ in 0..40 {
+        let Ok(link) = fs::read_link(&path) else { break };
+        path = path.parent().map_or(link.clone(), |directory| directory.join(&link));
+    }
+    path
 }
 
 fn write_aside(path: &Path, aside: &Path, bytes: &[u8], durability: Durability) -> io::Result<()> {
@@ -170,6 +192,20 @@ mod tests {
             b"new",
             "a file of our own is no link"
         );
+        fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn links_are_followed_to_the_end_wherever_they_are_relative_to() {
+        let directory = directory("links");
+        fs::create_dir(directory.join("there")).unwrap();
+        symlink("there/next", directory.join("first")).unwrap();
+        symlink("../real", directory.join("there/next")).unwrap();
+        replace(&directory.join("first"), b"new", Durability::Flash).unwrap();
+        assert_eq!(fs::read(directory.join("real")).unwrap(), b"new");
+        symlink("round", directory.join("round")).unwrap();
+        replace(&directory.join("round"), b"new", Durability::Flash).unwrap();
+        assert!(fs::symlink_metadata(directory.join("round")).unwrap().is_file());
         fs::remove_dir_all(directory).unwrap();
     }
 

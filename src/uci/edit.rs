@@ -2,6 +2,7 @@
 
 use super::lexer::{Lexer, Placed, Statement};
 use super::{parse, EditError, Package, Section, SyntaxError, Value};
+use crate::gather::Gather;
 use crate::sorted::Map;
 use std::ops::Range;
 
@@ -88,7 +89,7 @@ fn ways_to_change(text: &[u8], placed: &Placed, option: &str, value: &str) -> Ve
         whole.clone(),
         [&whole, &b"#"[..]].concat(),
     ];
-    ways.iter().map(|way| replaced(text, &statement, way)).collect()
+    ways.iter().map(|way| replaced(text, &statement, way)).gathered()
 }
 
 /// As a line of its own, if need be with a blank one before it (where the text ends in a backslash) or with a `#` (where it ends in a `;`, which no

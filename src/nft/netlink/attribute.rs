@@ -1,5 +1,6 @@
 //! Netlink attributes as a tree to send, and as bytes received.
 
+use crate::gather::Gather;
 use netlink_packet_core::{Emitable, Nla, NLA_F_NESTED, NLA_TYPE_MASK};
 
 /// An attribute to send.
@@ -66,7 +67,7 @@ impl Attribute {
 
 /// See [`Attribute::says`]. Attributes of one type are compared in order.
 pub(super) fn all_said(sent: &[Attribute], dumped: &[u8]) -> bool {
-    let mut sent: Vec<&Attribute> = sent.iter().collect();
+    let mut sent: Vec<&Attribute> = sent.iter().gathered();
     for (kind, value) in attributes(dumped) {
         let is_said = match sent
             .iter()

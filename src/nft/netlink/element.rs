@@ -5,6 +5,8 @@ use super::super::{Element, Kind, Range, Set};
 use super::attribute::{attributes, find, string, u32, u64, Attribute};
 use super::instruction::DATA_VALUE;
 use super::Endian;
+use crate::gather::Gather;
+use crate::gather::GatherInto;
 
 /// `NFTA_SET_ELEM_KEY`
 const KEY: u16 = 1;
@@ -66,11 +68,11 @@ fn data(kind: u16, bytes: Vec<u8>) -> Attribute {
 
 /// The elements (`NFTA_LIST_ELEM`) that one element is made of: two for a range in a set of ranges, where the kernel keeps beginnings and ends apart.
 pub(super) fn encode(set: &Set, element: &Element, endian: Endian) -> Vec<Attribute> {
-    let spans: Vec<Span> = element.key.iter().map(Span::from).collect();
-    let from: Vec<&[u8]> = spans.iter().map(|span| span.from.as_slice()).collect();
-    let to: Vec<&[u8]> = spans.iter().map(|span| span.to.as_slice()).collect();
+    let spans: Vec<Span> = element.key.iter().map(Span::from).gathered();
+    let from: Vec<&[u8]> = spans.iter().map(|span| span.from.as_slice()).gathered();
+    let to: Vec<&[u8]> = spans.iter().map(|span| span.to.as_slice()).gathered();
     let mut inner = Vec::new();
-    inner.extend(
+    inner.gather(
         element
             .timeout
             .map(|seconds| Attribute::u64(TIMEOUT, u64::from(seconds) * 1000)),
@@ -123,7 +125,7 @@ pub(super) fn decode(set: &Set, elements: &[Vec<u8>], endian: Endian) -> Vec<Rea
     let mut readings: Vec<Reading> = elements
         .iter()
         .filter_map(|element| decode_one(set, element, endian))
-        .collect();
+        .gathered();
     readings.sort_unstable_by_key(|reading| bounds(&reading.key));
     readings
 }
@@ -133,7 +135,7 @@ pub(super) use super::super::element::Span as Bounds;
 
 /// A key as the kernel orders it.
 pub(super) fn bounds(key: &[Range]) -> Vec<Bounds> {
-    key.iter().map(Span::from).collect()
+    key.iter().map(Span::from).gathered()
 }
 
 pub(super) fn decode_one(set: &Set, element: &[u8], endian: Endian) -> Option<Reading> {
@@ -181,7 +183,7 @@ fn decode_ranges(set: &Set, elements: &[Vec<u8>], endian: Endian) -> Vec<Reading
             let is_beginning = u32(element, FLAGS).unwrap_or(0) & INTERVAL_END == 0;
             Some((key, is_beginning, u64(element, EXPIRATION)))
         })
-        .collect();
+        .gathered();
     marks.sort_unstable();
     let mut readings = Vec::new();
     for (index, (from, is_beginning, expires)) in marks.iter().enumerate() {
@@ -216,7 +218,7 @@ pub(super) fn split(list: &[u8]) -> impl Iterator<Item = &[u8]> {
 pub(super) fn carried(element: &[u8], was: u64, becomes: u64) -> Attribute {
     let mut inner = Vec::new();
     let own = u64(element, TIMEOUT).or((becomes == 0 && was != 0).then_some(was));
-    inner.extend(own.map(|timeout| Attribute::u64(TIMEOUT, timeout)));
+    inner.gather(own.map(|timeout| Attribute::u64(TIMEOUT, timeout)));
     let longest = own.unwrap_or(becomes);
     if let (Some(left), true) = (u64(element, EXPIRATION), longest > 0) {
         inner.push(Attribute::u64(EXPIRATION, left.clamp(1, longest)));

@@ -14,6 +14,8 @@ use super::instruction::{
     META_IIFNAME, META_IIFTYPE, META_L4PROTO, META_NFPROTO, META_OIFNAME, META_TIME_NS, REGISTER32_0, REGISTER_1,
 };
 use super::Endian;
+use crate::gather::Gather;
+use crate::gather::GatherInto;
 
 /// How a field is read.
 enum Source {
@@ -78,7 +80,7 @@ pub fn expressions(table: &Table, rule: &Rule, endian: Endian) -> Vec<Attribute>
         encoder.statement(statement);
     }
     let pieces = merge(encoder.pieces);
-    pieces.into_iter().flat_map(encode).collect()
+    pieces.into_iter().flat_map(encode).gathered()
 }
 
 /// Between statements and expressions: comparisons with what is in the packet are kept apart, because nft merges them.
@@ -140,13 +142,13 @@ impl Encoder<'_> {
     fn load_key(&mut self, key: &[Field]) {
         self.dependencies(key);
         let loads = self.load_all(key, false);
-        self.pieces.extend(loads.into_iter().map(Piece::Action));
+        self.pieces.gather(loads.into_iter().map(Piece::Action));
     }
 
     /// Of the bits `among`, those in `set` are set and the others cleared.
     fn change_mark(&mut self, mark: Mark, among: u32, set: u32) -> Attribute {
         let change = bitwise(REGISTER_1, self.endian.u32(!among), self.endian.u32(set));
-        self.pieces.extend([load_mark(mark), change].map(Piece::Action));
+        self.pieces.gather([load_mark(mark), change].map(Piece::Action));
         store_mark(mark)
     }
 
@@ -154,7 +156,7 @@ impl Encoder<'_> {
         match condition {
             Match::Is(field, value) => self.is(*field, value),
             Match::BeginsWith(field, start) => {
-                let bytes = start.bytes().take(15).collect();
+                let bytes = start.bytes().take(15).gathered();
                 self.loaded(*field, bytes);
             }
             Match::Below(field, port) => self.ordered(*field, CMP_LT, *port),
@@ -379,14 +381,14 @@ fn merge(mut pieces: Vec<Piece>) -> Vec<Piece> {
 }
 
 fn merge_matches(pieces: Vec<Piece>) -> Vec<Piece> {
-    let mut slots: Vec<Option<Piece>> = pieces.into_iter().map(Some).collect();
+    let mut slots: Vec<Option<Piece>> = pieces.into_iter().map(Some).gathered();
     let place_at = |slots: &[Option<Piece>], index: usize| match &slots[index] {
         Some(Piece::Packet { place, .. }) => Some(*place),
         _ => None,
     };
     let mut order: Vec<(Place, usize)> = (0..slots.len())
         .filter_map(|index| Some((place_at(&slots, index)?, index)))
-        .collect();
+        .gathered();
     order.sort_unstable();
     let mut last: Option<usize> = None;
     for (_, index) in order {
@@ -395,7 +397,7 @@ fn merge_matches(pieces: Vec<Piece>) -> Vec<Piece> {
             None => Some(index),
         };
     }
-    slots.into_iter().flatten().collect()
+    slots.into_iter().flatten().gathered()
 }
 
 /// Joins two and says where the result stands: at the place of the first bytes, unless the second says what protocol follows.
@@ -443,5 +445,5 @@ fn load(field: Field, register: u32) -> Vec<Attribute> {
         Source::Original(key) => ct_towards(key, Direction::Original, register),
     };
     let mask = |bits| bitwise(register, mask6(bits).octets().to_vec(), vec![0; 16]);
-    std::iter::once(loaded).chain(field.whole().1.map(mask)).collect()
+    std::iter::once(loaded).chain(field.whole().1.map(mask)).gathered()
 }

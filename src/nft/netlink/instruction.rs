@@ -2,6 +2,7 @@
 
 use super::super::{Direction, Mark, Operation, Reject};
 use super::attribute::Attribute;
+use crate::gather::GatherInto;
 
 /// `NFTA_LIST_ELEM`
 pub(super) const LIST_ELEMENT: u16 = 1;
@@ -200,7 +201,7 @@ pub(super) fn dynset(operation: Operation, set: &str, timeout: Option<u32>) -> A
         Attribute::u32(3, number),
         Attribute::u32(4, REGISTER_1),
     ];
-    data.extend(timeout.map(|seconds| Attribute::u64(6, u64::from(seconds) * 1000)));
+    data.gather(timeout.map(|seconds| Attribute::u64(6, u64::from(seconds) * 1000)));
     expression("dynset", data)
 }
 
@@ -259,7 +260,7 @@ pub(super) fn reject(how: Reject) -> Attribute {
 /// `NFTA_IMMEDIATE_DREG`, `NFTA_IMMEDIATE_DATA` with `NFTA_VERDICT_CODE` and `NFTA_VERDICT_CHAIN`
 pub(super) fn verdict(code: i32, chain: Option<&str>) -> Attribute {
     let mut inner = vec![Attribute::bytes(1, code.to_be_bytes().to_vec())];
-    inner.extend(chain.map(|chain| Attribute::string(2, chain)));
+    inner.gather(chain.map(|chain| Attribute::string(2, chain)));
     let data = vec![Attribute::nest(DATA_VERDICT, inner)];
     expression(
         "immediate",

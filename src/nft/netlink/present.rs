@@ -5,6 +5,8 @@ use super::attribute::{all_said, find, string, u32, u64};
 use super::element::{self, Reading};
 use super::transaction::{comment, concatenation, set_flags, set_key_length, set_key_type};
 use super::{expressions, kind, Endian, Received};
+use crate::gather::Gather;
+use crate::gather::GatherInto;
 use crate::sorted::Map;
 
 /// `NFT_OBJECT_COUNTER`
@@ -157,7 +159,7 @@ impl Present {
             return;
         };
         if let Some(set) = self.sets.get_mut(name) {
-            set.elements.extend(element::split(list).map(<[u8]>::to_vec));
+            set.elements.gather(element::split(list).map(<[u8]>::to_vec));
         }
     }
 
@@ -187,15 +189,19 @@ impl Present {
             .counters
             .iter()
             .map(|name| (OBJECT_COUNTER, name.as_str()))
-            .collect();
-        let objects: Vec<(u32, &str)> = self.objects.keys().map(|(kind, name)| (*kind, name.as_str())).collect();
-        found.extend(
+            .gathered();
+        let objects: Vec<(u32, &str)> = self
+            .objects
+            .keys()
+            .map(|(kind, name)| (*kind, name.as_str()))
+            .gathered();
+        found.gather(
             counters
                 .iter()
                 .filter(|one| !objects.contains(one))
                 .map(|(_, name)| format!("counter \"{name}\" is missing")),
         );
-        found.extend(
+        found.gather(
             objects
                 .iter()
                 .filter(|one| !counters.contains(one))
@@ -207,7 +213,7 @@ impl Present {
                 Some(seen) => found.extend(seen.differences(set, endian)),
             }
         }
-        found.extend(
+        found.gather(
             self.sets
                 .keys()
                 .filter(|name| table.set(name).is_none())
@@ -220,7 +226,7 @@ impl Present {
             }
         }
         let ours = |name: &str| table.chains.iter().any(|chain| chain.name == *name);
-        found.extend(
+        found.gather(
             self.chains
                 .keys()
                 .filter(|name| !ours(name))
@@ -266,13 +272,13 @@ impl SeenSet {
         }
         let wanted = set.elements();
         let there = element::decode(set, &self.elements, endian);
-        let mut there: Vec<_> = there.iter().map(|reading| element::bounds(&reading.key)).collect();
+        let mut there: Vec<_> = there.iter().map(|reading| element::bounds(&reading.key)).gathered();
         there.sort_unstable();
         let lost = wanted
             .iter()
             .filter(|one| one.timeout.is_none() && there.binary_search(&element::bounds(&one.key)).is_err())
             .count();
-        let mut keys: Vec<_> = wanted.iter().map(|one| element::bounds(&one.key)).collect();
+        let mut keys: Vec<_> = wanted.iter().map(|one| element::bounds(&one.key)).gathered();
         keys.sort_unstable();
         let added = there.iter().filter(|key| keys.binary_search(key).is_err()).count();
         if lost + added > 0 {
@@ -315,7 +321,7 @@ impl SeenChain {
             .zip(&chain.rules)
             .enumerate()
             .filter(|(_, (seen, rule))| !seen.is(table, rule, endian));
-        found.extend(differ.map(|(index, _)| format!("chain \"{name}\", rule {} is another", index + 1)));
+        found.gather(differ.map(|(index, _)| format!("chain \"{name}\", rule {} is another", index + 1)));
         found
     }
 }
@@ -325,7 +331,7 @@ impl SeenRule {
         let sent = expressions(table, rule, endian);
         let dumped: Vec<&[u8]> = element::split(&self.expressions)
             .filter(|expression| !is_idle(expression))
-            .collect();
+            .gathered();
         let same = sent.len() == dumped.len() && sent.iter().zip(dumped).all(|(sent, dumped)| sent.says(dumped));
         same && self.userdata == comment(rule)
     }

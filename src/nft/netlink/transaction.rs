@@ -6,6 +6,8 @@ use super::element;
 use super::instruction::META_TIME_NS;
 use super::present::{hook_number, timeout_milliseconds, OBJECT_COUNTER};
 use super::{expressions, kind, Endian, Message, Present, INET};
+use crate::gather::Gather;
+use crate::gather::GatherInto;
 use crate::sorted::Map;
 use netlink_packet_core::{Emitable, NLM_F_APPEND, NLM_F_CREATE};
 use std::collections::BTreeMap;
@@ -74,7 +76,7 @@ pub fn transaction(table: &Table, present: &Present, endian: Endian) -> Vec<Mess
         ),
     ];
     messages.extend(removals(table, present));
-    messages.extend(table.counters.iter().map(|counter| new_counter(name, counter)));
+    messages.gather(table.counters.iter().map(|counter| new_counter(name, counter)));
     for (index, set) in table.sets.iter().enumerate() {
         messages.push(new_set(name, set, index, endian));
         if let Some(seen) = present.sets.get(&set.name).filter(|_| present.resizes(set)) {
@@ -102,9 +104,9 @@ pub fn transaction(table: &Table, present: &Present, endian: Endian) -> Vec<Mess
             ));
         }
     }
-    messages.extend(table.chains.iter().map(|chain| new_chain(name, chain)));
+    messages.gather(table.chains.iter().map(|chain| new_chain(name, chain)));
     for chain in &table.chains {
-        messages.extend(
+        messages.gather(
             chain
                 .rules
                 .iter()
@@ -307,8 +309,8 @@ fn new_set(table: &str, set: &Set, index: usize, endian: Endian) -> Message {
         10,
         u32::try_from(index).unwrap_or(u32::MAX).saturating_add(1),
     ));
-    let mut description: Vec<Attribute> = set.size.map(|size| Attribute::u32(1, size)).into_iter().collect();
-    description.extend(concatenation(set).map(|fields| Attribute::nest(2, fields)));
+    let mut description: Vec<Attribute> = set.size.map(|size| Attribute::u32(1, size)).into_iter().gathered();
+    description.gather(concatenation(set).map(|fields| Attribute::nest(2, fields)));
     if !description.is_empty() {
         attributes.push(Attribute::nest(9, description));
     }
@@ -366,7 +368,7 @@ pub(super) fn concatenation(set: &Set) -> Option<Vec<Attribute>> {
         set.key
             .iter()
             .map(|kind| Attribute::nest(1, vec![length(kind)]))
-            .collect()
+            .gathered()
     })
 }
 

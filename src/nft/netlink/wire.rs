@@ -3,6 +3,7 @@
 use super::attribute::{attributes, string, Attribute};
 use super::instruction::{EXPRESSION_NAME, LIST_ELEMENT};
 use super::INET;
+use crate::gather::Gather;
 use netlink_packet_core::{Emitable, NetlinkBuffer, NetlinkHeader, Nla, NLM_F_ACK, NLM_F_REQUEST};
 use netlink_packet_netfilter::{NetfilterHeader, NetfilterProtoFamily};
 
@@ -51,7 +52,7 @@ pub fn request(kind: u8, flags: u16, attributes: &[(u16, &str)]) -> Message {
     let attributes = attributes
         .iter()
         .map(|(kind, text)| Attribute::string(*kind, text))
-        .collect();
+        .gathered();
     Message {
         kind,
         family: INET,

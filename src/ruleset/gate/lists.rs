@@ -1,5 +1,6 @@
 //! Who is listed: the sets of a gate that hold sources.
 
+use crate::gather::Gather;
 use crate::nft::{Contents, Element, Field, Kind, Set, Timeout};
 use crate::policy::Gate;
 use crate::ruleset::parts::{address, configured};
@@ -98,7 +99,7 @@ pub(in crate::ruleset) fn families(gate: &Gate) -> Vec<(usize, Field)> {
     let both = [(0, Field::Ip4Saddr), (1, source6)];
     both.into_iter()
         .filter(|(family, _)| !gate.shut && gate.has_family(*family))
-        .collect()
+        .gathered()
 }
 
 /// All of a gate's lists, with the source as they hold it.
@@ -106,5 +107,5 @@ pub(in crate::ruleset) fn gate_lists(gate: &Gate) -> Vec<(List, Field, String)> 
     let all = families(gate)
         .into_iter()
         .flat_map(|(family, source)| List::of(gate).map(move |list| (list, source, list.set(gate, family))));
-    all.collect()
+    all.gathered()
 }

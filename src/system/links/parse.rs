@@ -2,6 +2,7 @@
 //! network's. What does not parse, or is of another kind, gives nothing.
 
 use crate::config::Subnet;
+use crate::gather::Gather;
 use crate::network::Route;
 use netlink_packet_core::{NlaBuffer, NlasIterator};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -93,7 +94,7 @@ fn unicast(payload: &[u8]) -> Option<Vec<Route>> {
         devices
             .into_iter()
             .map(|device| Route { table, dest, device })
-            .collect(),
+            .gathered(),
     )
 }
 

@@ -11,6 +11,8 @@ pub use crate::nft::netlink::{Counter, Edit, Reading};
 pub use error::Error;
 pub use monitor::{Change, Monitor};
 
+use crate::gather::Gather;
+use crate::gather::GatherInto;
 use crate::nft;
 use crate::nft::netlink::neighbours::{self, Neighbour};
 use crate::nft::netlink::{self, kind, Endian, Message, Present};
@@ -87,7 +89,7 @@ impl Nftables {
     /// A set whose size or timeout changes is made anew, and its elements with it: only then are lists read.
     fn present_to_apply(&mut self, table: &nft::Table) -> Result<Present, Error> {
         let present = self.present(&table.name, Elements::None)?;
-        let changed: Vec<&nft::Set> = table.sets.iter().filter(|set| present.resizes(set)).collect();
+        let changed: Vec<&nft::Set> = table.sets.iter().filter(|set| present.resizes(set)).gathered();
         if changed.is_empty() {
             return Ok(present);
         }
@@ -100,7 +102,7 @@ impl Nftables {
     /// [`Error::Unsteady`] if others change the ruleset faster than it can be read, [`Error::Io`], [`Error::Refused`].
     pub fn verify(&mut self, table: &nft::Table) -> Result<Verdict, Error> {
         let configured = |set: &&nft::Set| matches!(set.contents, nft::Contents::Configuration(_));
-        let sets: Vec<&nft::Set> = table.sets.iter().filter(configured).collect();
+        let sets: Vec<&nft::Set> = table.sets.iter().filter(configured).gathered();
         let present = self.present(&table.name, Elements::Of(&sets))?;
         if !present.exists() {
             return Ok(Verdict::Missing);
@@ -228,7 +230,7 @@ impl Nftables {
         for (family, name) in neighbours::FAMILIES {
             self.socket
                 .query(&neighbours::dump(kind::GETTABLE, family), |received| {
-                    tables.extend(neighbours::table(received).map(|table| (name, table)));
+                    tables.gather(neighbours::table(received).map(|table| (name, table)));
                 })?;
         }
         Ok(tables)
@@ -243,7 +245,7 @@ impl Nftables {
         for (family, name) in neighbours::FAMILIES {
             self.socket
                 .query(&neighbours::dump(kind::GETCHAIN, family), |received| {
-                    chains.extend(neighbours::base_chain(received, family).map(|chain| (name, chain)));
+                    chains.gather(neighbours::base_chain(received, family).map(|chain| (name, chain)));
                 })?;
         }
         Ok(chains)
@@ -256,7 +258,7 @@ impl Nftables {
     pub fn comments(&mut self, table: &str, wanted: impl Fn(&str) -> bool) -> Result<Vec<String>, Error> {
         let mut comments = Vec::new();
         self.socket.query(&neighbours::rules(table), |received| {
-            comments.extend(neighbours::rule_comment(received, table).filter(|comment| wanted(comment)));
+            comments.gather(neighbours::rule_comment(received, table).filter(|comment| wanted(comment)));
         })?;
         Ok(comments)
     }

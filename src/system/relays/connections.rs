@@ -1,16 +1,16 @@
 //! Connections of our own: through a tunnel, to a target, to a relay's port; and what the kernel says of a client's.
 
+use super::process::Errand;
 use super::session::Live;
 use crate::config;
 use crate::relay::greeting::{hello, judge, Kind, Verdict};
 use crate::relay::sight::{kind, Line, Outcome, Sight};
-use std::io::{BufRead, BufReader, ErrorKind, Read};
+use std::io::{ErrorKind, Read};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::Arc;
+use std::path::Path;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 /// The longest that a greeting takes. (A check is not oftener than every five seconds.)
@@ -27,53 +27,56 @@ const VNC_REFUSAL: Duration = Duration::from_millis(300);
 /// What is open so long was accepted, where nothing else can be seen.
 const SETTLED: Duration = Duration::from_millis(1500);
 /// The most that is read of the kernel's list of connections, and of a client's descriptors.
-const LIST: u64 = 4 << 20;
+const LIST: usize = 4 << 20;
+const PART: usize = 2048;
 const DESCRIPTORS: usize = 1024;
 
-/// Names that are being resolved, in threads that cannot be ended: at most so many.
-#[derive(Default)]
-pub(super) struct Lookups(Arc<AtomicUsize>);
-
-const LOOKUPS: usize = 8;
-
-impl Lookups {
-    /// A name's addresses, at most [`ADDRESSES`].
-    async fn resolve(&self, host: &str, port: u16) -> std::io::Result<Vec<SocketAddr>> {
-        if let Ok(address) = host.parse::<IpAddr>() {
-            return Ok(vec![SocketAddr::new(address, port)]);
+/// A name's addresses, at most [`ADDRESSES`].
+async fn resolve(host: &str, port: u16) -> std::io::Result<Vec<SocketAddr>> {
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(address, port)]);
+    }
+    let mut lookup = Errand::begin(&|| {
+        let found = (host, port).to_socket_addrs().map_err(|error| error.to_string())?;
+        let mut lines = String::new();
+        for address in found.take(ADDRESSES) {
+            lines.push_str(&format!("{address}\n"));
         }
-        if self.0.load(Ordering::Relaxed) >= LOOKUPS {
-            return Err(ErrorKind::WouldBlock.into());
-        }
-        self.0.fetch_add(1, Ordering::Relaxed);
-        let (running, name) = (Arc::clone(&self.0), host.to_string());
-        let lookup = tokio::task::spawn_blocking(move || {
-            let found = (name.as_str(), port).to_socket_addrs();
-            running.fetch_sub(1, Ordering::Relaxed);
-            found.map(|found| found.take(ADDRESSES).collect())
-        });
-        match timeout(ACCEPT, lookup).await {
-            Ok(Ok(found)) => found,
-            Ok(Err(error)) => Err(error.into()),
-            Err(_) => Err(ErrorKind::TimedOut.into()),
+        Ok(lines)
+    })?;
+    let found = timeout(ACCEPT, lookup.done()).await;
+    let lines = found.map_err(|_| ErrorKind::TimedOut)?.map_err(std::io::Error::other)?;
+    let mut addresses = Vec::new();
+    for line in lines.lines() {
+        addresses.extend(line.parse::<SocketAddr>());
+    }
+    Ok(addresses)
+}
+
+async fn connect(host: &str, port: u16) -> std::io::Result<TcpStream> {
+    let mut last = std::io::Error::from(ErrorKind::NotFound);
+    for address in resolve(host, port).await? {
+        match open(address).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = error,
         }
     }
+    Err(last)
+}
 
-    async fn connect(&self, host: &str, port: u16) -> std::io::Result<TcpStream> {
-        let mut last = std::io::Error::from(ErrorKind::NotFound);
-        for address in self.resolve(host, port).await? {
-            match timeout(ACCEPT, TcpStream::connect(address)).await {
-                Ok(Ok(stream)) => return Ok(stream),
-                Ok(Err(error)) => last = error,
-                Err(_) => last = ErrorKind::TimedOut.into(),
-            }
-        }
-        Err(last)
+async fn open(address: SocketAddr) -> std::io::Result<TcpStream> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    };
+    match timeout(ACCEPT, socket?.connect(address)).await {
+        Ok(result) => result,
+        Err(_) => Err(ErrorKind::TimedOut.into()),
     }
 }
 
 /// A check through the tunnel; where that fails, the target directly. `patience`: seconds.
-pub(super) async fn through(lookups: &Lookups, live: &Live, config: &config::Relay, patience: u32) -> Sight {
+pub(super) async fn through(live: &Live, config: &config::Relay, patience: u32) -> Sight {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, live.port.get()));
     let kind = kind(config);
     let own = || live.process.get().and_then(connections);
@@ -92,21 +95,20 @@ pub(super) async fn through(lookups: &Lookups, live: &Live, config: &config::Rel
     };
     let reached = || own().map(|now| now.iter().any(leads_to_target));
     let begun = Instant::now();
-    let (outcome, reached) = match timeout(ACCEPT, TcpStream::connect(address)).await {
-        Ok(Ok(mut stream)) => {
+    let (outcome, reached) = match open(address).await {
+        Ok(mut stream) => {
             let patience = Duration::from_secs(patience.into());
             let outcome = greeted(&mut stream, kind, begun, patience, &reached).await;
             // While it is open: what it has led to is open, too.
             (outcome, reached())
         }
-        Ok(Err(error)) => (failed(&error), None),
-        Err(_) => (Outcome::Unreachable("no answer".into()), None),
+        Err(error) => (failed(&error), None),
     };
     let is_fine = matches!(outcome, Outcome::Greets(_)) && reached != Some(false);
     let is_early = matches!(outcome, Outcome::Refused | Outcome::Unreachable(_));
     let direct = match is_fine || is_early {
         true => None,
-        false => Some(ask_target(lookups, config).await),
+        false => Some(ask_target(config).await),
     };
     let line = own().and_then(|now| {
         let line = now.iter().find(|one| one.local_port == live.line.get())?;
@@ -123,9 +125,9 @@ pub(super) async fn through(lookups: &Lookups, live: &Live, config: &config::Rel
 }
 
 /// Whether an SSH server answers there: a system that only accepts (its server frozen, or something between) is none yet.
-pub(super) async fn is_ssh(lookups: &Lookups, host: &str, port: u16) -> bool {
+pub(super) async fn is_ssh(host: &str, port: u16) -> bool {
     let begun = Instant::now();
-    match lookups.connect(host, port).await {
+    match connect(host, port).await {
         Ok(mut stream) => matches!(
             greeted(&mut stream, Kind::Ssh, begun, ACCEPT * 2, &|| None).await,
             Outcome::Greets(_)
@@ -135,18 +137,18 @@ pub(super) async fn is_ssh(lookups: &Lookups, host: &str, port: u16) -> bool {
 }
 
 /// Whether anything accepts there.
-pub(super) async fn accepts(lookups: &Lookups, host: &str, port: u16) -> bool {
-    lookups.connect(host, port).await.is_ok()
+pub(super) async fn accepts(host: &str, port: u16) -> bool {
+    connect(host, port).await.is_ok()
 }
 
 /// Whether the target greets, asked directly.
-pub(super) async fn greets(lookups: &Lookups, config: &config::Relay) -> bool {
-    matches!(ask_target(lookups, config).await, Outcome::Greets(_))
+pub(super) async fn greets(config: &config::Relay) -> bool {
+    matches!(ask_target(config).await, Outcome::Greets(_))
 }
 
-async fn ask_target(lookups: &Lookups, config: &config::Relay) -> Outcome {
+async fn ask_target(config: &config::Relay) -> Outcome {
     let begun = Instant::now();
-    match lookups.connect(&config.target.host, config.target.port).await {
+    match connect(&config.target.host, config.target.port).await {
         Ok(_) if kind(config) == Kind::None => Outcome::Greets(since(begun)),
         Ok(mut stream) => greeted(&mut stream, kind(config), begun, GREETING, &|| None).await,
         Err(error) => failed(&error),
@@ -240,38 +242,58 @@ impl Connection {
 
 /// From `/proc`: the sockets that the process has open, as `/proc/net/tcp` describes them (`Documentation/networking/proc_net_tcp.rst`).
 fn connections(process: u32) -> Option<Vec<Connection>> {
-    let own: Vec<String> = std::fs::read_dir(format!("/proc/{process}/fd"))
-        .ok()?
-        .take(DESCRIPTORS)
-        .filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok())
-        .filter_map(|link| Some(link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_string()))
-        .collect();
+    let mut own = Vec::new();
+    for entry in std::fs::read_dir(format!("/proc/{process}/fd")).ok()?.take(DESCRIPTORS) {
+        let link = entry.and_then(|entry| std::fs::read_link(entry.path()));
+        if let Some(inode) = link.ok().as_deref().and_then(inode) {
+            own.push(inode);
+        }
+    }
     let mut found = Vec::new();
     for list in ["/proc/net/tcp", "/proc/net/tcp6"] {
         // There is none without IPv6.
-        let Ok(file) = std::fs::File::open(list) else { continue };
-        let lines = BufReader::new(file.take(LIST)).lines().skip(1);
-        found.extend(lines.map_while(Result::ok).filter_map(|line| row(&line, &own)));
+        let Ok(mut file) = std::fs::File::open(list) else {
+            continue;
+        };
+        let (mut begun, mut left) = (Vec::new(), LIST);
+        let mut part = [0; PART];
+        while let (Ok(count @ 1..), 1..) = (file.read(&mut part), left) {
+            left = left.saturating_sub(count);
+            begun.extend_from_slice(part.get(..count).unwrap_or_default());
+            while let Some(end) = begun.iter().position(|byte| *byte == b'\n') {
+                let line = begun.get(..end).map(std::str::from_utf8);
+                if let Some(one) = line.and_then(|line| row(line.ok()?, &own)) {
+                    found.push(one);
+                }
+                begun.drain(..=end);
+            }
+        }
     }
     Some(found)
 }
 
+/// `socket:[48213]`
+fn inode(link: &Path) -> Option<u64> {
+    let number = link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?;
+    number.parse().ok()
+}
+
 /// `sl local_address rem_address st tx_queue:rx_queue tr:tm->when retrnsmt uid timeout inode …`, ports and counts in hexadecimal.
-fn row(line: &str, own: &[String]) -> Option<Connection> {
-    let words: Vec<&str> = line.split_ascii_whitespace().take(10).collect();
-    let [_, local, remote, state, _, _, again, _, _, inode] = words.as_slice() else {
-        return None;
+fn row(line: &str, own: &[u64]) -> Option<Connection> {
+    let mut words = line.split_ascii_whitespace();
+    // How many are passed over, and the next one's number.
+    let mut number = |passed: usize| {
+        let word = words.nth(passed)?;
+        u32::from_str_radix(word.rsplit(':').next().unwrap_or(word), 16).ok()
     };
-    if !own.iter().any(|known| known == inode) {
-        return None;
-    }
-    let port = |address: &str| u16::from_str_radix(address.rsplit(':').next()?, 16).ok();
-    Some(Connection {
-        local_port: port(local)?,
-        remote_port: port(remote)?,
-        state: u8::from_str_radix(state, 16).ok()?,
-        again: u32::from_str_radix(again, 16).ok()?,
-    })
+    let one = Connection {
+        local_port: u16::try_from(number(1)?).ok()?,
+        remote_port: u16::try_from(number(0)?).ok()?,
+        state: u8::try_from(number(0)?).ok()?,
+        again: number(2)?,
+    };
+    let inode = words.nth(2)?.parse().ok()?;
+    own.contains(&inode).then_some(one)
 }
 
 #[cfg(test)]
@@ -281,13 +303,13 @@ mod tests {
     #[test]
     fn rows_of_other_processes_are_left_out() {
         let line = "   3: 0100007F:A3C4 0100007F:0D3D 01 00000000:00000000 01:00000019 00000003     0        0 48213 2 0000000000000000 20 4 30 10 -1";
-        let own = ["48213".to_string()];
+        let own = [48213];
         let one = row(line, &own).unwrap();
         assert_eq!(
             (one.local_port, one.remote_port, one.state, one.again),
             (0xa3c4, 3389, 1, 3)
         );
-        assert!(row(line, &["4821".to_string()]).is_none());
+        assert!(row(line, &[4821]).is_none());
         assert!(row("  sl  local_address", &own).is_none());
         assert!(row("", &own).is_none());
     }

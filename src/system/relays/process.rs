@@ -1,20 +1,24 @@
 //! Starting a program, hearing what it says, and being there when it ends.
 
+use crate::gather::Gather;
+use nix::fcntl::{fcntl, open, FcntlArg, OFlag};
 use nix::libc;
 use nix::sys::signal::{kill, sigprocmask, SigSet, SigmaskHow, Signal};
-use nix::unistd::{getppid, setsid, Pid};
-use std::ffi::OsString;
-use std::io::{self, Write};
-use std::os::fd::OwnedFd;
-use std::os::unix::process::CommandExt;
+use nix::sys::stat::Mode;
+use nix::unistd::{fork, getppid, pipe2, read, setsid, write, ForkResult, Pid};
+use std::ffi::{CString, OsString};
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::time::Duration;
 use tokio::net::unix::pipe;
 use tokio::signal::unix::{signal, Signal as Signals, SignalKind};
 
 /// Where programs are looked for by what we start.
-const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
+const PATH: &str = "PATH=/usr/sbin:/usr/bin:/sbin:/bin";
 /// Longer lines are cut.
 const LINE: usize = 512;
 /// More than any client says in a minute.
@@ -30,7 +34,9 @@ const SIGNALS: libc::c_int = 31;
 
 /// A program that runs. Dropped, it is ended.
 pub(super) struct Running {
-    child: Child,
+    process: Pid,
+    /// What it reads, where that stays open.
+    _input: Option<OwnedFd>,
     exits: Signals,
     out: Lines,
     errors: Lines,
@@ -63,51 +69,52 @@ pub(super) enum Input {
 impl Running {
     /// Starts a program with nothing of ours but three pipes and an environment of two variables. It ends when this process does, however that ends.
     pub(super) fn spawn(program: &Path, arguments: &[OsString], home: &Path, input: Input) -> io::Result<Self> {
+        let mut texts = vec![text(program.as_os_str().as_bytes())?];
+        for argument in arguments {
+            texts.push(text(argument.as_bytes())?);
+        }
+        let variables = [
+            text(PATH.as_bytes())?,
+            text(&[b"HOME=", home.as_os_str().as_bytes()].concat())?,
+        ];
+        let (arguments, variables) = (pointers(&texts), pointers(&variables));
+        Self::begin(Work::Program(&arguments, &variables), input)
+    }
+
+    fn begin(work: Work<'_>, input: Input) -> io::Result<Self> {
         let exits = signal(SignalKind::child())?;
-        let mut command = Command::new(program);
-        command
-            .args(arguments)
-            .env_clear()
-            .env("PATH", PATH)
-            .env("HOME", home)
-            .current_dir("/")
-            .stdin(if input == Input::Nothing {
-                Stdio::null()
-            } else {
-                Stdio::piped()
-            })
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        prepare(&mut command);
-        let mut child = command.spawn()?;
-        if let (Input::Text(text), Some(pipe)) = (input, &mut child.stdin) {
-            // Few bytes have room in a pipe, whether they are read or not. A client that has ended already is noticed below.
-            let _ = pipe.write_all(text);
-        }
-        let lines = |pipe: Option<OwnedFd>| pipe.map_or_else(|| Ok(Lines::ended()), Lines::of);
-        let out = lines(child.stdout.take().map(OwnedFd::from));
-        let errors = lines(child.stderr.take().map(OwnedFd::from));
-        match (out, errors) {
-            (Ok(out), Ok(errors)) => Ok(Self {
-                child,
-                exits,
-                out,
-                errors,
-                status: None,
-                kill_at: None,
-                minute: tokio::time::Instant::now(),
-            }),
-            (Err(error), _) | (_, Err(error)) => {
-                // The first error is the one to tell.
-                let _ = child.kill();
-                let _ = child.wait();
-                Err(error)
+        // Ours is always the first; what is read from is the first of a pair.
+        let (input, its_input) = if input == Input::Nothing {
+            (
+                None,
+                open(c"/dev/null", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?,
+            )
+        } else {
+            let (reads, writes) = pipe2(OFlag::O_CLOEXEC)?;
+            if let Input::Text(text) = input {
+                // Few bytes have room in a pipe, whether they are read or not.
+                write(&writes, text)?;
             }
-        }
+            (Some(writes), reads)
+        };
+        let (out, its_out) = pipe2(OFlag::O_CLOEXEC)?;
+        let (errors, its_errors) = pipe2(OFlag::O_CLOEXEC)?;
+        let (out, errors) = (Lines::of(out)?, Lines::of(errors)?);
+        let process = start(work, [its_input, its_out, its_errors])?;
+        Ok(Self {
+            process,
+            _input: input,
+            exits,
+            out,
+            errors,
+            status: None,
+            kill_at: None,
+            minute: tokio::time::Instant::now(),
+        })
     }
 
     pub(super) fn pid(&self) -> u32 {
-        self.child.id()
+        self.process.as_raw().unsigned_abs()
     }
 
     /// Whether it was told to end.
@@ -125,9 +132,9 @@ impl Running {
 
     fn send(&self, signal: Signal) {
         // Until its status was taken, the number is its own.
-        if let (None, Ok(pid)) = (self.status, i32::try_from(self.child.id())) {
+        if self.status.is_none() {
             // It may have ended by itself.
-            let _ = kill(Pid::from_raw(pid), signal);
+            let _ = kill(self.process, signal);
         }
     }
 
@@ -135,11 +142,7 @@ impl Running {
     pub(super) async fn next(&mut self) -> Told {
         loop {
             if self.status.is_none() {
-                // An error means that there is no such child: then there is nothing to wait for.
-                match self.child.try_wait() {
-                    Ok(status) => self.status = status,
-                    Err(_) => self.status = Some(ExitStatus::default()),
-                }
+                self.status = wait(self.process, libc::WNOHANG);
             }
             let over = self.status.is_some();
             if let (Some(status), true) = (self.status, self.out.is_ended && self.errors.is_ended) {
@@ -186,8 +189,8 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         if self.status.is_none() {
-            let _ = self.child.kill();
-            let _ = self.child.wait();
+            self.send(Signal::SIGKILL);
+            wait(self.process, 0);
         }
     }
 }
@@ -201,48 +204,139 @@ async fn until(time: Option<tokio::time::Instant>) {
 
 /// `prctl` takes longs.
 #[allow(unsafe_code)]
-fn control(option: libc::c_int, value: libc::c_ulong) -> io::Result<()> {
+fn control(option: libc::c_int, value: libc::c_ulong) -> nix::Result<()> {
     let nothing: libc::c_ulong = 0;
     // SAFETY: the two options used here take numbers, no pointers.
-    match unsafe { libc::prctl(option, value, nothing, nothing, nothing) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
+    nix::Error::result(unsafe { libc::prctl(option, value, nothing, nothing, nothing) }).map(drop)
+}
+
+/// A text for the system. One with a zero in it is none.
+fn text(bytes: &[u8]) -> io::Result<CString> {
+    CString::new(bytes).map_err(|_| io::ErrorKind::InvalidInput.into())
+}
+
+/// Pointers to texts, as `execve` takes them.
+fn pointers(texts: &[CString]) -> Vec<*const libc::c_char> {
+    let mut pointers = Vec::with_capacity(texts.len() + 1);
+    for text in texts {
+        pointers.push(text.as_ptr());
+    }
+    pointers.push(std::ptr::null());
+    pointers
+}
+
+/// What a child does.
+#[derive(Clone, Copy)]
+enum Work<'a> {
+    /// Becomes a program: pointers to its path and its arguments, and to its variables.
+    Program(&'a [*const libc::c_char], &'a [*const libc::c_char]),
+    /// Says what comes of this, and ends.
+    Own(&'a dyn Fn() -> Result<String, String>),
+}
+
+/// Starts a child. Its descriptors are what it reads and the two that it writes to. (`std::process::Command` does it likewise, and weighs 24 kilobytes more.)
+#[allow(unsafe_code)]
+fn start(work: Work<'_>, descriptors: [OwnedFd; 3]) -> io::Result<Pid> {
+    let parent = nix::unistd::getpid();
+    // It closes when the work has begun; before that comes what has gone wrong.
+    let (trouble, its_trouble) = pipe2(OFlag::O_CLOEXEC)?;
+    // SAFETY: the daemon has one thread, so no lock is held by one that the child does not have. It touches nothing of the loop's, and ends by itself.
+    let child = match unsafe { fork() }? {
+        ForkResult::Parent { child } => child,
+        ForkResult::Child => {
+            let mut error = prepare(parent, &descriptors).err();
+            match work {
+                Work::Program(texts, variables) if error.is_none() => {
+                    // It may be gone, and is nothing that a client needs.
+                    let _ = nix::unistd::chdir(c"/");
+                    // SAFETY: the texts end with a zero, the lists with a null, and both live in the frame of our caller.
+                    unsafe { libc::execve(texts[0], texts.as_ptr(), variables.as_ptr()) };
+                    error = Some(nix::Error::last());
+                }
+                Work::Own(work) if error.is_none() => {
+                    // What the daemon closes is to be closed: nothing of it is open here any more, its_trouble neither.
+                    for descriptor in 3..INHERITED {
+                        // SAFETY: numbers; whoever had them in this copy never comes back to them.
+                        unsafe { libc::close(descriptor) };
+                    }
+                    let (said, status) = match work() {
+                        Ok(said) => (said, 0),
+                        Err(why) => (why, 1),
+                    };
+                    // SAFETY: the pointer and the length are of one text. (Where nobody reads it, that it has ended says enough.) Then this process alone ends.
+                    unsafe {
+                        libc::write(libc::STDOUT_FILENO, said.as_ptr().cast(), said.len());
+                        libc::_exit(status)
+                    }
+                }
+                _ => {}
+            }
+            let error = error.map_or(0, |error| error as i32);
+            // Who does not hear it hears that we have ended.
+            let _ = write(&its_trouble, &error.to_ne_bytes());
+            // SAFETY: as above.
+            unsafe { libc::_exit(1) }
+        }
+    };
+    drop((its_trouble, descriptors));
+    let mut error = [0; 4];
+    match read(&trouble, &mut error) {
+        Ok(0) => Ok(child),
+        _ => {
+            wait(child, 0);
+            Err(io::Error::from_raw_os_error(i32::from_ne_bytes(error)))
+        }
     }
 }
 
-/// What a child does between `fork` and `exec`.
+/// How a child has ended, if it has. Where there is no such child there is nothing to wait for.
 #[allow(unsafe_code)]
-fn prepare(command: &mut Command) {
-    let parent = nix::unistd::getpid();
-    let terminate = libc::c_ulong::from(libc::SIGTERM.unsigned_abs());
-    // SAFETY: what is called there are system calls alone, which is all that is allowed between fork and exec; nothing is allocated.
-    unsafe {
-        command.pre_exec(move || {
-            sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
-            for number in 1..=SIGNALS {
-                // Those two cannot be ignored in the first place.
-                libc::signal(number, libc::SIG_DFL);
-            }
-            // Nobody to ask for a password: no terminal.
-            setsid()?;
-            control(libc::PR_SET_PDEATHSIG, terminate)?;
-            control(libc::PR_SET_NO_NEW_PRIVS, 1)?;
-            for descriptor in 3..INHERITED {
-                libc::fcntl(descriptor, libc::F_SETFD, libc::FD_CLOEXEC);
-            }
-            // We may have ended before that was asked for.
-            if getppid() == parent {
-                Ok(())
-            } else {
-                Err(io::ErrorKind::Interrupted.into())
-            }
-        });
+fn wait(child: Pid, options: libc::c_int) -> Option<ExitStatus> {
+    let mut status = 0;
+    loop {
+        // SAFETY: a number is written to `status`, which is one.
+        match unsafe { libc::waitpid(child.as_raw(), &raw mut status, options) } {
+            0 => return None,
+            -1 if nix::Error::last() == nix::Error::EINTR => {}
+            -1 => return Some(ExitStatus::default()),
+            _ => return Some(ExitStatus::from_raw(status)),
+        }
+    }
+}
+
+/// What a child does first: system calls alone. Its descriptors are none of the first three: Rust's start has seen to it that those are open.
+#[allow(unsafe_code)]
+fn prepare(parent: Pid, descriptors: &[OwnedFd; 3]) -> nix::Result<()> {
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
+    for number in 1..=SIGNALS {
+        // SAFETY: no function of ours is called by a signal for it. (Those two that cannot be ignored in the first place stay as they are.)
+        unsafe { libc::signal(number, libc::SIG_DFL) };
+    }
+    for (descriptor, number) in descriptors.iter().zip(0..) {
+        // SAFETY: both are numbers; what had the second one before is this child's own copy.
+        nix::Error::result(unsafe { libc::dup2(descriptor.as_raw_fd(), number) })?;
+    }
+    // Nobody to ask for a password: no terminal.
+    setsid()?;
+    control(
+        libc::PR_SET_PDEATHSIG,
+        libc::c_ulong::from(libc::SIGTERM.unsigned_abs()),
+    )?;
+    control(libc::PR_SET_NO_NEW_PRIVS, 1)?;
+    for descriptor in 3..INHERITED {
+        // SAFETY: numbers; it is no error that there is none with this one.
+        unsafe { libc::fcntl(descriptor, libc::F_SETFD, libc::FD_CLOEXEC) };
+    }
+    // We may have ended before that was asked for.
+    match getppid() == parent {
+        true => Ok(()),
+        false => Err(nix::Error::EINTR),
     }
 }
 
 /// A pipe's lines.
 struct Lines {
-    pipe: Option<pipe::Receiver>,
+    pipe: pipe::Receiver,
     begun: Vec<u8>,
     heard: usize,
     is_ended: bool,
@@ -251,33 +345,22 @@ struct Lines {
 }
 
 impl Lines {
-    fn ended() -> Self {
-        Self {
-            pipe: None,
+    fn of(pipe: OwnedFd) -> io::Result<Self> {
+        fcntl(&pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+        Ok(Self {
+            pipe: pipe::Receiver::from_owned_fd_unchecked(pipe)?,
             begun: Vec::new(),
             heard: 0,
-            is_ended: true,
-            is_muted: false,
-        }
-    }
-
-    fn of(pipe: OwnedFd) -> io::Result<Self> {
-        Ok(Self {
-            pipe: Some(pipe::Receiver::from_owned_fd(pipe)?),
             is_ended: false,
-            ..Self::ended()
+            is_muted: false,
         })
     }
 
     /// The next line, without its end; `None`: there is none any more. One that is too long comes in parts, and a question comes without its end.
     async fn next(&mut self) -> Option<Vec<u8>> {
-        let Some(pipe) = &self.pipe else {
-            self.is_ended = true;
-            return None;
-        };
         loop {
             if let Some(end) = self.begun.iter().position(|byte| *byte == b'\n') {
-                let mut line: Vec<u8> = self.begun.drain(..=end).collect();
+                let mut line: Vec<u8> = self.begun.drain(..=end).gathered();
                 line.pop();
                 return Some(line);
             }
@@ -286,8 +369,8 @@ impl Lines {
                 return Some(std::mem::take(&mut self.begun));
             }
             let mut part = [0; LINE];
-            let read = match pipe.readable().await {
-                Ok(()) => pipe.try_read(&mut part),
+            let read = match self.pipe.readable().await {
+                Ok(()) => self.pipe.try_read(&mut part),
                 Err(error) => Err(error),
             };
             match read {
@@ -306,22 +389,59 @@ impl Lines {
     }
 }
 
+/// Something that is done beside the loop, and ends by itself. Dropped, it is ended.
+pub struct Errand {
+    running: Running,
+    said: String,
+}
+
+impl Errand {
+    /// Does this in a copy of the process: what takes long, and cannot be waited for otherwise. (Threads weigh 20 kilobytes, and cannot be ended.)
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn begin(work: &dyn Fn() -> Result<String, String>) -> io::Result<Self> {
+        Running::begin(Work::Own(work), Input::Nothing).map(Self::of)
+    }
+
+    fn of(running: Running) -> Self {
+        Self {
+            running,
+            said: String::new(),
+        }
+    }
+
+    /// How it has ended, and what it has said on both its outputs, lines joined. Nothing is lost if this is dropped while it waits.
+    async fn ended(&mut self) -> (ExitStatus, String) {
+        loop {
+            match self.running.next().await {
+                Told::Out(line) | Told::Error(line) => {
+                    self.said.push_str(&String::from_utf8_lossy(&line));
+                    self.said.push('\n');
+                }
+                Told::Exited(status) => return (status, std::mem::take(&mut self.said)),
+            }
+        }
+    }
+
+    /// What came of the work. Nothing is lost if this is dropped while it waits.
+    ///
+    /// # Errors
+    /// What the work has said, or how it has ended.
+    pub async fn done(&mut self) -> Result<String, String> {
+        let (status, said) = self.ended().await;
+        match status.code() {
+            Some(0) => Ok(said),
+            Some(_) => Err(said.trim_end().to_string()),
+            None => Err("it was ended".into()),
+        }
+    }
+}
+
 /// Runs a program that ends by itself, and gives back what it has said on both its outputs, lines joined.
 pub(super) async fn output(program: &Path, arguments: &[OsString]) -> io::Result<(ExitStatus, String)> {
     const LONGEST: Duration = Duration::from_secs(20);
-    let mut running = Running::spawn(program, arguments, Path::new("/"), Input::Nothing)?;
-    let mut said = String::new();
-    let ended = async {
-        loop {
-            match running.next().await {
-                Told::Out(line) | Told::Error(line) => {
-                    said.push_str(&String::from_utf8_lossy(&line));
-                    said.push('\n');
-                }
-                Told::Exited(status) => return status,
-            }
-        }
-    };
-    let status = tokio::time::timeout(LONGEST, ended).await;
-    Ok((status.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?, said))
+    let mut errand = Errand::of(Running::spawn(program, arguments, Path::new("/"), Input::Nothing)?);
+    let ended = tokio::time::timeout(LONGEST, errand.ended()).await;
+    ended.map_err(|_| io::ErrorKind::TimedOut.into())
 }

@@ -8,9 +8,10 @@ use crate::relay::key::{self, HostKey, PrivateKey};
 use crate::relay::words;
 use crate::relay::{Exit, Heard, Purpose};
 use crate::system::{keys, storage};
+use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrIn};
 use std::cell::Cell;
 use std::future::poll_fn;
-use std::net::{Ipv4Addr, TcpListener};
+use std::os::fd::AsRawFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
@@ -200,7 +201,10 @@ fn ended(status: ExitStatus) -> String {
 
 /// A port of the loopback that nobody has. Until the client takes it somebody else could: then the client fails, and the next takes another.
 fn free_port() -> std::io::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+    let flags = SockFlag::SOCK_CLOEXEC;
+    let socket = socket::socket(AddressFamily::Inet, SockType::Stream, flags, None)?;
+    socket::bind(socket.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, 0))?;
+    Ok(socket::getsockname::<SockaddrIn>(socket.as_raw_fd())?.port())
 }
 
 fn read_key(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {

@@ -1,6 +1,7 @@
 //! Events that we listen to and objects that we are subscribed to.
 
 use super::{Listener, Purpose, Session, Subscription, EVENTS, OBJECT_ADDED, SETUP};
+use crate::gather::Gather;
 use crate::system::ubus::frame::{Attributes, Builder, Type};
 use crate::system::ubus::server::Incoming;
 use crate::system::ubus::Status;
@@ -59,7 +60,7 @@ impl Session {
         for pattern in patterns {
             self.register(listener, pattern, now);
         }
-        let paths: Vec<String> = self.subscriptions.keys().cloned().collect();
+        let paths: Vec<String> = self.subscriptions.keys().cloned().gathered();
         for path in paths {
             self.add_subscriber(path, now);
         }
