@@ -272,8 +272,13 @@ fn print(paths: &Paths, text: fn(&policy::Compiled, bool) -> String) -> Exit {
         .map(|text| config::read_text(text.as_deref()));
     let (config, mut problems) = match lanward {
         Ok(read) => read,
-        // As the daemon does when it starts.
-        Err(error) => config::closed(&format!("cannot be read: {error}")),
+        Err(error) => {
+            complain(&format!(
+                "lanward: {}: {error}",
+                paths.config_dir.join("lanward").display()
+            ));
+            return Exit::Failed;
+        }
     };
     let mut parse = |text: &Result<Option<Vec<u8>>, String>, file| state::package(text, file, &mut problems);
     let (firewall, network_file) = (parse(&texts.firewall, "firewall"), parse(&texts.network, "network"));
