@@ -33,6 +33,14 @@ pub(crate) fn put(fields: &mut Map<String, Value>, name: &str, value: Value) {
     fields.insert(name.to_string(), value);
 }
 
+/// One field of an object, where there is a value for it.
+#[inline(never)]
+pub(crate) fn add(object: &mut Value, name: &str, text: Option<&str>) {
+    if let (Some(text), Some(fields)) = (text, object.as_object_mut()) {
+        put(fields, name, text.into());
+    }
+}
+
 /// What can stand for a value.
 pub(crate) trait ToJson {
     fn to_json(&self) -> Value;

@@ -11,7 +11,7 @@ use crate::config::{self, Config, Forget, Host, Problem, Refuse, System};
 use crate::event::{NewKey, Now, Reading};
 use crate::gate;
 use crate::gather::Gather;
-use crate::json::json;
+use crate::json::{self, json};
 use crate::keygen;
 use crate::lan_only::Doomed;
 use crate::nft::PortRange;
@@ -224,9 +224,7 @@ pub fn preview(result: &Result<Vec<Doomed>, String>) -> Value {
 #[must_use]
 pub fn reload(state: &State) -> Value {
     let mut value = json!({ "applied": state.is_applied(), "problems": problems(&state.problems()) });
-    if let (Some(error), Some(fields)) = (state.trouble(), value.as_object_mut()) {
-        fields.insert("error".into(), error.into());
-    }
+    json::add(&mut value, "error", state.trouble().as_deref());
     value
 }
 

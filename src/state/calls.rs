@@ -3,7 +3,7 @@
 use super::{Kernel, Override, State};
 use crate::event::{Action, CallId, Now, Reading, Reply, Then, Turned};
 use crate::gather::GatherInto;
-use crate::json::json;
+use crate::json::{self, json};
 use crate::report;
 use crate::system::ubus::Status;
 use log::Level;
@@ -290,9 +290,8 @@ impl State {
                 return actions;
             }
         };
-        if let (Some(error), Some(fields)) = (chain_error.or(error).or_else(|| self.trouble()), value.as_object_mut()) {
-            fields.insert("error".into(), error.into());
-        }
+        let error = chain_error.or(error).or_else(|| self.trouble());
+        json::add(&mut value, "error", error.as_deref());
         actions.push(Action::Answer(call, Ok(value)));
         actions
     }
