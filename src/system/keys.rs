@@ -161,7 +161,8 @@ pub fn remove(directory: &Path, path: &Path) -> Result<(), String> {
     }
 }
 
-fn sync_directory(path: &Path) -> io::Result<()> {
+/// What was made or removed beside this is so after a loss of power, too.
+pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all(),
         _ => File::open(".")?.sync_all(),

@@ -6,6 +6,7 @@
 use super::process::output;
 use crate::config;
 use crate::relay::Purpose;
+use crate::system::keys;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -336,8 +337,9 @@ pub(super) async fn make_key(path: &Path, directory: &Path) -> Result<(bool, Str
         return Err(format!("{maker}: {}", crate::relay::words::clean(line.as_bytes())));
     }
     // It is to be there after a loss of power: the relay is told its public part.
-    let sync = |path: &Path| std::fs::File::open(path).and_then(|file| file.sync_all());
-    let kept = sync(path).and_then(|()| sync(directory));
+    let kept = std::fs::File::open(path)
+        .and_then(|file| file.sync_all())
+        .and_then(|()| keys::sync_directory(path));
     kept.map_err(|error| format!("{shown}: {error}"))?;
     super::session::public_line(path).map(|line| (true, line))
 }
