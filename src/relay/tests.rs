@@ -55,13 +55,7 @@ impl Life {
 
     fn starts(&mut self, purpose: Purpose) {
         let doing = self.start();
-        assert_eq!(
-            doing,
-            [Do::Spawn {
-                session: self.session,
-                purpose
-            }]
-        );
+        assert_eq!(doing, [self.spawned(purpose)]);
         self.runs();
     }
 
@@ -137,6 +131,13 @@ impl Life {
         Do::Check {
             session: self.session,
             patience: 10,
+        }
+    }
+
+    fn spawned(&self, purpose: Purpose) -> Do {
+        Do::Spawn {
+            session: self.session,
+            purpose,
         }
     }
 
@@ -225,13 +226,7 @@ fn the_line_is_looked_at_and_a_session_starts_when_it_is_back() {
     life.starts(Purpose::EndRemains);
     life.says(Said::Ended);
     let doing = life.exits();
-    assert_eq!(
-        doing,
-        [Do::Spawn {
-            session: life.session,
-            purpose: FORWARD
-        }]
-    );
+    assert_eq!(doing, [life.spawned(FORWARD)]);
     life.runs();
     life.waits();
     life.is_fine();
@@ -435,13 +430,7 @@ fn another_host_key_is_an_alarm_and_is_shown() {
     life.start();
     assert_eq!(life.complains(Word::HostKeyChanged), [life.end()]);
     let ask = life.exits();
-    assert_eq!(
-        ask,
-        [Do::Spawn {
-            session: life.session,
-            purpose: Purpose::AskKey
-        }]
-    );
+    assert_eq!(ask, [life.spawned(Purpose::AskKey)]);
     assert_eq!(life.state(), State::Failed);
     assert!(life.error().starts_with("ALARM"), "{}", life.error());
     let key = key::HostKey::parse("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE3kRyzbSpqXFTjWF1cmFjwuUUQYCgGNAEOEyJQCgfPz")
@@ -495,13 +484,7 @@ fn an_account_without_the_script_has_a_tunnel_without_a_command() {
     let mut life = Life::new(config());
     life.starts(FORWARD);
     let doing = life.exits();
-    assert_eq!(
-        doing,
-        [Do::Spawn {
-            session: life.session,
-            purpose: BARE
-        }]
-    );
+    assert_eq!(doing, [life.spawned(BARE)]);
     assert_eq!((life.relay.script(), life.relay.failures), (Some(false), 0));
     life.waits();
     life.is_fine();
@@ -526,22 +509,10 @@ fn a_port_that_is_taken_is_freed_once() {
     life.starts(FORWARD);
     life.complains(Word::RemotePort);
     let doing = life.exits();
-    assert_eq!(
-        doing,
-        [Do::Spawn {
-            session: life.session,
-            purpose: Purpose::EndRemains
-        }]
-    );
+    assert_eq!(doing, [life.spawned(Purpose::EndRemains)]);
     life.says(Said::Nothing);
     let doing = life.exits();
-    assert_eq!(
-        doing,
-        [Do::Spawn {
-            session: life.session,
-            purpose: FORWARD
-        }]
-    );
+    assert_eq!(doing, [life.spawned(FORWARD)]);
     life.complains(Word::RemotePort);
     assert_eq!(life.exits(), []);
     assert_eq!(life.state(), State::Backoff);
@@ -609,26 +580,14 @@ fn a_script_that_does_not_hold_is_as_good_as_none() {
     life.starts(FORWARD);
     life.says(Said::Refused("authorized_keys has no port for it".into()));
     let doing = life.exits();
-    assert_eq!(
-        doing,
-        [Do::Spawn {
-            session: life.session,
-            purpose: BARE
-        }]
-    );
+    assert_eq!(doing, [life.spawned(BARE)]);
     // A check may have come through before the command's end did.
     let mut life = Life::new(config());
     life.starts(FORWARD);
     life.waits();
     life.is_fine();
     let doing = life.exits();
-    assert_eq!(
-        doing,
-        [Do::Spawn {
-            session: life.session,
-            purpose: BARE
-        }]
-    );
+    assert_eq!(doing, [life.spawned(BARE)]);
 }
 
 #[test]
