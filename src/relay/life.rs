@@ -167,7 +167,6 @@ impl Relay {
             Phase::Starting { .. } | Phase::Up { .. } => self.check(now),
             Phase::Leaving { then, .. } => self.left(then, now),
             Phase::Backoff { wait: Wait::Time, .. } => {
-                self.answered = false;
                 self.enter(Phase::Due, now);
                 Vec::new()
             }
@@ -372,7 +371,6 @@ impl Relay {
                 Vec::new()
             }
             (Phase::Starting { .. } | Phase::Up { .. }, Err(trouble)) => {
-                self.latency = None;
                 // Its server has just let us end what was left: who says nothing is somebody else.
                 let trouble = match trouble.is_silence() && self.cleaned {
                     true => sight::stolen(&self.config),

@@ -6,7 +6,7 @@ use crate::config;
 use crate::event::{Action, CallId, Now, PublicKey};
 use crate::gather::Gather;
 use crate::gather::GatherInto;
-use crate::json::json;
+use crate::json::{self, json};
 use crate::network::Links;
 use crate::relay::files::{Facts, Files};
 use crate::relay::{key, sight, Do, Heard, Look, Relay, State as Life, Wait};
@@ -174,9 +174,14 @@ impl State {
     }
 
     pub(super) fn look_at_relays(&mut self, now: Now) -> Vec<Action> {
+        self.with_all(now, Relay::deadline)
+    }
+
+    /// Lets something happen to all relays.
+    fn with_all(&mut self, now: Now, happen: fn(&mut Relay, u64) -> Vec<Do>) -> Vec<Action> {
         let mut actions = Vec::new();
         for index in 0..self.relays.list.len() {
-            actions.extend(self.with_relay(index, now, Relay::deadline));
+            actions.extend(self.with_relay(index, now, happen));
         }
         actions.extend(self.take_turns(now));
         actions
@@ -193,12 +198,7 @@ impl State {
         if ways.is_empty() || before.is_none_or(|before| before == ways) {
             return Vec::new();
         }
-        let mut actions = Vec::new();
-        for index in 0..self.relays.list.len() {
-            actions.extend(self.with_relay(index, now, Relay::line_changed));
-        }
-        actions.extend(self.take_turns(now));
-        actions
+        self.with_all(now, Relay::line_changed)
     }
 
     fn relay_index(&self, name: &str) -> Option<usize> {
@@ -359,9 +359,7 @@ impl State {
             "authorized_keys_client": files.authorized_keys_client, "server_settings": files.server_settings,
             "command": files.command, "ssh_config": files.ssh_config,
         });
-        if let (Some(rdp), Some(fields)) = (files.rdp, value.as_object_mut()) {
-            fields.insert("rdp".into(), rdp.into());
-        }
+        json::add(&mut value, "rdp", files.rdp.as_deref());
         value
     }
 
@@ -407,10 +405,9 @@ fn short(relay: &Relay, now: Now) -> Value {
     let since = unix(relay.since(), now);
     let name = &relay.config.name;
     let state = relay.state().word();
-    match relay.error() {
-        Some(error) => json!({ "name": name, "state": state, "since": since, "error": error }),
-        None => json!({ "name": name, "state": state, "since": since }),
-    }
+    let mut value = json!({ "name": name, "state": state, "since": since });
+    json::add(&mut value, "error", relay.error());
+    value
 }
 
 fn checked(relay: &Relay) -> Value {
@@ -449,10 +446,8 @@ fn tell(relay: &Relay, now: Now) -> [Action; 2] {
         (_, Some(seconds)) => format!("; again in {seconds} s"),
         _ => String::new(),
     };
-    let data = match relay.error() {
-        Some(error) => json!({ "relay": name, "state": state.word(), "error": error }),
-        None => json!({ "relay": name, "state": state.word() }),
-    };
+    let mut data = json!({ "relay": name, "state": state.word() });
+    json::add(&mut data, "error", relay.error());
     [
         Action::Log(level, format!("relay {name}: {}: {line}{again}", state.word())),
         Action::Notify("relay", data),
