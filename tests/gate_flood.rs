@@ -71,6 +71,13 @@ config witness 'imaps'
             .expect("there is a route")
     }
 
+    /// A witness's connection, until the daemon has said in the log what the kernel did at once.
+    fn prove(&self, source: IpAddr) {
+        assert_eq!(self.connect(source, IMAPS, PATIENCE), Connection::Accepted);
+        let said = format!("gate ssh: {source} admitted");
+        assert!(self.home.daemon.logs(&said, PATIENCE), "{}", self.home.daemon.log());
+    }
+
     fn gate(&self) -> Value {
         self.home.daemon.must("status", &json!({}))["gates"][0].take()
     }
@@ -223,10 +230,7 @@ fn at_the_guarded_port(refuse: &str, refused: Connection) {
     let cable = stand.cable();
     let (friend, stranger) = (stand.home.house.host("internet"), stand.home.house.host("internet2"));
     for family in FAMILIES {
-        assert_eq!(
-            stand.connect(friend.address(family), IMAPS, PATIENCE),
-            Connection::Accepted
-        );
+        stand.prove(friend.address(family));
         assert_eq!(
             stand.connect(friend.address(family), SSH, PATIENCE),
             Connection::Accepted
@@ -284,10 +288,7 @@ fn a_flood_at_the_witness_lists_nobody_but_by_luck() {
     let cable = stand.cable();
     let (friend, newcomer) = (stand.home.house.host("internet"), stand.home.house.host("internet2"));
     for family in FAMILIES {
-        assert_eq!(
-            stand.connect(friend.address(family), IMAPS, PATIENCE),
-            Connection::Accepted
-        );
+        stand.prove(friend.address(family));
     }
     for family in FAMILIES {
         let before = Before::of(&stand);
