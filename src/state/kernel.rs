@@ -138,6 +138,7 @@ impl State {
                 now,
             ),
             (Verdict::Missing, Kernel::Applied) => self.failed("it was removed at once".into(), now),
+            (Verdict::Differs(_), Kernel::Unknown) if self.is_blind() => self.leave(now),
             (_, Kernel::Unknown | Kernel::Failed(_)) => vec![Action::Apply(wanted)],
             (verdict, Kernel::Holds | Kernel::Lost) => {
                 let what = match verdict {
@@ -157,6 +158,26 @@ impl State {
                 ]
             }
         }
+    }
+
+    /// Whether nobody has said yet what the router's devices are: what is wanted then names none.
+    fn is_blind(&self) -> bool {
+        self.netifd.is_none()
+            && self.network_file.is_none()
+            && self.file_problems.iter().any(|problem| problem.option == "network")
+    }
+
+    /// The table of an earlier daemon, or of the firewall's include, knew the devices.
+    fn leave(&mut self, now: Now) -> Vec<Action> {
+        let is_news = self.failures == 0;
+        let wait = self.back_off();
+        self.deadlines.retry_in(now.monotonic, wait);
+        let mut actions = self.answer_reloads();
+        if is_news {
+            let line = "the devices are not known; the table that is there stays until they are";
+            actions.push(Action::Log(Level::Error, line.into()));
+        }
+        actions
     }
 
     /// Takes over what the kernel knows better: the pause that an earlier daemon began, the counters.

@@ -32,6 +32,7 @@ pub(super) struct Play {
     pub(super) save_fails: bool,
     /// The configuration file is there and cannot be read.
     pub(super) unreadable: bool,
+    pub(super) unreadable_network: bool,
     pub(super) verify_fails: bool,
     pub(super) links_fail: bool,
     pub(super) surveys: u32,
@@ -99,6 +100,7 @@ impl Play {
             apply_fails: None,
             save_fails: false,
             unreadable: false,
+            unreadable_network: false,
             verify_fails: false,
             links_fail: false,
             surveys: 0,
@@ -291,7 +293,10 @@ impl Play {
                         false => Ok(Some(self.lanward_text().into_bytes())),
                     },
                     firewall: Ok(Some(self.firewall.clone().into_bytes())),
-                    network: Ok(Some(NETWORK.as_bytes().to_vec())),
+                    network: match self.unreadable_network {
+                        true => Err("Input/output error".into()),
+                        false => Ok(Some(NETWORK.as_bytes().to_vec())),
+                    },
                     run_state: self.run_state.clone().map(String::into_bytes),
                     ..Texts::default()
                 };
@@ -1020,6 +1025,56 @@ fn a_file_that_cannot_be_read_at_the_first_start_takes_the_closed_form() {
     play.unreadable = false;
     assert_eq!(play.call("reload", json!({}))["applied"], true);
     assert!(!play.on);
+}
+
+#[test]
+fn a_start_that_does_not_know_the_devices_leaves_the_table_that_is_there() {
+    let mut before = Play::started(ON);
+    let mut play = Play::new(ON);
+    (play.table, play.on, play.unreadable_network) = (before.table.take(), true, true);
+    play.event(Event::Started);
+    play.pass(60_000);
+    play.links.devices.insert(9, "dummy0".into());
+    play.event(Event::Wake(Wake::Links));
+    play.pass(60_000);
+    assert_eq!(play.applies, 0);
+    assert_eq!(play.logged("the devices are not known"), 1);
+    assert_eq!(play.call("status", json!({}))["applied"], false);
+    // One that is not there would enforce even less.
+    play.lose_table();
+    play.pass(1_000);
+    assert_eq!(play.applies, 1);
+}
+
+#[test]
+fn the_first_who_knows_the_devices_ends_the_waiting() {
+    let netifd = |play: &mut Play| {
+        let dump = json!({ "interface": [
+            { "interface": "wan", "up": true, "l3_device": "wan7", "device": "wan7" },
+            { "interface": "lan", "up": true, "l3_device": "br-lan", "device": "br-lan" },
+        ] });
+        play.event(Event::Surveyed(Box::new(Survey {
+            netifd: Netifd::Says(dump),
+            links: Ok(Links::default()),
+        })));
+    };
+    let file = |play: &mut Play| {
+        play.unreadable_network = false;
+        play.event(Event::Wake(Wake::Config));
+    };
+    for (tell, device) in [(&netifd as &dyn Fn(&mut Play), "wan7"), (&file, "wan0")] {
+        let mut before = Play::started(OFF);
+        let mut play = Play::new(ON);
+        (play.table, play.unreadable_network) = (before.table.take(), true);
+        play.event(Event::Started);
+        assert_eq!(play.applies, 0);
+        tell(&mut play);
+        play.pass(2_000);
+        assert_eq!(play.applies, 1);
+        assert!(play.on);
+        let status = play.call("status", json!({}));
+        assert_eq!(status["lan_only"]["dest_devices"], json!([device]));
+    }
 }
 
 #[test]
