@@ -1,5 +1,7 @@
 //! Faults while it works: killed, starved, cut off, misled. The real daemon in a house, judged by packets; what was seen is `docs/faults.md`.
 
+#[path = "faults/others.rs"]
+mod others;
 #[path = "faults/page.rs"]
 mod page;
 #[path = "faults/people.rs"]
@@ -281,7 +283,7 @@ fn killed_at_any_moment_what_was_answered_holds_and_the_rest_is_as_before_or_aft
 /// Set in a process that this program starts of itself: which part it plays.
 const PART: &str = "LANWARD_FAULTS_PART";
 
-/// Not a test by itself: the bus, or netifd, as a process that can be frozen.
+/// Not a test by itself: the bus, netifd or rpcd as a process that can be frozen.
 #[test]
 fn part() {
     let (Some(part), Some(place)) = (std::env::var_os(PART), std::env::var_os("LANWARD_FAULTS_PLACE")) else {
@@ -291,6 +293,11 @@ fn part() {
     let socket = place.join("ubus.sock");
     if part == "bus" {
         return Broker::start(&socket).expect("a socket").wait();
+    }
+    while part == "rpcd" {
+        // As the page does it, by whoever is logged in; a call may end as it likes.
+        let session = json!({ "ubus_rpc_session": "0123456789abcdef0123456789abcdef" });
+        let _ = call(&socket, "status", &session, Duration::from_millis(200));
     }
     loop {
         let dump = fs::read(place.join("dump.json")).expect("it is written before");

@@ -9,6 +9,9 @@ use crate::nft::netlink::Edit;
 use crate::ruleset;
 use crate::system::nftables::{self, Verdict};
 
+/// How often the table is read if it is replaced meanwhile.
+const READS: u32 = 4;
+
 impl Daemon {
     pub(super) fn verify(&mut self, table: &nft::Table) -> Result<Verified, String> {
         let verdict = self.nftables.verify(table).map_err(|error| error.to_string())?;
@@ -21,10 +24,26 @@ impl Daemon {
 
     /// What is in the table, in small questions that all cost the same whatever else is loaded. `table` says which lists it has.
     pub(super) fn reading(&mut self, table: Option<&nft::Table>) -> Result<Reading, String> {
+        for _ in 0..READS {
+            let Some(handle) = self.handle()? else {
+                return Ok(Reading::default());
+            };
+            let reading = self.reading_of(handle, table)?;
+            // One that was deleted in between has empty lists, which nobody has emptied.
+            if self.handle()? == Some(handle) {
+                return Ok(reading);
+            }
+        }
+        Err("it comes and goes".into())
+    }
+
+    fn handle(&mut self) -> Result<Option<u64>, String> {
+        let handle = self.nftables.table_handle(ruleset::TABLE);
+        handle.map_err(|error| error.to_string())
+    }
+
+    fn reading_of(&mut self, handle: u64, table: Option<&nft::Table>) -> Result<Reading, String> {
         let text = |error: nftables::Error| error.to_string();
-        let Some(handle) = self.nftables.table_handle(ruleset::TABLE).map_err(text)? else {
-            return Ok(Reading::default());
-        };
         let counters = self.nftables.counters(ruleset::TABLE).map_err(text)?;
         let on = self
             .nftables

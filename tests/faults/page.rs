@@ -16,6 +16,9 @@ page is written by their run (`LANWARD_GOLDEN=rewrite cargo test --test faults`)
 const SCENES: [(&str, &str); SCENE_COUNT] = [
     ("killed", "Killed"),
     ("bus", "The bus and netifd"),
+    ("others", "fw4 and rpcd"),
+    ("nft", "Other programs"),
+    ("unreadable", "Files that cannot be read"),
     ("overrun", "Notifications that are lost"),
     ("full", "Flash and RAM without room"),
     ("descriptors", "Out of file descriptors"),
@@ -26,7 +29,7 @@ const SCENES: [(&str, &str); SCENE_COUNT] = [
     ("sessions", "A session of the page"),
     ("links", "Links and modes"),
 ];
-const SCENE_COUNT: usize = 11;
+const SCENE_COUNT: usize = 14;
 
 fn path() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/faults.md")

@@ -1,0 +1,242 @@
+//! What else works on a router beside the daemon: fw4, rpcd, nft; and files that cannot be read when it starts.
+
+use crate::page::record;
+use crate::{
+    bring, caller, each_after_each, everything, gets_in, keeps_in, lets_out, Health, Part, HEALTHS, SOON, STRANGER,
+};
+use lanward_rig::broker::Broker;
+use lanward_rig::daemon::{program, Daemon};
+use lanward_rig::home::{fw4_rules, switched_on, Home, Switch};
+use lanward_rig::house::{Family, House, FAMILIES};
+use lanward_rig::namespace::Namespace;
+use lanward_rig::probe::{within, Connection};
+use lanward_rig::report_line::{skip, this_test};
+use lanward_rig::settings::Firewall;
+use serde_json::json;
+use std::fs;
+use std::io::Write as _;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// An nft that has read half of what fw4 gives it, and waits for the rest.
+struct HalfRead(Child);
+
+impl HalfRead {
+    fn start(house: &House) -> Self {
+        let mut nft = house.router().run(|| {
+            let nft = Command::new("nft").args(["-f", "-"]).stdin(Stdio::piped()).spawn();
+            nft.expect("nft is there")
+        });
+        let half =
+            b"flush ruleset\ntable inet fw4 {\n chain input { type filter hook input priority 0; policy accept;\n";
+        let pipe = nft.stdin.as_mut().expect("a pipe");
+        pipe.write_all(half).expect("it reads");
+        Self(nft)
+    }
+}
+
+impl Drop for HalfRead {
+    fn drop(&mut self) {
+        // Not its end of file, which would have it complain.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Whether somebody who is on no list gets to the guarded port.
+fn lets_a_stranger_in(house: &House) -> bool {
+    let router = house.router_address("wan", Family::V4);
+    house.way("internet2", "router").through(router).tcp(22) == Connection::Accepted
+}
+
+#[test]
+fn whatever_becomes_of_the_firewall_and_of_rpcd_what_is_enforced_stays() {
+    let Some(home) = Home::start_gated(&this_test(), House::plan(), Firewall::default(), &everything(true)) else {
+        return;
+    };
+    let (house, daemon) = (&home.house, &home.daemon);
+    daemon.must("gate_admit", &json!({ "gate": "ssh", "address": STRANGER }));
+    let states: Vec<(Health, Health)> = HEALTHS
+        .iter()
+        .flat_map(|firewall| HEALTHS.map(|rpcd| (*firewall, rpcd)))
+        .collect();
+    let walk = each_after_each(states.len());
+    let (mut rpcd, mut half_read) = (None, None);
+    let mut lost = 0;
+    for (step, state) in walk.iter().enumerate() {
+        let (firewall, to_rpcd) = states[*state];
+        let which = || format!("step {step}: fw4 {firewall:?}, rpcd {to_rpcd:?}\n{}", daemon.log());
+        let mut rpcd_too = || bring(&mut rpcd, to_rpcd, || Part::of_this_program("rpcd", house.directory()));
+        if step % 2 == 0 {
+            rpcd_too();
+        }
+        half_read = None;
+        match firewall {
+            Health::Up => house.reload_fw4(),
+            Health::Frozen => half_read = Some(HalfRead::start(house)),
+            // `/etc/init.d/firewall stop`, which takes ours as well.
+            Health::Absent => {
+                house.router().nft("flush ruleset\n");
+                lost += 1;
+                assert!(within(Duration::from_secs(1), || keeps_in(house)), "{}", which());
+            }
+        }
+        rpcd_too();
+        assert!(keeps_in(house), "{}", which());
+        assert!(
+            !within(Duration::from_millis(20), || lets_a_stranger_in(house)),
+            "{}",
+            which()
+        );
+        assert!(within(SOON, || gets_in(house, 22)), "who is listed: {}", which());
+        home.switch(Switch::Off);
+        assert!(FAMILIES.iter().all(|family| lets_out(house, *family)), "{}", which());
+        home.switch(Switch::On);
+        assert!(keeps_in(house), "{}", which());
+    }
+    drop(half_read);
+    let entries = daemon.must("gate_list", &json!({}));
+    assert_eq!(entries["entries"].as_array().map(Vec::len), Some(1), "{entries}");
+    record(
+        "others",
+        &[(
+            "fw4 loading its table anew, frozen (an nft that has read half of it) and stopped (which deletes every table); rpcd calling all the time, frozen and absent: \
+             from each of the nine states to each other one, changed in both orders",
+            format!(
+                "In {} states one after the other: UDP in the range was kept in, both families, and after each of the {lost} deletions within a second; the switch turned off and \
+                 on; who was on the gate's list got in, and nobody else",
+                walk.len()
+            ),
+        )],
+    );
+}
+
+/// The table but for what packets put into its sets and counters.
+fn rules(house: &House) -> String {
+    let list = |options: &[&str], what: &[&str]| {
+        let arguments = [options, &["list"], what, &["inet", "lanward"]].concat();
+        house.router().must("nft", &arguments, "")
+    };
+    let chains = list(&["--stateless"], &["table"]);
+    let chains = chains.split_once("\tchain ").expect("it has chains").1;
+    let devices = list(&[], &["table"]);
+    let devices = devices.split("\tset ").filter(|set| set.contains("type ifname"));
+    devices.chain([chains]).collect()
+}
+
+#[test]
+fn files_that_cannot_be_read_at_a_start_take_nothing_away_that_was_there() {
+    if let Err(error) = Namespace::new() {
+        return skip(
+            &this_test(),
+            &format!("no network namespaces here (root is needed): {error}"),
+        );
+    }
+    let mut rows = Vec::new();
+    for (names, table_stays) in [
+        (vec!["network"], true),
+        (vec!["firewall"], false),
+        (vec!["firewall", "network"], true),
+        (vec!["firewall", "network", "lanward"], true),
+    ] {
+        let mut house = House::plan().build().expect("a house");
+        house.configure(&everything(true));
+        house.set_firewall(Firewall::default());
+        house.publish(fw4_rules(&house));
+        let socket = house.directory().join("ubus.sock");
+        // No netifd: nobody says what the devices are but the files.
+        let _bus = Broker::start(&socket).expect("a bus");
+        let mut daemon = Daemon::start(&house, &program(), caller(&socket, SOON)).unwrap_or_else(|why| panic!("{why}"));
+        assert!(within(SOON, || keeps_in(&house)), "{}", daemon.log());
+        daemon.kill9();
+        let before = rules(&house);
+        let aside = |name: &str| house.config_dir().join(name).with_extension("aside");
+        for name in &names {
+            // Reading a directory is the error that root can have for the asking.
+            let path = house.config_dir().join(name);
+            fs::rename(&path, aside(name)).expect("our own");
+            fs::create_dir(&path).expect("our own");
+        }
+        daemon.launch().expect("it can be started");
+        assert!(daemon.logs(&format!("{}: ", names[0]), SOON), "{}", daemon.log());
+        std::thread::sleep(Duration::from_millis(1500));
+        let which = format!("{names:?}\n{}", daemon.log());
+        assert!(keeps_in(&house), "{which}");
+        assert!(!lets_a_stranger_in(&house), "{which}");
+        assert_eq!(rules(&house) == before, table_stays, "{which}");
+        for name in &names {
+            let path = house.config_dir().join(name);
+            fs::remove_dir(&path).expect("our own");
+            fs::rename(aside(name), &path).expect("our own");
+        }
+        daemon.hang_up();
+        assert!(within(SOON, || rules(&house) == before), "{}", daemon.log());
+        assert!(keeps_in(&house));
+        let names = names
+            .iter()
+            .map(|name| format!("`{name}`"))
+            .collect::<Vec<_>>()
+            .join(", ");
+        let stays = if table_stays {
+            "The table stayed as it was"
+        } else {
+            "The table was made from what could be read"
+        };
+        rows.push((
+            format!("Started without netifd, an earlier daemon's table there, {names} not to be read"),
+            format!("{stays}: UDP in the range kept in, both families, the gate shut to strangers; with the files readable again all was as before"),
+        ));
+    }
+    let rows: Vec<(&str, String)> = rows.iter().map(|(done, seen)| (done.as_str(), seen.clone())).collect();
+    record("unreadable", &rows);
+}
+
+#[test]
+fn without_nft_everything_turns() {
+    let Some(mut home) = Home::start(&this_test(), House::plan(), &switched_on("")) else {
+        return;
+    };
+    home.daemon.kill9();
+    home.house.router().nft("delete table inet lanward\n");
+    // A program in its place would be seen to run: its first deed is this mark.
+    let bin = home.house.directory().join("bin");
+    let mark = home.house.directory().join("nft-was-run");
+    fs::create_dir(&bin).expect("our own");
+    for name in ["nft", "sh", "ip", "conntrack"] {
+        let text = format!(
+            "#!/bin/busybox sh\n: >'{}'\nexec /bin/busybox sleep 3600\n",
+            mark.display()
+        );
+        fs::write(bin.join(name), text).expect("our own");
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        fs::set_permissions(bin.join(name), mode).expect("our own");
+    }
+    let script = home.house.directory().join("without-nft");
+    let text = format!(
+        "#!/bin/sh\nPATH='{}'\nexport PATH\nexec '{}' \"$@\"\n",
+        bin.display(),
+        program().display()
+    );
+    fs::write(&script, text).expect("our own");
+    fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("our own");
+    home.daemon.set_program(script);
+    home.daemon.start_again().unwrap_or_else(|why| panic!("{why}"));
+    assert!(keeps_in(&home.house), "{}", home.daemon.log());
+    home.switch(Switch::Off);
+    assert!(lets_out(&home.house, Family::V4));
+    home.switch(Switch::On);
+    home.daemon.must("pause", &json!({ "minutes": 1 }));
+    home.daemon.must("resume", &json!({}));
+    home.daemon.must("check", &json!({}));
+    home.house.router().nft("delete table inet lanward\n");
+    assert!(within(Duration::from_secs(1), || keeps_in(&home.house)));
+    assert_eq!(home.reload(&switched_on(""))["applied"], json!(true));
+    assert!(!mark.exists(), "a program was run");
+    record(
+        "nft",
+        &[(
+            "In its path only programs that hang, in the place of nft, sh, ip and conntrack; then a start without a table, the switch, a pause, a check, a deleted table, a reload",
+            "All done as ever: none of them was run".to_owned(),
+        )],
+    );
+}
