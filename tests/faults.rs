@@ -294,10 +294,12 @@ fn part() {
     if part == "bus" {
         return Broker::start(&socket).expect("a socket").wait();
     }
-    while part == "rpcd" {
+    if part == "rpcd" {
         // As the page does it, by whoever is logged in; a call may end as it likes.
         let session = json!({ "ubus_rpc_session": "0123456789abcdef0123456789abcdef" });
-        let _ = call(&socket, "status", &session, Duration::from_millis(200));
+        loop {
+            let _ = call(&socket, "status", &session, Duration::from_millis(200));
+        }
     }
     loop {
         let dump = fs::read(place.join("dump.json")).expect("it is written before");
