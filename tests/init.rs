@@ -222,6 +222,41 @@ fn what_cannot_be_rendered_or_checked_leaves_no_include_a_line_in_the_log_and_th
     }
 }
 
+#[test]
+fn the_boot_waits_for_a_slow_nft_and_goes_on_when_somebody_ends_one_that_hangs() {
+    if !possible() {
+        return;
+    }
+    for (script, is_checked) in [
+        ("#!/bin/sh\nsleep 2\nexec nft.real \"$@\"\n", true),
+        ("#!/bin/sh\necho $$ >/tmp/hanging\nexec sleep 3600\n", false),
+    ] {
+        let router = Router::without_bus(ON);
+        let real = router.path("/usr/sbin/nft").with_extension("real");
+        fs::rename(router.path("/usr/sbin/nft"), &real).expect("our own");
+        router.plant("/usr/sbin/nft", script);
+        std::thread::scope(|scope| {
+            let boot = scope.spawn(|| router.run(&["/etc/init.d/lanward", "boot"]));
+            std::thread::sleep(Duration::from_secs(1));
+            assert!(!boot.is_finished(), "{script}");
+            if !is_checked {
+                router.run(&["kill", router.read("/tmp/hanging").trim()]);
+            }
+            assert!(boot.join().is_ok());
+        });
+        fs::rename(&real, router.path("/usr/sbin/nft")).expect("our own");
+        start_firewall(&router);
+        assert_eq!(router.has_table(), is_checked, "{script}: {}", router.log());
+        assert_eq!(
+            router.log().contains("not loaded with the firewall"),
+            !is_checked,
+            "{script}"
+        );
+        // Not even half of one is left for the firewall to trip over.
+        assert_eq!(router.path(SCRIPT).exists(), is_checked, "{script}");
+    }
+}
+
 /// The include of nothing is no error. Then the real program is back.
 fn start_firewall_without_table(router: &Router, real: &std::path::Path, program: &str) {
     fs::rename(real, router.path(program)).expect("our own");
