@@ -85,6 +85,7 @@ impl Paths {
             time_zone: clock::time_zone(),
             run_state: storage::read(&self.run_state()).ok().flatten(),
             profiles: storage::read(&self.share_dir.join("profiles.json")).ok().flatten(),
+            no_copies: None,
         })
     }
 }
@@ -215,10 +216,6 @@ impl Daemon {
                 .thread_unblock()
                 .map_err(std::io::Error::from),
         )?;
-        match Nflog::open(gate::GROUP, spa::SNAPLEN) {
-            Ok(nflog) => self.nflog = Some(nflog),
-            Err(error) => self.step(Event::NoCopies(error.to_string())).await,
-        }
         self.step(Event::Started).await;
         while !self.leaving {
             let deadline = self.state.next_deadline().map(|deadline| self.clock.instant(deadline));
@@ -258,6 +255,15 @@ impl Daemon {
                 queue.push_front(action);
             }
         }
+    }
+
+    /// Has the kernel copy packets to us, if it does not yet.
+    fn listen(&mut self) -> Result<(), String> {
+        if self.nflog.is_none() {
+            let nflog = Nflog::open(gate::GROUP, spa::SNAPLEN).map_err(|error| error.to_string())?;
+            self.nflog = Some(nflog);
+        }
+        Ok(())
     }
 
     fn now(&self) -> Now {
@@ -319,7 +325,10 @@ impl Daemon {
     async fn perform(&mut self, action: Action) -> Option<Event> {
         match action {
             Action::ReadConfig(call) => match self.paths.texts_by(|file| self.files.read(file)) {
-                Ok(texts) => Some(Event::Configured(Box::new(texts), call)),
+                Ok(texts) => {
+                    let no_copies = self.listen().err();
+                    Some(Event::Configured(Box::new(Texts { no_copies, ..texts }), call))
+                }
                 Err(lost) => self.lose(lost),
             },
             Action::Survey => {

@@ -115,8 +115,6 @@ pub enum Event {
         /// Declared arguments only.
         arguments: serde_json::Map<String, Value>,
     },
-    /// The kernel cannot copy packets to us, or another program has our group; why. Before [`Event::Started`].
-    NoCopies(String),
     /// Copies of packets that changed the gates' lists.
     Heard(Vec<gate::Heard>),
     /// [`Action::Look`] has ended.
@@ -253,6 +251,8 @@ pub struct Texts {
     pub run_state: Option<Vec<u8>>,
     /// The application profiles that came with the package.
     pub profiles: Option<Vec<u8>>,
+    /// Why the kernel cannot copy packets to us: it has no NFLOG, or another program has our group. Tried again with the files.
+    pub no_copies: Option<String>,
 }
 
 impl Default for Texts {
@@ -265,6 +265,7 @@ impl Default for Texts {
             time_zone: String::new(),
             run_state: None,
             profiles: None,
+            no_copies: None,
         }
     }
 }

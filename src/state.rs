@@ -171,11 +171,6 @@ impl State {
                 )]
             }
             Event::Call { id, method, arguments } => self.call(id, &method, &arguments, now),
-            Event::NoCopies(why) => {
-                let line = format!("nobody tells who comes and goes at the gates: {why}");
-                self.no_copies = Some(line.clone());
-                vec![Action::Log(Level::Warn, line)]
-            }
             Event::Heard(heard) => self.heard(heard, now),
             Event::Looked(result) => self.looked(result, now),
             Event::Edited { result, then } => self.edited(result, then, now),
@@ -228,6 +223,7 @@ impl State {
         self.firewall = firewall.or_else(|| self.firewall.take());
         self.network_file = network_file.or_else(|| self.network_file.take());
         self.time_zone = texts.time_zone;
+        let copies = self.copies(texts.no_copies);
         let text = texts
             .profiles
             .as_deref()
@@ -252,6 +248,7 @@ impl State {
         } else if !refused {
             self.candidate = Some(config);
         }
+        actions.extend(copies);
         actions.extend(self.report_problems(problems, self.policy_problems.clone()));
         if refused {
             actions.push(refusal());

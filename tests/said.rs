@@ -456,9 +456,12 @@ fn of_the_state() -> Vec<String> {
     for failure in failures {
         let mut state = State::default();
         let mut happens = |event| drop(state.handle(event, NOW));
-        happens(Event::NoCopies(nflog::Error::Missing.to_string()));
         happens(Event::Started);
-        happens(Event::Configured(Box::new(texts(Ok(Some(gate.clone())))), None));
+        let without = Texts {
+            no_copies: Some(nflog::Error::Missing.to_string()),
+            ..texts(Ok(Some(gate.clone())))
+        };
+        happens(Event::Configured(Box::new(without), None));
         happens(Event::Surveyed(Box::new(Survey {
             netifd: Netifd::Silent("no answer".into()),
             links: Ok(Links::default()),

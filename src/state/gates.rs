@@ -343,6 +343,14 @@ impl State {
         actions
     }
 
+    /// Whether copies of packets can reach us, which may change while we run: a kernel module is loaded, another program ends.
+    pub(super) fn copies(&mut self, without: Option<String>) -> Option<Action> {
+        let line = without.map(|why| format!("nobody tells who comes and goes at the gates: {why}"));
+        let is_news = self.no_copies != line;
+        self.no_copies.clone_from(&line);
+        line.filter(|_| is_news).map(|line| Action::Log(Level::Warn, line))
+    }
+
     /// Copies of packets that changed the lists.
     pub(super) fn heard(&mut self, heard: Vec<Heard>, now: Now) -> Vec<Action> {
         let mut actions = Vec::new();

@@ -651,17 +651,24 @@ fn my_address_behind_the_vpn_is_where_its_peer_is() {
 fn without_copies_the_rules_make_none_and_the_warning_stands_only_with_a_gate() {
     for (lanward, warned) in [(GATE, 1), ("", 0)] {
         let mut play = Play::new(lanward);
-        play.event(Event::NoCopies("the kernel module nfnetlink_log is missing".into()));
+        play.no_copies = Some("the kernel module nfnetlink_log is missing");
         play.event(Event::Started);
         let logs = |statement: &crate::nft::Statement| matches!(statement, crate::nft::Statement::Log { .. });
-        let chains = &play.table.clone().unwrap().chains;
-        assert!(!chains
-            .iter()
-            .flat_map(|chain| &chain.rules)
-            .flat_map(|rule| &rule.statements)
-            .any(logs));
-        let warnings = play.call("status", json!({}))["warnings"].to_string();
-        assert_eq!(warnings.matches("nfnetlink_log").count(), warned);
+        let makes_some = |play: &Play| {
+            let chains = &play.table.as_ref().unwrap().chains;
+            let mut rules = chains.iter().flat_map(|chain| &chain.rules);
+            rules.any(|rule| rule.statements.iter().any(logs))
+        };
+        assert!(!makes_some(&play));
+        let warnings = |play: &mut Play| play.call("status", json!({}))["warnings"].to_string();
+        assert_eq!(warnings(&mut play).matches("nfnetlink_log").count(), warned);
+        play.event(Event::Wake(Wake::Config));
+        assert_eq!(play.logged("nfnetlink_log"), 1);
+        // The module was installed meanwhile.
+        play.no_copies = None;
+        play.event(Event::Wake(Wake::Config));
+        assert_eq!(makes_some(&play), warned > 0);
+        assert_eq!(warnings(&mut play).matches("nfnetlink_log").count(), 0);
     }
 }
 

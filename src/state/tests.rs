@@ -32,6 +32,7 @@ pub(super) struct Play {
     pub(super) save_fails: bool,
     /// The configuration file is there and cannot be read.
     pub(super) unreadable: bool,
+    pub(super) no_copies: Option<&'static str>,
     pub(super) unreadable_network: bool,
     pub(super) verify_fails: bool,
     pub(super) links_fail: bool,
@@ -100,6 +101,7 @@ impl Play {
             apply_fails: None,
             save_fails: false,
             unreadable: false,
+            no_copies: None,
             unreadable_network: false,
             verify_fails: false,
             links_fail: false,
@@ -298,6 +300,7 @@ impl Play {
                         false => Ok(Some(NETWORK.as_bytes().to_vec())),
                     },
                     run_state: self.run_state.clone().map(String::into_bytes),
+                    no_copies: self.no_copies.map(str::to_owned),
                     ..Texts::default()
                 };
                 Some(Event::Configured(Box::new(texts), call))

@@ -4,6 +4,7 @@ use crate::page::record;
 use crate::{
     bring, caller, each_after_each, everything, gets_in, keeps_in, lets_out, Health, Part, HEALTHS, SOON, STRANGER,
 };
+use lanward::system::nflog::Nflog;
 use lanward_rig::broker::Broker;
 use lanward_rig::daemon::{program, Daemon};
 use lanward_rig::home::{fw4_rules, switched_on, Home, Switch};
@@ -237,6 +238,45 @@ fn without_nft_everything_turns() {
         &[(
             "In its path only programs that hang, in the place of nft, sh, ip and conntrack; then a start without a table, the switch, a pause, a check, a deleted table, a reload",
             "All done as ever: none of them was run".to_owned(),
+        )],
+    );
+}
+
+#[test]
+fn copies_of_packets_come_when_whoever_had_their_group_is_gone() {
+    let Some(mut home) = Home::start(&this_test(), House::plan(), &everything(true)) else {
+        return;
+    };
+    home.daemon.kill9();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.expect("a runtime");
+    let other = home.house.router().run(|| {
+        let _inside = runtime.enter();
+        Nflog::open(lanward::ruleset::gate::GROUP, 64).map_err(|error| error.to_string())
+    });
+    let other = other.expect("nobody has it");
+    home.daemon.start_again().unwrap_or_else(|why| panic!("{why}"));
+    let told = |home: &Home| {
+        let warnings = home.daemon.must("status", &json!({}))["warnings"].to_string();
+        let table = home
+            .house
+            .router()
+            .must("nft", &["list", "table", "inet", "lanward"], "");
+        (
+            warnings.contains("another program has group"),
+            table.contains("log prefix"),
+        )
+    };
+    assert_eq!(told(&home), (true, false), "{}", home.daemon.log());
+    assert!(keeps_in(&home.house));
+    runtime.block_on(async { drop(other) });
+    home.daemon.must("reload", &json!({}));
+    assert_eq!(told(&home), (false, true), "{}", home.daemon.log());
+    record(
+        "copies",
+        &[(
+            "Another program had the group of NFLOG that copies of packets come by when the daemon started; later it ended",
+            "Everything was enforced; `status` and the log said that nobody tells who comes and goes. With the next reload the copies came".to_owned(),
         )],
     );
 }

@@ -19,6 +19,7 @@ const SCENES: [(&str, &str); SCENE_COUNT] = [
     ("others", "fw4 and rpcd"),
     ("nft", "Other programs"),
     ("unreadable", "Files that cannot be read"),
+    ("copies", "Copies of packets"),
     ("overrun", "Notifications that are lost"),
     ("full", "Flash and RAM without room"),
     ("descriptors", "Out of file descriptors"),
@@ -29,7 +30,7 @@ const SCENES: [(&str, &str); SCENE_COUNT] = [
     ("sessions", "A session of the page"),
     ("links", "Links and modes"),
 ];
-const SCENE_COUNT: usize = 14;
+const SCENE_COUNT: usize = 15;
 
 fn path() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/faults.md")
