@@ -5,12 +5,12 @@ CARGO ?= cargo
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 
 .DEFAULT_GOAL := help
-.PHONY: help tools build test quick demo bench fuzz package router-test router-kernel lint clean
+.PHONY: help tools build test quick demo bench soak fuzz package router-test router-kernel lint clean
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
-tools: ## Install what the tests, the demo and the bench need
+tools: ## Install what the tests, the demo, the bench and the soak need
 	@tests/install-tools.sh
 
 build: ## The daemon, for this machine
@@ -31,6 +31,11 @@ bench: ## How fast, how much memory, how many packets; `make bench ARGS=--json` 
 	@tests/install-tools.sh --no-browser
 	@$(CARGO) build --release --bin lanward -p lanward -p lanward-rig --bin bench
 	@target/release/bench $(ARGS)
+
+soak: ## Hours of mixed load, faults and changed configuration; `make soak ARGS='--minutes 2 --seed 7'`
+	@tests/install-tools.sh --no-browser
+	@$(CARGO) build --bin lanward -p lanward -p lanward-rig --bin lanward-broker --bin lanward-ubus --bin soak
+	@target/debug/soak $(ARGS)
 
 fuzz: ## Search with every fuzz target, hours long; `make fuzz ARGS='1000000 spa'` for less
 	@fuzz/run.sh $(ARGS)

@@ -81,7 +81,7 @@ part 'lint' make --no-print-directory lint
 part 'build' cargo build --workspace --all-targets --quiet
 # Nothing that comes later could be run.
 case ${failures[*]-} in *build*) finish ;; esac
-tests 'units' "$processors" --lib
+tests 'units' "$processors" --lib --bin soak
 # tests/netifd.rs and tests/probes.rs are the rig's own, tests/blobmsg.rs and tests/uci.rs the oracles'.
 for file in tests/*.rs tests/rig/tests/*.rs tests/oracles/tests/*.rs; do
 	name=$(basename "$file" .rs)
@@ -114,4 +114,6 @@ else
 	echo 'NOT ASKED cargo-fuzz: it is not installed; tests/fuzz.rs ran the same targets' >>"$LANWARD_TEST_NOTES"
 fi
 part 'demo' target/debug/demo
+# A minute of what `make soak` does for hours.
+part 'soak' target/debug/soak --minutes 1 --seed 7
 finish
