@@ -116,9 +116,25 @@ fn random<T: Copy>(dice: &mut Dice, all: &[T]) -> T {
     all[dice.below(all.len())]
 }
 
-/// What becomes of a UDP packet from the LAN to the internet, and over which family and port it was.
+/// What becomes of a UDP packet from the LAN to the internet, over which family and to which port it is.
 fn fate(scene: &Scene, to: &str, family: Family, port: u16) -> Result<Fate, String> {
     scene.house.way("lan", to).over(family).try_udp(port)
+}
+
+fn passes(seen: &Result<Fate, String>) -> bool {
+    matches!(seen, Ok(Fate::Answered | Fate::Arrived))
+}
+
+/// The same for a packet that has to pass. On a busy machine it may be far behind its control packet, which another processor deals with: it is sent again.
+fn fate_of_welcome(scene: &Scene, to: &str, family: Family, port: u16) -> Result<Fate, String> {
+    let mut seen = fate(scene, to, family, port);
+    for _ in 0..3 {
+        if passes(&seen) {
+            break;
+        }
+        seen = fate(scene, to, family, port);
+    }
+    seen
 }
 
 pub fn is_dropped(scene: &Scene, family: Family, port: u16) -> bool {
@@ -145,12 +161,12 @@ pub fn switch(scene: &Scene, model: &Model, book: &mut Book, dice: &mut Dice) {
         } else {
             "internet"
         };
-        let seen = fate(scene, to, family, port);
+        let seen = match drops {
+            Truth::No => fate_of_welcome(scene, to, family, port),
+            _ => fate(scene, to, family, port),
+        };
         let words = || format!("{family} UDP to {to}, port {port}: {seen:?}, expected dropped: {drops:?}");
-        let (dropped, passes) = (
-            seen == Ok(Fate::Lost),
-            matches!(seen, Ok(Fate::Answered | Fate::Arrived)),
-        );
+        let (dropped, passes) = (seen == Ok(Fate::Lost), passes(&seen));
         match drops {
             // It changed meanwhile by itself.
             _ if model.drops() != drops => {}
@@ -163,13 +179,10 @@ pub fn switch(scene: &Scene, model: &Model, book: &mut Book, dice: &mut Dice) {
     }
     let family = random(dice, &FAMILIES);
     let port = random(dice, &[53, 123, 443, low - 1]);
-    let seen = fate(scene, "internet", family, port);
-    book.check(
-        scene,
-        "UDP below the range passes",
-        matches!(seen, Ok(Fate::Answered | Fate::Arrived)),
-        || format!("{family} port {port}: {seen:?}"),
-    );
+    let seen = fate_of_welcome(scene, "internet", family, port);
+    book.check(scene, "UDP below the range passes", passes(&seen), || {
+        format!("{family} port {port}: {seen:?}")
+    });
 }
 
 /// Connects from an outsider to the guarded port.
@@ -339,9 +352,9 @@ pub fn gate_list(scene: &Scene, model: &Model, book: &mut Book) {
 
 /// The table, which somebody has just deleted.
 pub fn table_comes_back(scene: &Scene, model: &Model, book: &mut Book, by: &'static str) {
-    /// What is promised, and what a busy machine may make of it.
+    /// What is promised, and what a busy machine may make of it: with the last table the kernel lets go of conntrack, and looks through its whole hash for the new one.
     const PROMISED: Duration = Duration::from_secs(1);
-    const LENIENT: Duration = Duration::from_secs(3);
+    const LENIENT: Duration = Duration::from_secs(10);
     let began = Instant::now();
     let back = lanward_rig::probe::within(LENIENT, || scene.has_table());
     let took = began.elapsed();

@@ -124,7 +124,7 @@ impl Play {
                     && entry["why"].as_array().is_some_and(|all| all.contains(&why))
             })
         };
-        let listed = within(Duration::from_secs(5), is_listed);
+        let listed = within(PATIENCE, is_listed);
         self.book.took("SPA packet, until it lists", began.elapsed());
         self.check("an SPA packet lists its sender", listed, || {
             format!("{who}, listed before: {before:?}")
