@@ -10,10 +10,12 @@ mod summary;
 
 use judge::{Book, Tells};
 use lanward_rig::clock::faketime;
+use lanward_rig::report_line::figure;
 use model::Model;
 use play::{Killing, Play};
 use sample::Sample;
 use scene::Scene;
+use std::collections::BTreeMap;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -72,7 +74,7 @@ pub struct Samples {
     pub series: Vec<Vec<Sample>>,
     pub all: Vec<Sample>,
     /// Sets: elements at most, and how many there may be.
-    pub sets: std::collections::BTreeMap<String, (u64, Option<u64>)>,
+    pub sets: BTreeMap<String, (u64, Option<u64>)>,
 }
 
 fn main() -> ExitCode {
@@ -96,6 +98,12 @@ fn main() -> ExitCode {
     run(&mut play, &mut samples, &options);
     let text = summary::write(&play, &samples, &options);
     println!("{text}");
+    let kept: u64 = play.book.kept.values().sum();
+    let seen = (play.book.step, play.book.actions.len());
+    figure(
+        "soak",
+        &format!("{} steps of {} kinds, {kept} promises kept", seen.0, seen.1),
+    );
     if let Some(path) = &options.into {
         if let Err(error) = std::fs::write(path, summary::page(&text)) {
             eprintln!("{}: {error}", path.display());
@@ -167,14 +175,14 @@ fn calm(play: &mut Play, samples: &mut Samples) {
     let at = u64::try_from(play.book.began.elapsed().as_millis()).unwrap_or(0);
     if let Some(before) = series.last() {
         let of = |name: &str| before.get(name).copied().unwrap_or(0);
-        let minutes = at.saturating_sub(of(sample::AT)).max(1);
+        let passed = at.saturating_sub(of(sample::AT)).max(1);
         sample.insert(
             sample::OF_DAEMON[6].to_owned(),
-            switches.saturating_sub(of("(switches)")) * 60_000 / minutes,
+            switches.saturating_sub(of("(switches)")) * 60_000 / passed,
         );
         sample.insert(
             sample::OF_DAEMON[7].to_owned(),
-            spent.saturating_sub(of("(spent)")) * 60_000 / minutes,
+            spent.saturating_sub(of("(spent)")) * 60_000 / passed,
         );
     }
     for (name, value) in [(sample::AT, at), ("(switches)", switches), ("(spent)", spent)] {

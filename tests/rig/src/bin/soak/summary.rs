@@ -48,13 +48,17 @@ fn median_of(all: &[Sample], name: &str) -> u64 {
 const HEAD: &str = "# Soak
 
 Mixed load, faults and changed configuration for hours, chosen by dice with a fixed seed: `make soak`, in `tests/rig/src/bin/soak`. A house made of network namespaces has the
-daemon with all systems on (the switch, a gate with witness, knock and SPA, the ledger, a relay to a real sshd). After each step what is promised is asked by packets and calls and
-compared with a small model of what was done and answered; each minute every fault ends, the relay has to come up, and what could grow is looked at. `make test` does a
-minute of it. This page is a long run's summary (`make soak ARGS='--into docs/soak.md'`).
+daemon with all systems on: the switch, a gate with witness, knock and SPA, the ledger, a relay to a real sshd. After each step what is promised is asked by packets and calls, and
+compared with a small model of what was done and answered. In calm moments, once a minute in a long run, every fault ends, the relay has to come up, and what could grow is looked at.
+`make test` does a minute of it; this page is what a long run says (`make soak ARGS='--into docs/soak.md'`). Chance is the seed's alone, but time is not: a second run
+with the same seed is like the first, and not the same.
 
-Something has grown where the last quarter's median is further above the first's than allowed: 384 KiB of memory, no descriptor, thread, child or zombie, half again as many conntrack
-entries, two files, half again as many bytes in them. The samples of the first minutes are left out. What belongs to the daemon's process is compared within one process: the daemon is ended only in
-the first sixth of each half hour. Sets have a bound; that is checked each minute.
+Something has grown where the last quarter's median is further above the first's than allowed: 384 KiB of memory; no descriptor, thread, child or zombie; half again as many conntrack
+entries; two files, and half again as many bytes in them. The first samples are left out. What belongs to the daemon's process is compared within one process, and in
+a long run the daemon is ended only in the first sixth of each quarter. Sets have a bound, and that is checked each time.
+
+What is wrong is a promise missed, whatever the machine does; what is late is one only where no busy machine explains it. A lost table is promised back within a second: how often it was
+later is said, and missed is what is not back after ten.
 
 ## The last run
 
