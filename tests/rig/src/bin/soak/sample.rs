@@ -124,7 +124,7 @@ pub fn take(scene: &Scene) -> Sample {
 fn may_grow(name: &str, first: u64, minutes: u64) -> u64 {
     match name {
         // Of a new process some memory is touched for the first time.
-        "daemon: resident memory, KiB" if minutes < 10 => 1024,
+        "daemon: resident memory, KiB" if minutes < 15 => 1024,
         "daemon: resident memory, KiB" => 384,
         "daemon: children, memory KiB" => 1024 + first / 5,
         "daemon: voluntary switches a minute" => 1500 + first,
@@ -158,14 +158,21 @@ pub struct Verdict {
 /// How many samples a series has at least of which something can be said.
 const ENOUGH: usize = 8;
 
-/// Samples that are left out as warming up.
-fn warming(all: usize) -> usize {
-    1 + (all / 8).min(4)
+/// What is left of a series behind its warming up: five minutes, or a quarter of it if that is less, and one sample at least. In that time lists and books fill up
+/// with all there is in such a run, and what is allocated for them stays.
+fn warm(series: &[Sample]) -> &[Sample] {
+    const MILLISECONDS: u64 = 300_000;
+    let at = |sample: &Sample| sample.get(AT).copied().unwrap_or(0);
+    let (Some(first), Some(last)) = (series.first().map(at), series.last().map(at)) else {
+        return series;
+    };
+    let until = first + ((last - first) / 4).clamp(1, MILLISECONDS);
+    &series[series.partition_point(|sample| at(sample) < until)..]
 }
 
 /// Of one series of samples: what of it grew, the first ones left out. Nothing, where there are too few.
 pub fn judge(series: &[Sample], concerns: impl Fn(&str) -> bool) -> Vec<Verdict> {
-    let series = series.get(warming(series.len())..).unwrap_or_default();
+    let series = warm(series);
     if series.len() < ENOUGH {
         return Vec::new();
     }

@@ -54,7 +54,7 @@ compared with a small model of what was done and answered. In calm moments, once
 with the same seed is like the first, and not the same.
 
 Something has grown where the last quarter's median is further above the first's than allowed: 384 KiB of memory; no descriptor, thread, child or zombie; half again as many conntrack
-entries; two files, and half again as many bytes in them. The first samples are left out. What belongs to the daemon's process is compared within one process, and in
+entries; two files, and half again as many bytes in them. The first five minutes, or the first quarter if that is less, are left out. What belongs to the daemon's process is compared within one process, and in
 a long run the daemon is ended only in the first sixth of each quarter. Sets have a bound, and that is checked each time.
 
 What is wrong is a promise missed, whatever the machine does; what is late is one only where no busy machine explains it. A lost table is promised back within a second: how often it was
