@@ -14,6 +14,9 @@ const PACKETS: u64 = 20;
 /// Of an IPv4 and an IPv6 header.
 const HEADERS: [usize; 2] = [20, 40];
 
+/// Where the connections lead that fill the table.
+const ELSEWHERE: &str = "192.0.2.7";
+
 /// What the table is filled with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Filling {
@@ -41,7 +44,7 @@ impl Scene {
             let source = Ipv4Addr::from_bits(first + number);
             let _ = writeln!(
                 lines,
-                "-I -p tcp -s {source} -d 192.0.2.7 --sport 40000 --dport 443 {state} -t 900"
+                "-I -p tcp -s {source} -d {ELSEWHERE} --sport 40000 --dport 443 {state} -t 900"
             );
             lines
         });
@@ -52,6 +55,11 @@ impl Scene {
         let _ = self.home.house.router().output("conntrack", &["-R", file], "");
         let (tracked, room) = (self.tracked(), room());
         assert!(tracked >= u64::from(room) - 1, "{tracked} of {room}");
+    }
+
+    /// Takes them out again, and nobody else's.
+    pub fn empty(&self) {
+        self.home.house.router().must("conntrack", &["-D", "-d", ELSEWHERE], "");
     }
 
     /// Packets that conntrack has dropped.

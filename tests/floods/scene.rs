@@ -50,8 +50,8 @@ pub const RETURNED: f64 = 1500.0;
 /// What a processor may work for the daemon while nobody asks it for anything; for authenticated packets each of 50 a second is checked, here by a program that is not optimised.
 pub const PERCENT: u32 = 2;
 pub const SPA_PERCENT: u32 = 5;
-/// The ledger's counters are read once a minute, which may be just then.
-const READING: Duration = Duration::from_millis(50);
+/// The ledger's counters are read once a minute, and conntrack is after a listed source's sessions have closed: either may be just then.
+const READING: Duration = Duration::from_millis(200);
 /// Lines of log a minute: 120 of attempts, 120 of who comes and goes, and some.
 pub const LINES: usize = 260;
 
@@ -335,10 +335,6 @@ config ledger 'ledger'
     pub fn tracked(&self) -> u64 {
         let count = self.home.house.router().must("conntrack", &["-C"], "");
         count.trim().parse().expect("a number")
-    }
-
-    pub fn forget_flows(&self) {
-        self.home.house.router().must("conntrack", &["-F"], "");
     }
 
     /// Everything in the directory that is flash on a router: what it is and when it was written.
