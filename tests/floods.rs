@@ -209,8 +209,10 @@ fn a_conntrack_table_without_room_opens_nothing_and_cuts_nothing_that_has_begun(
         assert_eq!(met, Connection::Accepted, "{family}: there is room again");
     }
 
-    let [connected, switched, returned] = [&half_open.connected, &half_open.switched, &half_open.returned].map(spread);
-    let [switched_beside, returned_beside, status] = [&beside.switched, &beside.returned, &status].map(spread);
+    let [connected, switched, returned] =
+        [&half_open.connected, &half_open.switched, &half_open.returned].map(|values| spread(values));
+    let [switched_beside, returned_beside, status] =
+        [&beside.switched, &beside.returned, &status].map(|values| spread(values));
     let rows = [
         (
             "full of half-open connections, as a flood at an open port leaves it",
@@ -250,6 +252,6 @@ fn a_conntrack_table_without_room_opens_nothing_and_cuts_nothing_that_has_begun(
     record("full", &table(&["what was done", "what happened"], &rows));
 }
 
-fn spread(values: &Vec<f64>) -> String {
-    measured(&Spread::of(values.clone()).to_string())
+fn spread(values: &[f64]) -> String {
+    measured(&Spread::of(values.to_vec()).to_string())
 }
