@@ -169,6 +169,8 @@ fn a_conntrack_table_without_room_opens_nothing_and_cuts_nothing_that_has_begun(
     assert!(scene.dropped() > dropped);
     assert!(live.goes_on());
     scene.hold_on();
+    let checks = scene.home.daemon.must("check", &serde_json::json!({})).to_string();
+    assert!(checks.contains("conntrack holds"), "{checks}");
     let beside = scene.turn_beside(sources() / 4, &live);
     beside.judge();
 
@@ -224,7 +226,7 @@ fn a_conntrack_table_without_room_opens_nothing_and_cuts_nothing_that_has_begun(
         (
             "full of connections that both ends have spoken in (`ASSURED`)",
             "The kernel drops what has no entry and gets none, before any rule: **nobody new gets in, listed or not**, no knock and no authenticated packet is seen, and nothing new comes out of the LAN. \
-             What has begun goes on: the session of who was let in, and running flows"
+             What has begun goes on: the session of who was let in, and running flows. `check` says so"
                 .to_owned(),
         ),
         (
