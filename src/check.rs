@@ -65,6 +65,8 @@ pub struct Facts {
     pub accounting: Option<bool>,
     /// Whether conntrack holds a TCP segment against the windows before it calls it a connection's; `None`: not known.
     pub windows: Option<bool>,
+    /// Connections that conntrack holds, and how many it may; `None`: not known.
+    pub tracked: Option<(u32, u32)>,
     /// Why nobody tells who comes and goes at the gates, if so.
     pub no_copies: Option<String>,
     /// The relays that are switched on.

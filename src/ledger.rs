@@ -64,6 +64,8 @@ impl Attempts {
     /// Leaves the largest subjects, which are enough for what is written down of a day in the end.
     pub fn bound(&mut self) {
         keep_largest(&mut self.subjects, MOST_SUBJECTS);
+        // What a flood was read in is much larger, and there may be 64 of them.
+        self.subjects.shrink_to_fit();
     }
 
     /// Leaves out who it was: an IPv4 address becomes its /24, an IPv6 address its /48.

@@ -9,6 +9,8 @@ exec </dev/null
 export LANWARD_RELOADS=${LANWARD_RELOADS:-1000}
 # As many restarts of tunnels as a minute allows.
 export LANWARD_RESTARTS=${LANWARD_RESTARTS:-500}
+# A million sources for each flood.
+export LANWARD_FLOOD_SOURCES=${LANWARD_FLOOD_SOURCES:-1000000}
 export PROPTEST_CASES=${PROPTEST_CASES:-1024}
 # A part that hangs ends with an error.
 patience=1200
@@ -88,6 +90,8 @@ for file in tests/*.rs tests/rig/tests/*.rs tests/oracles/tests/*.rs; do
 	case $file in
 	# Their tests wait more than they compute: more of them at once than there are processors.
 	tests/packets.rs | tests/hostile.rs | tests/gate.rs | tests/scans.rs | tests/oracle_recent.rs | tests/init.rs | tests/spa.rs | tests/relay.rs | tests/relay_script.rs) tests "$name" 6 --test "$name" ;;
+	# The sender of a flood takes a processor, and what is measured beside it another.
+	tests/floods.rs) tests "$name" 1 --test "$name" ;;
 	# This machine's kernel need not have what they are about.
 	tests/wireguard.rs | tests/offload.rs | tests/offload_daemon.rs) part "vm $name" tests/vm/test.sh "$name" ;;
 	tests/rig/*) tests "rig $name" "$processors" --test "$name" ;;

@@ -551,6 +551,7 @@ fn healthy() -> Facts {
         daemon: Daemon::Asking,
         accounting: Some(true),
         windows: Some(true),
+        tracked: Some((700, 16_384)),
         no_copies: None,
         profiles: Ok(shipped()),
         relays: Vec::new(),
@@ -591,6 +592,7 @@ fn routers() -> Vec<Facts> {
         ]);
     });
     with(&|facts| facts.missing = vec!["nf_conntrack_netlink".into(), "xyz".into()]);
+    with(&|facts| facts.tracked = Some((16_384, 16_384)));
     with(&|facts| facts.tables = None);
     with(&|facts| facts.tables = Some(Vec::new()));
     with(&|facts| (facts.tables, facts.fw4_installed) = (Some(Vec::new()), false));

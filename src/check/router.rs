@@ -98,10 +98,18 @@ pub(super) fn kernel(facts: &Facts) -> Vec<Check> {
         };
         Check::error("kernel", format!("The kernel lacks {}: {remedy}.", quoted(feature)))
     };
-    if facts.missing.is_empty() {
-        return vec![Check::fine("kernel", "The kernel has what is needed.")];
+    let mut checks: Vec<Check> = facts.missing.iter().map(finding).gathered();
+    if let Some((count, most)) = facts.tracked.filter(|(count, most)| *count >= most - most / 10) {
+        let full = format!(
+            "conntrack holds {count} of {most} connections. When it is full the kernel drops whatever is new, before any rule: nobody new gets in, listed or not. \
+             'conntrack -L' shows them, net.netfilter.nf_conntrack_max is how many there may be."
+        );
+        checks.push(Check::warning("kernel", full));
     }
-    facts.missing.iter().map(finding).gathered()
+    if checks.is_empty() {
+        checks.push(Check::fine("kernel", "The kernel has what is needed."));
+    }
+    checks
 }
 
 pub(super) fn fw4(facts: &Facts) -> Vec<Check> {

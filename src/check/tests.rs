@@ -101,6 +101,7 @@ fn healthy() -> Facts {
         problems: Vec::new(),
         accounting: Some(true),
         windows: Some(true),
+        tracked: Some((700, 16_384)),
         no_copies: None,
         relays: Vec::new(),
         network: Network {
@@ -242,6 +243,30 @@ fn a_missing_table_matters_more_when_the_switch_is_on() {
     assert_finding(&facts, "table", Severity::Error, &["chain forward: rule 3"]);
     facts.table = TableState::NotAsked;
     assert_finding(&facts, "table", Severity::Info, &["root"]);
+}
+
+#[test]
+fn a_conntrack_table_that_is_nearly_full_is_named() {
+    let mut facts = healthy();
+    for (count, most, named) in [
+        (14_745, 16_384, false),
+        (14_746, 16_384, true),
+        (16_384, 16_384, true),
+        (0, u32::MAX, false),
+    ] {
+        facts.tracked = Some((count, most));
+        let is_named = diagnose(&facts)
+            .iter()
+            .any(|check| check.message.starts_with("conntrack holds"));
+        assert_eq!(is_named, named, "{count} of {most}");
+    }
+    facts.tracked = Some((16_000, 16_384));
+    assert_finding(
+        &facts,
+        "kernel",
+        Severity::Warning,
+        &["16000 of 16384", "nf_conntrack_max"],
+    );
 }
 
 #[test]

@@ -8,6 +8,7 @@ use super::*;
 use crate::date::Date;
 use crate::event::Now;
 use proptest::prelude::*;
+use std::net::Ipv4Addr;
 
 fn date(text: &str) -> Date {
     text.parse().unwrap()
@@ -837,6 +838,32 @@ fn what_waits_for_the_right_time_is_bounded() {
         telnet.map(|(_, attempts)| attempts).sum()
     });
     assert_eq!(port, 900_000, "the largest stay");
+}
+
+/// A flood fills the kernel's sets in each minute: what is left of such a reading takes no more room than it needs.
+#[test]
+fn what_waits_has_no_room_for_what_was_left_out() {
+    let mut attempts = Attempts {
+        total: 5000,
+        subjects: (0..5000_u32)
+            .map(|n| {
+                (
+                    Subject {
+                        source: Some(Ipv4Addr::from_bits(n).into()),
+                        service: TELNET,
+                    },
+                    1,
+                )
+            })
+            .collect(),
+    };
+    attempts.bound();
+    assert_eq!(attempts.subjects.len(), MOST_SUBJECTS);
+    assert!(
+        attempts.subjects.capacity() < 2 * MOST_SUBJECTS,
+        "{}",
+        attempts.subjects.capacity()
+    );
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! netlink's own headers are in the machine's byte order; everything in ctnetlink's attributes is big endian.
 //! The dump is read by a parser of our own: it makes no allocation for an entry that is not kept (a router may hold 100 000), and it knows
 //! `CTA_ID` and `CTA_ZONE`, which `netlink-packet-netfilter` does not. Requests are the same plain trees of attributes as for nf_tables.
+//! The kernel is asked to leave out what is not wanted: a flood of half-open connections fills the table, and to show an entry costs it far more than to pass it over.
 
 mod session;
 
@@ -112,7 +113,7 @@ impl Conntrack {
         for _ in 0..DUMPS {
             flows.clear();
             let mut take = |entry: &[u8]| flows.gather(parse_flow(entry, protocol).filter(|flow| keep(flow)));
-            if self.dump(&mut take)? == Dump::Consistent {
+            if self.dump(protocol, 0, &mut take)? == Dump::Consistent {
                 break;
             }
         }
@@ -122,6 +123,7 @@ impl Conntrack {
     }
 
     /// The TCP sessions of both families that `keep` takes, the first [`SESSIONS`] of them, sorted by flow. `keep` may see a session twice, the answer holds it once.
+    /// Half-open ones are left out by the kernel (since Linux 5.15; before, `keep` sees them as well).
     ///
     /// # Errors
     /// As [`Self::flows`].
@@ -134,7 +136,7 @@ impl Conntrack {
                     sessions.gather(Session::parse(entry).filter(|session| keep(session)));
                 }
             };
-            if self.dump(&mut take)? == Dump::Consistent {
+            if self.dump(session::TCP, ASSURED, &mut take)? == Dump::Consistent {
                 break;
             }
         }
@@ -188,16 +190,21 @@ impl Conntrack {
         refused.map_or(Ok(deleted), Err)
     }
 
-    /// Shows every entry's attributes.
-    fn dump(&mut self, take: &mut dyn FnMut(&[u8])) -> Result<Dump, Error> {
+    /// Shows the attributes of every entry of a protocol that has these bits of the status; where the kernel does not know the question, of others too.
+    fn dump(&mut self, protocol: u8, status: u32, take: &mut dyn FnMut(&[u8])) -> Result<Dump, Error> {
+        let mut verdict = Dump::Consistent;
+        for family in [NetfilterProtoFamily::IPv4, NetfilterProtoFamily::IPv6] {
+            if self.dump_family(&wanted(family, protocol, status), take)? == Dump::Interrupted {
+                verdict = Dump::Interrupted;
+            }
+        }
+        Ok(verdict)
+    }
+
+    fn dump_family(&mut self, wanted: &Request, take: &mut dyn FnMut(&[u8])) -> Result<Dump, Error> {
         let sequence = self.socket.next_sequence(1);
-        let everything = Request {
-            kind: CT_GET,
-            family: NetfilterProtoFamily::Unspec,
-            attributes: Vec::new(),
-        };
         let mut request = Vec::new();
-        append(&mut request, &everything, NLM_F_REQUEST | NLM_F_DUMP, sequence);
+        append(&mut request, wanted, NLM_F_REQUEST | NLM_F_DUMP, sequence);
         self.socket.send(&request).map_err(Error::Send)?;
         let mut verdict = Dump::Consistent;
         loop {
@@ -259,6 +266,26 @@ fn append(buffer: &mut Vec<u8>, request: &Request, flags: u16, sequence: u32) {
     emit(request.kind, flags, sequence, &header, &request.attributes, buffer);
 }
 
+/// Entries of a protocol that have these bits of their status. Kernels before 5.8 (protocol) and 5.15 (status) do not know these attributes, and pass them over. Who asks by
+/// protocol has to name the family.
+fn wanted(family: NetfilterProtoFamily, protocol: u8, status: u32) -> Request {
+    let tuple = vec![nest(CTA_TUPLE_PROTO, vec![leaf(CTA_PROTO_NUM, [protocol])])];
+    // In the machine's own order, unlike everything else here.
+    let by_protocol = FILTER_PROTO_NUM.to_ne_bytes();
+    let mut attributes = vec![
+        nest(CTA_TUPLE_ORIG, tuple),
+        nest(CTA_FILTER, vec![leaf(CTA_FILTER_ORIG_FLAGS, by_protocol)]),
+    ];
+    if status != 0 {
+        attributes.gather([CTA_STATUS, CTA_STATUS_MASK].map(|kind| leaf(kind, status.to_be_bytes())));
+    }
+    Request {
+        kind: CT_GET,
+        family,
+        attributes,
+    }
+}
+
 fn deletion(flow: &Flow) -> Request {
     let (family, source_kind, dest_kind) = match flow.original.source {
         IpAddr::V4(_) => (NetfilterProtoFamily::IPv4, CTA_IP_V4_SRC, CTA_IP_V4_DST),
@@ -312,8 +339,16 @@ const CT_DELETE: u16 = 1 << 8 | 2;
 // enum ctattr_type, ctattr_tuple, ctattr_ip, ctattr_l4proto
 const CTA_TUPLE_ORIG: u16 = 1;
 const CTA_TUPLE_REPLY: u16 = 2;
+const CTA_STATUS: u16 = 3;
 const CTA_ID: u16 = 12;
 const CTA_ZONE: u16 = 18;
+const CTA_FILTER: u16 = 25;
+const CTA_STATUS_MASK: u16 = 26;
+// enum ctattr_filter, and its flag for CTA_PROTO_NUM (net/netfilter/nf_internals.h)
+const CTA_FILTER_ORIG_FLAGS: u16 = 1;
+const FILTER_PROTO_NUM: u32 = 1 << 3;
+/// `IPS_ASSURED`
+const ASSURED: u32 = 1 << 2;
 const CTA_TUPLE_IP: u16 = 1;
 const CTA_TUPLE_PROTO: u16 = 2;
 const CTA_TUPLE_ZONE: u16 = 3;

@@ -94,6 +94,7 @@ fn without_kernel(upnp: Upnp, links: Links, known: Known, daemon: Daemon) -> Fac
         daemon,
         accounting: accounting(),
         windows: windows(),
+        tracked: number("nf_conntrack_count").zip(number("nf_conntrack_max")),
         no_copies: known.no_copies,
         relays: known.relays,
         profiles: known.profiles,
@@ -182,8 +183,13 @@ fn windows() -> Option<bool> {
 
 /// Whether a switch of conntrack is on; `None`: there is no such switch.
 fn setting(name: &str) -> Option<bool> {
+    number(name).map(|number| number != 0)
+}
+
+/// What conntrack says under this name; `None`: nothing, or no number.
+fn number(name: &str) -> Option<u32> {
     let text = storage::read(&Path::new(CONNTRACK).join(name)).ok()??;
-    Some(text.trim_ascii() != b"0")
+    std::str::from_utf8(text.trim_ascii()).ok()?.parse().ok()
 }
 
 /// Seconds since 1970 of the source that this program was built from (reproducible builds set it), or 0.

@@ -192,22 +192,7 @@ impl Scene {
 
     /// The table's sets whose names begin so, with the number of their elements and their size.
     pub fn sets(&self, beginning: &str) -> Vec<(String, usize, u64)> {
-        let text = self
-            .home
-            .house
-            .router()
-            .must("nft", &["-j", "list", "table", "inet", "lanward"], "");
-        let table: Value = serde_json::from_str(&text).expect("nft prints JSON");
-        let items = table["nftables"].as_array().expect("a list").iter();
-        let sets = items.filter_map(|item| item.get("set"));
-        let read = |set: &Value| {
-            let elements = set["elem"].as_array().map_or(0, Vec::len);
-            let size = set["size"].as_u64().unwrap_or(0);
-            (set["name"].as_str().unwrap_or_default().to_owned(), elements, size)
-        };
-        sets.map(read)
-            .filter(|(name, ..)| name.starts_with(beginning))
-            .collect()
+        self.home.house.router().nft_sets("lanward", beginning)
     }
 
     pub fn log_lines(&self, text: &str) -> Vec<String> {

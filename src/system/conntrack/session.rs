@@ -1,6 +1,6 @@
 //! TCP sessions: a flow, and what the entry says of it beside.
 
-use super::{parse_flow, Flow};
+use super::{parse_flow, Flow, CTA_STATUS};
 use netlink_packet_core::NlasIterator;
 
 /// A TCP flow as conntrack sees it.
@@ -22,14 +22,13 @@ pub struct Session {
 }
 
 /// `IPPROTO_TCP`
-const TCP: u8 = 6;
+pub(super) const TCP: u8 = 6;
 /// `TCP_CONNTRACK_ESTABLISHED`
 const ESTABLISHED: u8 = 3;
 /// `IPS_OFFLOAD | IPS_HW_OFFLOAD`
 const OFFLOAD: u32 = 1 << 14 | 1 << 15;
 
 // enum ctattr_type, ctattr_protoinfo, ctattr_protoinfo_tcp, ctattr_counters
-const CTA_STATUS: u16 = 3;
 const CTA_PROTOINFO: u16 = 4;
 const CTA_COUNTERS_ORIG: u16 = 9;
 const CTA_COUNTERS_REPLY: u16 = 10;

@@ -124,9 +124,16 @@ impl Knocker {
     pub fn frame(&self, from: SocketAddr, step: Step) -> Vec<u8> {
         let to = SocketAddr::new(self.target(from.ip()), step.port);
         match step.udp {
-            true => self.cable.enclose(to.is_ipv6(), &datagram(from, to, b"")),
+            true => self.datagram(from, step.port, b""),
             false => self.segment(from, to, flag::SYN),
         }
+    }
+
+    /// A UDP packet to a port of the router, as it arrives.
+    #[must_use]
+    pub fn datagram(&self, from: SocketAddr, port: u16, payload: &[u8]) -> Vec<u8> {
+        let to = SocketAddr::new(self.target(from.ip()), port);
+        self.cable.enclose(to.is_ipv6(), &datagram(from, to, payload))
     }
 
     /// A segment with these flags, as it arrives.
@@ -176,7 +183,13 @@ impl Knocker {
     /// A flood of one kind of packet by as many sources as there are numbers.
     #[must_use]
     pub fn spoofed(&self, family: Family, step: Step) -> Spoofed<'_> {
-        Spoofed::new(self, family, step)
+        self.spoofed_as(self.frame(Spoofed::sender(family), step))
+    }
+
+    /// The same of any packet that [`Spoofed::sender`] seems to have sent.
+    #[must_use]
+    pub fn spoofed_as(&self, frame: Vec<u8>) -> Spoofed<'_> {
+        Spoofed::new(self, frame)
     }
 }
 
@@ -184,36 +197,44 @@ impl Knocker {
 #[derive(Debug)]
 pub struct Spoofed<'a> {
     knocker: &'a Knocker,
-    family: Family,
     frames: Vec<Vec<u8>>,
     /// Where the checksum of the transport's header is, and the sum without what changes.
     checksum: usize,
     sum: u32,
-    /// The same of IPv4's own header.
-    header_sum: u32,
+    /// The same of IPv4's own header; IPv6 has none.
+    header_sum: Option<u32>,
 }
 
 /// A link-layer header's length.
 const LINK: usize = 14;
 /// Frames that are sent at once.
 const BATCH: usize = 64;
+/// `IPPROTO_UDP`
+const UDP: u8 = 17;
 
 impl<'a> Spoofed<'a> {
-    fn new(knocker: &'a Knocker, family: Family, step: Step) -> Self {
+    /// Whom the frame is from before it is given a source: to a checksum that address is nothing.
+    #[must_use]
+    pub fn sender(family: Family) -> SocketAddr {
         let nobody = match family {
             Family::V4 => IpAddr::from([0; 4]),
             Family::V6 => IpAddr::from([0; 16]),
         };
-        let frame = knocker.frame(SocketAddr::new(nobody, 40_000), step);
-        let transport = LINK + if family == Family::V4 { 20 } else { 40 };
-        let checksum = transport + if step.udp { 6 } else { 16 };
+        SocketAddr::new(nobody, 40_000)
+    }
+
+    fn new(knocker: &'a Knocker, frame: Vec<u8>) -> Self {
+        let (protocol, transport) = match frame[LINK] >> 4 {
+            4 => (frame[LINK + 9], LINK + 20),
+            _ => (frame[LINK + 6], LINK + 40),
+        };
+        let checksum = transport + if protocol == UDP { 6 } else { 16 };
         let sum_at = |at: usize| u32::from(!u16::from_be_bytes([frame[at], frame[at + 1]]));
         Self {
             knocker,
-            family,
             checksum,
             sum: sum_at(checksum),
-            header_sum: sum_at(LINK + 10),
+            header_sum: (transport == LINK + 20).then(|| sum_at(LINK + 10)),
             frames: vec![frame; BATCH],
         }
     }
@@ -248,8 +269,8 @@ impl<'a> Spoofed<'a> {
             }
             (!u16::try_from(sum).expect("it is folded")).to_be_bytes()
         };
-        if self.family == Family::V4 {
-            frame[LINK + 10..LINK + 12].copy_from_slice(&fold(self.header_sum + more));
+        if let Some(sum) = self.header_sum {
+            frame[LINK + 10..LINK + 12].copy_from_slice(&fold(sum + more));
         }
         frame[self.checksum..self.checksum + 2].copy_from_slice(&fold(self.sum + more));
     }

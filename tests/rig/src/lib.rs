@@ -33,3 +33,4 @@ pub mod tcp;
 pub mod user;
 pub mod web;
 pub mod wire;
+pub mod written_page;

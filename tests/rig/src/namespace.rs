@@ -1,6 +1,7 @@
 //! A network namespace without a name: it lives as long as somebody holds it, so nothing is left behind however a test ends.
 
 use nix::sched::{setns, unshare, CloneFlags};
+use serde_json::Value;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
@@ -170,6 +171,26 @@ impl Namespace {
         packets
             .and_then(|number| number.parse().ok())
             .unwrap_or_else(|| panic!("no packets in {text}"))
+    }
+
+    /// The sets of a table `inet` whose names begin so, with the number of their elements and their size (0: none is set).
+    ///
+    /// # Panics
+    /// If there is no such table.
+    #[must_use]
+    pub fn nft_sets(&self, table: &str, beginning: &str) -> Vec<(String, usize, u64)> {
+        let text = self.must("nft", &["-j", "list", "table", "inet", table], "");
+        let listed: Value = serde_json::from_str(&text).expect("nft prints JSON");
+        let items = listed["nftables"].as_array().expect("a list").iter();
+        let sets = items.filter_map(|item| item.get("set"));
+        let read = |set: &Value| {
+            let elements = set["elem"].as_array().map_or(0, Vec::len);
+            let size = set["size"].as_u64().unwrap_or(0);
+            (set["name"].as_str().unwrap_or_default().to_owned(), elements, size)
+        };
+        sets.map(read)
+            .filter(|(name, ..)| name.starts_with(beginning))
+            .collect()
     }
 }
 

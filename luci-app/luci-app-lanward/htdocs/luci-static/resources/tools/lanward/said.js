@@ -157,6 +157,7 @@ const messages = _ => [
 	_('The kernel lacks %s: %s'),
 	_('install the kernel module of that name'),
 	_('install %s'),
+	_("conntrack holds %s of %s connections. When it is full the kernel drops whatever is new, before any rule: nobody new gets in, listed or not. 'conntrack -L' shows them, net.netfilter.nf_conntrack_max is how many there may be"),
 	_('The kernel has what is needed'),
 	_('The kernel was not asked for its tables: that needs root'),
 	_('The firewall (fw4) is loaded'),
