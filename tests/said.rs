@@ -539,6 +539,7 @@ fn healthy() -> Facts {
             name: "fw4".into(),
         }]),
         chains: Vec::new(),
+        steps: Vec::new(),
         table: TableState::Same,
         missing: Vec::new(),
         upnp: Upnp::default(),

@@ -1,11 +1,16 @@
 //! What stands beside the gates: rules of the firewall that let everybody in, and what the kernel does not keep.
 
-use super::{Check, Facts, FW4_SERVICE};
+use super::{listed, quoted, ways_in, Check, Facts, FW4_SERVICE};
 use crate::config::{Gate, Spa, Witness};
 use crate::gate::{fw4_rules, FW4_RULE_NAME};
 use crate::gather::Gather;
 use crate::gather::GatherInto;
+use crate::network::Device;
+use crate::nft::netlink::neighbours::{Does, Step};
 use crate::policy;
+use crate::profiles::Protocol;
+use crate::ruleset::{BEHIND_PRIORITY, PREROUTING_PRIORITY};
+use crate::sorted::Set;
 use serde_json::Value;
 
 const NAME: &str = "gate";
@@ -30,6 +35,8 @@ pub(super) fn gates(facts: &Facts) -> Vec<Check> {
             .map(|text| Check::warning(NAME, text)),
     );
     checks.extend(unpublished(facts));
+    checks.extend(marks(facts));
+    checks.extend(leases(facts, &enabled));
     checks.extend(accounts(facts, &enabled));
     checks.extend(windows(facts, &enabled));
     checks.extend(deaf(facts));
@@ -39,7 +46,7 @@ pub(super) fn gates(facts: &Facts) -> Vec<Check> {
             NAME,
             format!(
                 "Nothing that this router's configuration says lets anybody past: {}.",
-                super::listed(&names)
+                listed(&names)
             ),
         ));
     }
@@ -89,6 +96,112 @@ fn published(comment: &str) -> Option<&str> {
         None => rest,
     };
     rest.strip_prefix(' ')
+}
+
+/// Others' rules between ours, that gives the mark, and fw4's, that asks for it.
+fn marks(facts: &Facts) -> Vec<Check> {
+    let mark = facts.config.mark;
+    let (mut sets, mut clears, mut used) = (Set::new(), Set::new(), 0);
+    for (family, step) in &facts.steps {
+        let Does::Mark { keeps, may_set } = step.does else {
+            continue;
+        };
+        used |= !keeps | may_set;
+        let found = match () {
+            () if may_set & mark != 0 => &mut sets,
+            () if keeps & mark == 0 => &mut clears,
+            () => continue,
+        };
+        if is_between(facts, family, step) {
+            found.insert(quoted(&format!("{family} {} {}", step.table, step.chain)));
+        }
+    }
+    let remedy = match 31_u32.checked_sub((!used).leading_zeros()) {
+        Some(bit) => format!("Set lanward.mark to {:#x}, which they leave alone.", 1_u32 << bit),
+        None => "They write every bit: let them write their own only, by a mask.".to_owned(),
+    };
+    let chains = |chains: Set<String>| listed(&chains.into_iter().gathered());
+    let mut checks = Vec::new();
+    if !sets.is_empty() {
+        checks.push(Check::error(
+            NAME,
+            format!("Rules of others may set the mark {mark:#x}, by which fw4 knows whom a gate lets in: {}. Whoever gets it so is let in. {remedy}", chains(sets)),
+        ));
+    }
+    if !clears.is_empty() {
+        checks.push(Check::warning(
+            NAME,
+            format!("Rules of others may clear the mark {mark:#x}, by which fw4 knows whom a gate lets in: {}. Then nobody gets in. {remedy}", chains(clears)),
+        ));
+    }
+    checks
+}
+
+/// Whether a packet from the WAN can come to a chain behind our mark and before our last look at it. A chain that nothing is seen to lead to may be called
+/// from anywhere, by a map.
+fn is_between(facts: &Facts, family: &str, step: &Step) -> bool {
+    let mut reached: Set<&str> = Set::new();
+    let mut left = vec![step];
+    while let Some(step) = left.pop() {
+        if !comes_from_wan(facts, step) || !reached.insert(&step.chain) {
+            continue;
+        }
+        let is_it = |chain: &&super::BaseChain| {
+            chain.family == family && chain.table == step.table && chain.chain == step.chain
+        };
+        if let Some(base) = facts.chains.iter().find(is_it) {
+            let is_between = match base.hook.as_str() {
+                "prerouting" => base.priority >= PREROUTING_PRIORITY,
+                "input" | "forward" => base.priority <= BEHIND_PRIORITY,
+                _ => false,
+            };
+            if is_between {
+                return true;
+            }
+            continue;
+        }
+        let leads_here = |(other, from): &&(&str, Step)| {
+            *other == family && from.table == step.table && from.does == Does::Jump(step.chain.clone())
+        };
+        let before = left.len();
+        left.gather(facts.steps.iter().filter(leads_here).map(|(_, from)| from));
+        if left.len() == before {
+            return true;
+        }
+    }
+    false
+}
+
+fn comes_from_wan(facts: &Facts, step: &Step) -> bool {
+    let Some(begin) = &step.device else { return true };
+    let zones = facts.config.lan_only.dest_zones.iter();
+    let mut devices = zones
+        .filter_map(|zone| facts.network.zones.get(zone))
+        .flat_map(|zone| &zone.devices);
+    devices.any(|device| match device {
+        Device::Named(name) => name.starts_with(begin.as_str()),
+        Device::BeginsWith(name) => name.starts_with(begin.as_str()) || begin.starts_with(name.as_str()),
+    })
+}
+
+/// What UPnP has opened asks no gate, and what it has taken a gate's port for goes elsewhere.
+fn leases(facts: &Facts, enabled: &[&Gate]) -> Vec<Check> {
+    let mut checks = Vec::new();
+    for (way, port, text) in ways_in::leases(facts) {
+        if !way.protocols.contains(&Protocol::Tcp) {
+            continue;
+        }
+        let end = way.address.zip(way.ports.map(|(port, _)| port));
+        for gate in enabled {
+            let name = &gate.name;
+            if gate.services.iter().any(|service| service.port == port) {
+                checks.push(Check::warning(NAME, format!("UPnP has taken a port of gate '{name}': {text}. Whoever is listed gets there.")));
+            } else if gate.services.iter().any(|service| end.is_some() && service.forward == end) {
+                checks.push(Check::error(NAME, format!("UPnP leads past gate '{name}': {text}. Whoever comes there is not asked. Deny that in /etc/config/upnpd.")));
+            }
+        }
+    }
+    checks
 }
 
 /// Somebody who sends by another's address does not see our SYN-ACK and has to guess what the third segment must say. A conntrack that does not

@@ -3,14 +3,15 @@
 use super::{is_on, listed, quoted, BaseChain, Check, Daemon, Facts, TableState, FORWARD_PRIORITY};
 use crate::gather::Gather;
 use crate::gather::GatherInto;
-use crate::network::Device;
+use crate::network::{Device, Treatment};
 use crate::schedule::CLOCK_IS_SET;
+use crate::sorted::Set;
 
 /// Linux's main routing table (`RT_TABLE_MAIN`).
 const MAIN_TABLE: u32 = 254;
 
-/// Tables whose forward chain may stand before lanward's: they only drop.
-const HARMLESS_TABLES: &[&str] = &["banIP"];
+/// Tables whose forward chain may stand before lanward's: they drop, or accept what is judged here all the same.
+const HARMLESS_TABLES: &[&str] = &["banIP", "crowdsec", "crowdsec6", "miniupnpd"];
 
 /// Words in the names of tables and chains of programs that take forwarded packets to a process on the router.
 const PROXIES: &[&str] = &[
@@ -136,6 +137,7 @@ pub(super) fn zones(facts: &Facts) -> Vec<Check> {
         .filter_map(|(option, zone)| zone_finding(facts, option, zone))
         .gathered();
     checks.extend(default_routes_elsewhere(facts));
+    checks.extend(outside(facts));
     if !facts.links_were_read() {
         checks.push(Check::note(
             "zones",
@@ -178,6 +180,30 @@ fn zone_finding(facts: &Facts, option: &str, name: &str) -> Option<Check> {
     zone.devices.is_empty().then(|| Check::warning("zones", empty()))
 }
 
+/// Who gets out, and is not meant.
+fn outside(facts: &Facts) -> Vec<Check> {
+    let lan_only = &facts.config.lan_only;
+    let mut checks = Vec::new();
+    let mut zones = Set::new();
+    for forwarding in facts.firewall.iter().flat_map(|firewall| firewall.of_kind("forwarding")) {
+        let (Some(from), Some(to)) = (forwarding.option("src"), forwarding.option("dest")) else {
+            continue;
+        };
+        let among = |zones: &[String], zone: &str| zones.iter().any(|one| one == zone);
+        if among(&lan_only.dest_zones, to) && !among(&lan_only.source_zones, from) && !among(&lan_only.dest_zones, from) {
+            zones.insert(quoted(from));
+        }
+    }
+    if !zones.is_empty() {
+        let zones = listed(&zones.into_iter().gathered());
+        checks.push(Check::note("zones", format!("lan_only does not touch what these zones send to the internet: {zones}. List those that it is to keep in as lanward.lan_only.source_zone.")));
+    }
+    if facts.network.forward == Treatment::Accept {
+        checks.push(Check::warning("zones", "The firewall forwards whatever no rule takes (firewall.defaults.forward): a device in no zone, such as Docker's, sends what it likes, and lan_only does not touch that."));
+    }
+    checks
+}
+
 /// A default route past the destination zones is a way out that nothing drops on.
 fn default_routes_elsewhere(facts: &Facts) -> Vec<Check> {
     let dests = &facts.config.lan_only.dest_zones;
@@ -185,13 +211,8 @@ fn default_routes_elsewhere(facts: &Facts) -> Vec<Check> {
         let zones = dests.iter().filter_map(|zone| facts.network.zones.get(zone));
         zones.flat_map(|zone| &zone.devices).any(|one| names(one, device))
     };
-    let mut found = crate::sorted::Set::new();
-    for route in facts
-        .links
-        .routes
-        .iter()
-        .filter(|route| route.table == MAIN_TABLE && route.dest.prefix == 0)
-    {
+    let mut found = Set::new();
+    for route in facts.links.routes.iter().filter(|route| route.dest.prefix == 0) {
         let Some(device) = facts.links.devices.get(&route.device) else {
             continue;
         };
@@ -199,10 +220,11 @@ fn default_routes_elsewhere(facts: &Facts) -> Vec<Check> {
             found.insert((
                 if route.dest.address.is_ipv6() { "IPv6" } else { "IPv4" },
                 device.clone(),
+                route.table,
             ));
         }
     }
-    let finding = |(family, device): (&str, String)| {
+    let finding = |(family, device, table): (&str, String, u32)| {
         let zone = facts
             .network
             .zones
@@ -213,7 +235,12 @@ fn default_routes_elsewhere(facts: &Facts) -> Vec<Check> {
             None => "It is in no zone of /etc/config/firewall.".to_owned(),
         };
         let device = quoted(&device);
-        Check::warning("zones", format!("{family} leaves through {device}, which is in none of lanward.lan_only.dest_zone: nothing is dropped there. {remedy}"))
+        let device = format!("through {device}, which is in none of lanward.lan_only.dest_zone: nothing is dropped there. {remedy}");
+        match table {
+            MAIN_TABLE => Check::warning("zones", format!("{family} leaves {device}")),
+            // Some policy's affair: mwan3's, pbr's, Tailscale's.
+            _ => Check::note("zones", format!("{family} that a rule leads to routing table {table} leaves {device}")),
+        }
     };
     found.into_iter().map(finding).gathered()
 }
