@@ -4,8 +4,8 @@
 use lanward::system::nftables::Nftables;
 use lanward_rig::home::{switched_off, switched_on, Home, Switch};
 use lanward_rig::house::{Family, House, Plan, FAMILIES};
-use lanward_rig::namespace::Namespace;
 use lanward_rig::knock::{tcp, Knocker};
+use lanward_rig::namespace::Namespace;
 use lanward_rig::probe::{within, Connection, Fate};
 use lanward_rig::report_line::{figure, skip, this_test};
 use lanward_rig::settings::Firewall;
@@ -62,7 +62,10 @@ impl Scene {
 
     /// The neighbour's chains are called after ours where both have one priority: the kernel puts the last comer first.
     fn register_before(&self) {
-        let table = || self.router().run(|| Nftables::open().and_then(|mut nft| nft.table_handle("lanward")));
+        let table = || {
+            self.router()
+                .run(|| Nftables::open().and_then(|mut nft| nft.table_handle("lanward")))
+        };
         let before = table().expect("the kernel answers");
         self.router().nft("delete table inet lanward\n");
         let is_back = || matches!(table(), Ok(Some(now)) if Some(now) != before);
@@ -73,8 +76,16 @@ impl Scene {
     /// Who is listed gets in, and nobody else.
     fn holds(&self, what: &str) {
         for family in FAMILIES {
-            assert_eq!(self.meets("internet2", family), Connection::Reset, "{what} {family}: not listed");
-            assert_eq!(self.meets("internet", family), Connection::Accepted, "{what} {family}: listed");
+            assert_eq!(
+                self.meets("internet2", family),
+                Connection::Reset,
+                "{what} {family}: not listed"
+            );
+            assert_eq!(
+                self.meets("internet", family),
+                Connection::Accepted,
+                "{what} {family}: listed"
+            );
         }
     }
 
@@ -109,10 +120,12 @@ fn clear(router: &Namespace) {
     let listing = router.must("nft", &["list", "tables"], "");
     let own = ["inet fw4", "inet lanward", "inet miniupnpd"];
     let foreign = listing.lines().filter_map(|line| line.strip_prefix("table "));
-    let deletions = foreign.filter(|table| !own.contains(table)).fold(String::new(), |mut text, table| {
-        let _ = writeln!(text, "delete table {table}");
-        text
-    });
+    let deletions = foreign
+        .filter(|table| !own.contains(table))
+        .fold(String::new(), |mut text, table| {
+            let _ = writeln!(text, "delete table {table}");
+            text
+        });
     router.nft(&deletions);
 }
 
@@ -195,7 +208,9 @@ fn neighbours_that_mask_their_marks_and_the_gate_leave_each_other_alone() {
         ("containers", &CONTAINERS, Some(0x4000)),
     ] {
         rules.load(scene.router());
-        let theirs = bits.map_or("tcp dport 0".to_owned(), |bits| format!("meta mark & {bits:#x} == {bits:#x}"));
+        let theirs = bits.map_or("tcp dport 0".to_owned(), |bits| {
+            format!("meta mark & {bits:#x} == {bits:#x}")
+        });
         scene.router().nft(&format!(
             "table inet watch {{
 	counter both {{ }}
@@ -209,7 +224,11 @@ fn neighbours_that_mask_their_marks_and_the_gate_leave_each_other_alone() {
         scene.holds(&format!("{name}, called after us,"));
         let both = scene.router().nft_counter("watch", "both");
         assert_eq!(both > 0, bits.is_some(), "{name}: its bits beside ours");
-        assert_eq!(scene.router().nft_counter("watch", "leaked"), 0, "{name}: our bit is no connection's");
+        assert_eq!(
+            scene.router().nft_counter("watch", "leaked"),
+            0,
+            "{name}: our bit is no connection's"
+        );
         assert_eq!(scene.says_of_marks(), [], "{name}: nothing to say");
         clear(scene.router());
         scene.home.house.reload_fw4();
@@ -239,7 +258,11 @@ fn who_writes_whole_marks_shuts_the_gate_and_is_named() {
         assert_eq!(scene.says_of_marks(), [], "{what}");
         clear(scene.router());
     }
-    let behind = [("prerouting", "mangle + 10"), ("input", "mangle"), ("input", "filter - 1")];
+    let behind = [
+        ("prerouting", "mangle + 10"),
+        ("input", "mangle"),
+        ("input", "filter - 1"),
+    ];
     let by_nft = behind.map(|(hook, priority)| (nft(hook, priority, ""), "'inet other c'"));
     for (script, chain) in by_nft {
         scene.router().nft(&script);
@@ -292,7 +315,11 @@ fn who_sets_the_very_bit_is_an_error_and_the_bit_that_is_proposed_is_free() {
     clear(scene.router());
     scene.router().nft(&rule("mangle + 1"));
     for family in FAMILIES {
-        assert_eq!(scene.meets("internet2", family), Connection::Accepted, "{family}: anybody");
+        assert_eq!(
+            scene.meets("internet2", family),
+            Connection::Accepted,
+            "{family}: anybody"
+        );
     }
     let said = scene.says_of_marks();
     let [(severity, message)] = &said[..] else {
@@ -329,7 +356,11 @@ fn our_bit_in_a_connections_mark_admits_no_further_connection() {
         let address = scene.home.house.host("internet").address(family).to_string();
         let asked = json!({ "gate": "ssh", "address": address });
         assert_eq!(scene.home.daemon.must("gate_remove", &asked)["ok"], json!(true));
-        assert_eq!(scene.meets("internet", family), Connection::Reset, "{family}: off the list");
+        assert_eq!(
+            scene.meets("internet", family),
+            Connection::Reset,
+            "{family}: off the list"
+        );
     }
 }
 
@@ -362,10 +393,16 @@ fn what_mwan3_leads_over_another_wan_is_gated_and_dropped_there() {
     let meets = |host: &str| home.house.way(host, "router").through(wanb).tcp(SSH);
     assert_eq!(meets("internet2"), Connection::Reset, "not listed");
     assert_eq!(meets("internet"), Connection::Accepted, "listed");
-    assert!(router.nft_counter("watch", "answers") >= 3, "answers leave by the WAN they were asked at");
+    assert!(
+        router.nft_counter("watch", "answers") >= 3,
+        "answers leave by the WAN they were asked at"
+    );
     let way = home.house.way("lan", "internet2");
     let session = way.udp_session(50001);
-    assert!(within(SOON, || session.goes_on() && router.nft_counter("watch", "away") > 0), "it runs by the second WAN");
+    assert!(
+        within(SOON, || session.goes_on() && router.nft_counter("watch", "away") > 0),
+        "it runs by the second WAN"
+    );
     assert_eq!(home.switch(Switch::On)["flows_cut"], json!(1));
     assert!(within(SOON, || !session.goes_on()), "it was cut");
     drop(session);
@@ -384,7 +421,10 @@ fn block_lists_drop_for_good_and_their_accepts_are_none_of_ours() {
     };
     let (home, router) = (&scene.home, scene.router());
     home.switch(Switch::On);
-    home.house.host("internet").namespace.ip("route add local 198.18.0.0/15 dev lo\n");
+    home.house
+        .host("internet")
+        .namespace
+        .ip("route add local 198.18.0.0/15 dev lo\n");
     let knocker = Knocker::new(&home.house);
     let today = || {
         let status = home.daemon.must("status", &json!({}));
@@ -412,17 +452,37 @@ fn block_lists_drop_for_good_and_their_accepts_are_none_of_ours() {
     let mut expected = today();
     for prerouting in ["-175", "-150"] {
         router.nft(&banip(prerouting, "-100"));
-        assert_eq!(scene.meets("internet2", Family::V4), Connection::Reset, "{prerouting}: accepted by banIP, not listed here");
-        assert_eq!(home.house.way_out(Family::V4).udp(50000), Fate::Lost, "{prerouting}: accepted by banIP");
+        assert_eq!(
+            scene.meets("internet2", Family::V4),
+            Connection::Reset,
+            "{prerouting}: accepted by banIP, not listed here"
+        );
+        assert_eq!(
+            home.house.way_out(Family::V4).udp(50000),
+            Fate::Lost,
+            "{prerouting}: accepted by banIP"
+        );
         scene.admit();
-        assert_eq!(scene.meets("internet", Family::V4), Connection::Accepted, "{prerouting}: listed");
+        assert_eq!(
+            scene.meets("internet", Family::V4),
+            Connection::Accepted,
+            "{prerouting}: listed"
+        );
         router.nft("add element inet banIP blocklist { 203.0.113.9 }\n");
-        assert_eq!(scene.meets("internet", Family::V4), Connection::Silent, "{prerouting}: banned, though listed");
+        assert_eq!(
+            scene.meets("internet", Family::V4),
+            Connection::Silent,
+            "{prerouting}: banned, though listed"
+        );
         expected = today().max(expected);
         sends(7, 5);
         sends(8, 3);
         expected += 3;
-        assert!(within(SOON, || today() == expected), "{prerouting}: {} instead of {expected}", today());
+        assert!(
+            within(SOON, || today() == expected),
+            "{prerouting}: {} instead of {expected}",
+            today()
+        );
         clear(router);
         if prerouting == "-175" {
             continue;
@@ -436,7 +496,11 @@ fn block_lists_drop_for_good_and_their_accepts_are_none_of_ours() {
 	chain crowdsec-chain-forward { type filter hook forward priority -10; policy accept; ip saddr @crowdsec-blacklists drop; }
 }\n",
     );
-    assert_eq!(scene.meets("internet", Family::V4), Connection::Silent, "banned, though listed");
+    assert_eq!(
+        scene.meets("internet", Family::V4),
+        Connection::Silent,
+        "banned, though listed"
+    );
     let before = today();
     sends(7, 5);
     assert!(within(SOON, || today() == before + 5), "{} after {before}", today());
@@ -480,12 +544,29 @@ fn what_upnp_opens_is_dropped_in_the_range_and_guarded_at_a_gates_port() {
         let listener = home.house.host(lan).socket(Family::V4, SSH);
         let _listener = home.house.host(lan).namespace.tcp_listener(listener);
         let way = home.house.way(host, "router");
-        way.through(home.house.router_address("wan", Family::V4)).tcp_unheard(port)
+        way.through(home.house.router_address("wan", Family::V4))
+            .tcp_unheard(port)
     };
-    assert_eq!(to_lan("internet2", "lan2", SSH), Connection::Reset, "the gate's port, led to lan2");
-    assert_eq!(to_lan("internet", "lan2", SSH), Connection::Accepted, "and who is listed gets there");
-    assert_eq!(to_lan("internet2", "lan", 2222), Connection::Reset, "a forwarded service");
-    assert_eq!(to_lan("internet2", "lan", 5022), Connection::Accepted, "past it, which `check` reads from the leases");
+    assert_eq!(
+        to_lan("internet2", "lan2", SSH),
+        Connection::Reset,
+        "the gate's port, led to lan2"
+    );
+    assert_eq!(
+        to_lan("internet", "lan2", SSH),
+        Connection::Accepted,
+        "and who is listed gets there"
+    );
+    assert_eq!(
+        to_lan("internet2", "lan", 2222),
+        Connection::Reset,
+        "a forwarded service"
+    );
+    assert_eq!(
+        to_lan("internet2", "lan", 5022),
+        Connection::Accepted,
+        "past it, which `check` reads from the leases"
+    );
 }
 
 /// Docker's rules, as iptables loads them, for a bridge (here `guest0`) with a published port and its own translation.
@@ -516,20 +597,37 @@ fn dockers_published_ports_are_guarded_and_its_bridge_is_outside_until_named() {
         let container = scene.home.house.host("guest");
         let _listener = container.namespace.tcp_listener(container.socket(Family::V4, SSH));
         let way = scene.home.house.way(host, "router");
-        way.through(scene.home.house.router_address("wan", Family::V4)).tcp_unheard(SSH)
+        way.through(scene.home.house.router_address("wan", Family::V4))
+            .tcp_unheard(SSH)
     };
     assert_eq!(published(&scene, "internet2"), Connection::Reset, "not listed");
-    assert_eq!(published(&scene, "internet"), Connection::Accepted, "listed: the container answers");
-    assert_eq!(scene.meets("internet2", Family::V6), Connection::Reset, "IPv6 is the router's own still");
+    assert_eq!(
+        published(&scene, "internet"),
+        Connection::Accepted,
+        "listed: the container answers"
+    );
+    assert_eq!(
+        scene.meets("internet2", Family::V6),
+        Connection::Reset,
+        "IPv6 is the router's own still"
+    );
     scene.home.switch(Switch::On);
     let out = |scene: &Scene, port: u16| scene.home.house.way("guest", "internet").udp(port);
-    assert_eq!(out(&scene, 50000), Fate::Answered, "a container is not in a source zone");
+    assert_eq!(
+        out(&scene, 50000),
+        Fate::Answered,
+        "a container is not in a source zone"
+    );
     let outside = |scene: &Scene| {
         let said = findings(&scene.home, "zones");
-        said.iter().any(|(severity, message)| severity == "info" && message.contains("'guest'"))
+        said.iter()
+            .any(|(severity, message)| severity == "info" && message.contains("'guest'"))
     };
     assert!(outside(&scene));
-    let named = gated("", "").replace("enabled '0'", "enabled '1'\n\tlist source_zone 'lan'\n\tlist source_zone 'guest'");
+    let named = gated("", "").replace(
+        "enabled '0'",
+        "enabled '1'\n\tlist source_zone 'lan'\n\tlist source_zone 'guest'",
+    );
     assert_eq!(scene.home.reload_gated(&named)["applied"], json!(true));
     assert_eq!(out(&scene, 50001), Fate::Lost, "its accept is not final");
     assert_eq!(out(&scene, 443), Fate::Answered);
@@ -551,14 +649,24 @@ fn what_a_full_cone_lets_in_is_dropped_in_the_range() {
     );
     let opens = || home.house.way_out(Family::V4).source_port(46500).udp(443);
     let wan = home.house.router_address("wan", Family::V4);
-    let newcomer = |port: u16| home.house.way("internet2", "lan").through(wan).source_port(port).try_udp(46500);
+    let newcomer = |port: u16| {
+        home.house
+            .way("internet2", "lan")
+            .through(wan)
+            .source_port(port)
+            .try_udp(46500)
+    };
     assert!(newcomer(50000).is_err(), "nothing is open yet");
     assert_eq!(opens(), Fate::Answered);
     assert_eq!(newcomer(50001), Ok(Fate::Answered), "off: anybody may");
     home.switch(Switch::On);
     assert_eq!(opens(), Fate::Answered, "443 is no port of the range");
     for port in [50002, 50001] {
-        assert_eq!(newcomer(port), Ok(Fate::Lost), "from {port}; the second one was there before");
+        assert_eq!(
+            newcomer(port),
+            Ok(Fate::Lost),
+            "from {port}; the second one was there before"
+        );
     }
     assert_eq!(newcomer(40000), Ok(Fate::Answered), "from a port below the range");
     home.reload(&switched_on("option mirror '0'"));
@@ -577,11 +685,15 @@ fn dns_that_is_led_to_the_router_goes_on() {
 }\n",
     );
     let router = home.house.router().udp("0.0.0.0:53".parse().expect("an address"));
-    router.set_read_timeout(Some(Duration::from_secs(5))).expect("a timeout");
+    router
+        .set_read_timeout(Some(Duration::from_secs(5)))
+        .expect("a timeout");
     let lan = home.house.host("lan");
     for port in [53, 5353] {
         let asking = lan.namespace.udp(lan.socket(Family::V4, 0));
-        asking.set_read_timeout(Some(Duration::from_secs(5))).expect("a timeout");
+        asking
+            .set_read_timeout(Some(Duration::from_secs(5)))
+            .expect("a timeout");
         let far = home.house.host("internet").socket(Family::V4, port);
         asking.send_to(b"who", far).expect("sent");
         let mut buffer = [0; 16];
@@ -601,16 +713,29 @@ fn sqm_on_the_wan_changes_nothing() {
     };
     scene.admit();
     scene.home.switch(Switch::On);
-    let made = scene.router().output("ip", &["link", "add", "ifb4wan0", "type", "ifb"], "");
+    let made = scene
+        .router()
+        .output("ip", &["link", "add", "ifb4wan0", "type", "ifb"], "");
     if !made.is_ok_and(|made| made.status.success()) {
         return skip(&this_test(), "no ifb in this kernel");
     }
     scene.router().ip("link set ifb4wan0 up\n");
-    let tc = |lines: &str| scene.router().output("tc", &["-batch", "-"], lines).is_ok_and(|done| done.status.success());
-    let queues = |kind: &&str| tc(&format!("qdisc add dev wan0 root {kind}\nqdisc add dev ifb4wan0 root {kind}\n"));
-    let queue = ["cake bandwidth 100mbit", "fq_codel", "pfifo limit 100"].into_iter().find(queues);
+    let tc = |lines: &str| {
+        scene
+            .router()
+            .output("tc", &["-batch", "-"], lines)
+            .is_ok_and(|done| done.status.success())
+    };
+    let queues = |kind: &&str| {
+        tc(&format!(
+            "qdisc add dev wan0 root {kind}\nqdisc add dev ifb4wan0 root {kind}\n"
+        ))
+    };
+    let queue = ["cake bandwidth 100mbit", "fq_codel", "pfifo limit 100"]
+        .into_iter()
+        .find(queues);
     figure(&this_test(), &format!("queues of this kernel: {queue:?}"));
-    let takes = "filter add dev wan0 parent ffff: protocol all matchall action mirred egress redirect dev ifb4wan0\n";
+    let takes = "filter add dev wan0 parent ffff: protocol all prio 10 u32 match u32 0 0 flowid 1:1 action mirred egress redirect dev ifb4wan0\n";
     if !tc(&format!("qdisc add dev wan0 handle ffff: ingress\n{takes}")) {
         return skip(&this_test(), "no redirection to ifb in this kernel");
     }
@@ -619,7 +744,9 @@ fn sqm_on_the_wan_changes_nothing() {
         assert_eq!(scene.home.house.way_out(family).udp(50000), Fate::Lost, "{family}");
         assert_eq!(scene.home.house.way_out(family).udp(443), Fate::Answered, "{family}");
     }
-    let through = scene.router().must("tc", &["-s", "qdisc", "show", "dev", "ifb4wan0"], "");
+    let through = scene
+        .router()
+        .must("tc", &["-s", "qdisc", "show", "dev", "ifb4wan0"], "");
     assert!(!through.contains("Sent 0 bytes"), "it did take them: {through}");
 }
 
@@ -638,7 +765,11 @@ fn untracked_connections_are_gated() {
 insert rule inet fw4 input ct state untracked tcp dport 22 accept\n",
     );
     for family in FAMILIES {
-        assert_eq!(scene.meets("internet2", family), Connection::Reset, "{family}: not listed");
+        assert_eq!(
+            scene.meets("internet2", family),
+            Connection::Reset,
+            "{family}: not listed"
+        );
     }
 }
 
@@ -660,76 +791,79 @@ fn block_list() -> String {
     script
 }
 
-/// How long things take at best, milliseconds: a call that switches, a reload, a diagnosis, the table's return, a start until `status` answers.
+fn block_list_config() -> String {
+    gated("", "\nconfig ledger 'ledger'\n").replace("enabled '0'", "enabled '1'")
+}
+
+/// How long things take at best, milliseconds: a switch off and on, a reload, a diagnosis, the table's return, a start until `status` answers.
 fn times(home: &mut Home) -> [(&'static str, f64); 5] {
-    let best = |mut step: Box<dyn FnMut() + '_>, times: usize| {
-        let timed = |_| {
-            let begin = Instant::now();
-            step();
-            begin.elapsed().as_secs_f64() * 1000.0
-        };
-        (0..times).map(timed).fold(f64::INFINITY, f64::min)
+    let mut best = ["switch", "reload", "check", "table back", "start"].map(|what| (what, f64::INFINITY));
+    let mut note = |which: usize, begin: Instant| {
+        let milliseconds = begin.elapsed().as_secs_f64() * 1000.0;
+        best[which].1 = best[which].1.min(milliseconds);
     };
-    let switch = best(
-        Box::new(|| {
-            home.switch(Switch::Off);
-            home.switch(Switch::On);
-        }),
-        5,
-    );
-    let reload = best(
-        Box::new(|| {
-            let _ = home.daemon.must("reload", &json!({}));
-        }),
-        5,
-    );
-    let check = best(
-        Box::new(|| {
-            let _ = home.daemon.must("check", &json!({}));
-        }),
-        5,
-    );
     let router = home.house.router().clone();
-    let table = || router.run(|| Nftables::open().and_then(|mut nft| nft.table_handle("lanward")).ok().flatten());
-    let back = best(
-        Box::new(|| {
-            let before = table();
-            let deleted = router.run(|| Nftables::open().and_then(|mut nft| nft.delete_table("lanward")));
-            deleted.expect("it is deleted");
-            assert!(within(SOON, || table().is_some_and(|now| Some(now) != before)));
-        }),
-        3,
-    );
-    let mut starts = f64::INFINITY;
-    for _ in 0..3 {
+    let table = || router.run(|| Nftables::open().and_then(|mut nft| nft.table_handle("lanward")));
+    for window in 601..606 {
+        let begin = Instant::now();
+        home.switch(Switch::Off);
+        home.switch(Switch::On);
+        note(0, begin);
+        let config = block_list_config().replace("window '600'", &format!("window '{window}'"));
+        let begin = Instant::now();
+        assert_eq!(home.reload(&config)["applied"], json!(true));
+        note(1, begin);
+        let begin = Instant::now();
+        let _ = home.daemon.must("check", &json!({}));
+        note(2, begin);
+        // After a change of others the daemon looks at once, but then not for 600 ms.
+        std::thread::sleep(Duration::from_millis(700));
+        let before = table().expect("the kernel answers");
+        let deleted = router.run(|| Nftables::open().and_then(|mut nft| nft.delete_table("lanward")));
+        deleted.expect("it is deleted");
+        let begin = Instant::now();
+        assert!(within(SOON, || matches!(table(), Ok(Some(now)) if Some(now) != before)));
+        note(3, begin);
         home.daemon.kill9();
         let begin = Instant::now();
         home.daemon.start_again().unwrap_or_else(|why| panic!("{why}"));
-        starts = starts.min(begin.elapsed().as_secs_f64() * 1000.0);
+        note(4, begin);
     }
-    [("switch", switch), ("reload", reload), ("check", check), ("table back", back), ("start", starts)]
+    best
 }
 
 /// Beside a block list of 250 000 nothing takes the daemon longer than without, and it needs no more memory: it asks for no table of others but by its rules.
 #[test]
 fn a_block_list_of_250_000_costs_the_daemon_nothing() {
-    let config = gated("", "\nconfig ledger 'ledger'\n").replace("enabled '0'", "enabled '1'");
+    let config = block_list_config();
     let Some(mut home) = Home::start_gated(&this_test(), House::plan(), Firewall::default(), &config) else {
         return;
     };
     let without = times(&mut home);
-    let memory = home.daemon.pss_kib();
+    let memory = home.daemon.rss_kib();
     let list = block_list();
     home.house.router().nft(&list);
     let with = times(&mut home);
     home.house.router().nft(&format!("delete table inet banIP\n{list}"));
     let state = home.daemon.must("check", &json!({}));
     assert!(state["checks"].is_array());
-    let grown = home.daemon.pss_kib();
+    let grown = home.daemon.rss_kib();
     for ((what, before), (_, after)) in without.into_iter().zip(with) {
-        figure("block list", &format!("{what}: {before:.1} ms without, {after:.1} ms with, {:.2} times", after / before));
-        assert!(after < before * 2.0 + 1050.0, "{what}: {before:.1} ms became {after:.1} ms");
+        figure(
+            "block list",
+            &format!(
+                "{what}: {before:.1} ms without, {after:.1} ms with, {:.2} times",
+                after / before
+            ),
+        );
+        assert!(
+            after < before * 3.0 + 100.0,
+            "{what}: {before:.1} ms became {after:.1} ms"
+        );
     }
-    figure("block list", &format!("memory: {memory} KiB without, {grown} KiB after it was loaded twice"));
+    figure(
+        "block list",
+        &format!("memory: {memory} KiB without, {grown} KiB after it was loaded twice"),
+    );
     assert!(grown < memory + 1024, "{memory} KiB became {grown} KiB");
 }

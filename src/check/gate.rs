@@ -195,8 +195,15 @@ fn leases(facts: &Facts, enabled: &[&Gate]) -> Vec<Check> {
         for gate in enabled {
             let name = &gate.name;
             if gate.services.iter().any(|service| service.port == port) {
-                checks.push(Check::warning(NAME, format!("UPnP has taken a port of gate '{name}': {text}. Whoever is listed gets there.")));
-            } else if gate.services.iter().any(|service| end.is_some() && service.forward == end) {
+                checks.push(Check::warning(
+                    NAME,
+                    format!("UPnP has taken a port of gate '{name}': {text}. Whoever is listed gets there."),
+                ));
+            } else if gate
+                .services
+                .iter()
+                .any(|service| end.is_some() && service.forward == end)
+            {
                 checks.push(Check::error(NAME, format!("UPnP leads past gate '{name}': {text}. Whoever comes there is not asked. Deny that in /etc/config/upnpd.")));
             }
         }

@@ -185,12 +185,17 @@ fn outside(facts: &Facts) -> Vec<Check> {
     let lan_only = &facts.config.lan_only;
     let mut checks = Vec::new();
     let mut zones = Set::new();
-    for forwarding in facts.firewall.iter().flat_map(|firewall| firewall.of_kind("forwarding")) {
+    for forwarding in facts
+        .firewall
+        .iter()
+        .flat_map(|firewall| firewall.of_kind("forwarding"))
+    {
         let (Some(from), Some(to)) = (forwarding.option("src"), forwarding.option("dest")) else {
             continue;
         };
         let among = |zones: &[String], zone: &str| zones.iter().any(|one| one == zone);
-        if among(&lan_only.dest_zones, to) && !among(&lan_only.source_zones, from) && !among(&lan_only.dest_zones, from) {
+        if among(&lan_only.dest_zones, to) && !among(&lan_only.source_zones, from) && !among(&lan_only.dest_zones, from)
+        {
             zones.insert(quoted(from));
         }
     }
@@ -235,11 +240,16 @@ fn default_routes_elsewhere(facts: &Facts) -> Vec<Check> {
             None => "It is in no zone of /etc/config/firewall.".to_owned(),
         };
         let device = quoted(&device);
-        let device = format!("through {device}, which is in none of lanward.lan_only.dest_zone: nothing is dropped there. {remedy}");
+        let device = format!(
+            "through {device}, which is in none of lanward.lan_only.dest_zone: nothing is dropped there. {remedy}"
+        );
         match table {
             MAIN_TABLE => Check::warning("zones", format!("{family} leaves {device}")),
             // Some policy's affair: mwan3's, pbr's, Tailscale's.
-            _ => Check::note("zones", format!("{family} that a rule leads to routing table {table} leaves {device}")),
+            _ => Check::note(
+                "zones",
+                format!("{family} that a rule leads to routing table {table} leaves {device}"),
+            ),
         }
     };
     found.into_iter().map(finding).gathered()

@@ -421,7 +421,10 @@ fn zones_that_get_out_and_are_not_meant() {
     ]);
     assert_finding(&facts, "zones", Severity::Info, &["internet: 'docker'. List"]);
     facts.config.lan_only.source_zones.push("docker".to_owned());
-    facts.network.zones.insert("docker".to_owned(), zone("docker", "docker0").1);
+    facts
+        .network
+        .zones
+        .insert("docker".to_owned(), zone("docker", "docker0").1);
     assert_fine(&facts, "zones");
     facts.network.forward = crate::network::Treatment::Accept;
     assert_finding(&facts, "zones", Severity::Warning, &["a device in no zone"]);
@@ -450,9 +453,18 @@ fn what_others_do_to_the_mark() {
         assert_finding(facts, "gate", Severity::Warning, &expected);
     };
     for (hook, priority) in [("prerouting", -150), ("input", -10), ("forward", 5)] {
-        clears(&with(hook, priority, vec![step(hook, None, whole.clone())]), &format!("'ip other {hook}'"));
+        clears(
+            &with(hook, priority, vec![step(hook, None, whole.clone())]),
+            &format!("'ip other {hook}'"),
+        );
     }
-    for (hook, priority) in [("prerouting", -151), ("input", 6), ("forward", 6), ("output", -150), ("postrouting", 0)] {
+    for (hook, priority) in [
+        ("prerouting", -151),
+        ("input", 6),
+        ("forward", 6),
+        ("output", -150),
+        ("postrouting", 0),
+    ] {
         assert_fine(&with(hook, priority, vec![step(hook, None, whole.clone())]), "gate");
     }
     // By which device, and from where; a chain that nobody is seen to call may be called by a map.
@@ -467,16 +479,29 @@ fn what_others_do_to_the_mark() {
     };
     clears(&led(None), "'ip other inner'");
     assert_fine(&led(Some("br-lan")), "gate");
-    clears(&with("output", 0, vec![step("alone", None, whole.clone())]), "'ip other alone'");
+    clears(
+        &with("output", 0, vec![step("alone", None, whole.clone())]),
+        "'ip other alone'",
+    );
     // What it leaves alone, and what it sets.
     let mut facts = with("prerouting", 0, Vec::new());
     for (keeps, may_set) in [(0xffff_c0ff, 0x3f00), (0xff00_ffff, 0x00ff_0000)] {
-        facts.steps.push(("ip", step("prerouting", None, Does::Mark { keeps, may_set })));
+        facts
+            .steps
+            .push(("ip", step("prerouting", None, Does::Mark { keeps, may_set })));
     }
     assert_fine(&facts, "gate");
-    let band = Does::Mark { keeps: 0x61ff_ffff, may_set: 0x1e00_0000 };
+    let band = Does::Mark {
+        keeps: 0x61ff_ffff,
+        may_set: 0x1e00_0000,
+    };
     facts.steps.push(("ip", step("prerouting", None, band)));
-    let expected = ["set the mark 0x10000000", "'ip other prerouting'", "is let in", "lanward.mark to 0x40000000"];
+    let expected = [
+        "set the mark 0x10000000",
+        "'ip other prerouting'",
+        "is let in",
+        "lanward.mark to 0x40000000",
+    ];
     assert_finding(&facts, "gate", Severity::Error, &expected);
     facts.config.mark = 0x4000_0000;
     assert_fine(&facts, "gate");
@@ -488,16 +513,28 @@ fn what_others_do_to_the_mark() {
 #[test]
 fn what_upnp_opens_beside_a_gate() {
     let mut facts = healthy();
-    let config = "config gate 'ssh'\n\toption enabled '1'\n\tlist service 'tcp:22'\n\tlist service 'tcp:2222>192.168.1.20:22'\n\
+    let config =
+        "config gate 'ssh'\n\toption enabled '1'\n\tlist service 'tcp:22'\n\tlist service 'tcp:2222>192.168.1.20:22'\n\
                   config witness 'imaps'\n\toption gate 'ssh'\n";
     facts.config = config::read_text(Some(config.as_bytes())).0;
-    facts.upnp.leases = "UDP:22:192.168.1.20:22:0:x\nTCP:5022:192.168.1.20:23:0:x\nTCP:5022:192.168.1.21:22:0:x\n".to_owned();
+    facts.upnp.leases =
+        "UDP:22:192.168.1.20:22:0:x\nTCP:5022:192.168.1.20:23:0:x\nTCP:5022:192.168.1.21:22:0:x\n".to_owned();
     facts.fw4_gates = None;
     assert_fine(&facts, "gate");
     facts.upnp.leases = "TCP:5022:192.168.1.20:22:0:x\n".to_owned();
-    assert_finding(&facts, "gate", Severity::Error, &["past gate 'ssh'", "TCP 5022 to 192.168.1.20 port 22"]);
+    assert_finding(
+        &facts,
+        "gate",
+        Severity::Error,
+        &["past gate 'ssh'", "TCP 5022 to 192.168.1.20 port 22"],
+    );
     facts.upnp.leases = "TCP:22:192.168.1.21:2022:0:x\n".to_owned();
-    assert_finding(&facts, "gate", Severity::Warning, &["port of gate 'ssh'", "TCP 22 to 192.168.1.21 port 2022"]);
+    assert_finding(
+        &facts,
+        "gate",
+        Severity::Warning,
+        &["port of gate 'ssh'", "TCP 22 to 192.168.1.21 port 2022"],
+    );
 }
 
 #[test]

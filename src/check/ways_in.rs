@@ -22,9 +22,7 @@ pub(super) struct Way {
 
 pub(super) fn upnp(facts: &Facts) -> Vec<Check> {
     let reaching = leases(facts).filter(|(way, ..)| reaches(facts, way));
-    let leases: Vec<String> = reaching
-        .map(|(way, _, text)| remarked(facts, &way, text))
-        .gathered();
+    let leases: Vec<String> = reaching.map(|(way, _, text)| remarked(facts, &way, text)).gathered();
     let unread = lines(facts).filter(|line| lease(line).is_none()).count();
     let mut checks = Vec::new();
     if facts.upnp.enabled || facts.upnp.running {

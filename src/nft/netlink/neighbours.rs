@@ -197,9 +197,7 @@ pub fn steps(received: &Received<'_>, mut each: impl FnMut(Step)) {
             // `NFTA_CMP_OP`, `NFTA_CMP_DATA`
             "cmp" => match (loaded, second) {
                 (Some(Loaded::Device), Some(0)) => {
-                    device = find(data, 3)
-                        .and_then(|value| string(value, 1))
-                        .map(str::to_owned);
+                    device = find(data, 3).and_then(|value| string(value, 1)).map(str::to_owned);
                 }
                 (Some(Loaded::State(state)), Some(1)) if state & BEGINS == 0 => return,
                 _ => {}
