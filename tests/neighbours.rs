@@ -411,6 +411,50 @@ fn what_mwan3_leads_over_another_wan_is_gated_and_dropped_there() {
     assert_eq!(scene.says_of_marks(), []);
 }
 
+/// pbr leads a host's UDP into a VPN: that is no way to the internet that `lan_only` knows of, and `check` says so; named as one, it is.
+#[test]
+fn what_pbr_leads_into_a_vpn_gets_out_until_its_zone_is_named() {
+    let Some(home) = Home::start(&this_test(), House::plan(), &switched_on("")) else {
+        return;
+    };
+    let (router, vpn, lan) = (home.house.router(), home.house.host("vpn"), home.house.host("lan"));
+    vpn.namespace.ip("addr add 198.18.5.5/32 dev lo\n");
+    router.ip("route add default via 10.8.0.2 table 257\nrule add fwmark 0x20000/0xff0000 lookup 257 pref 30000\n");
+    router.nft(
+        "table inet fw4 {
+	chain pbr_prerouting { iifname \"br-lan\" ip daddr 198.18.0.0/15 meta mark set meta mark & 0xff00ffff | 0x00020000; }
+	chain mangle_prerouting { type filter hook prerouting priority mangle; policy accept; jump pbr_prerouting; }
+}\n",
+    );
+    let far = |port| SocketAddr::new(Ipv4Addr::new(198, 18, 5, 5).into(), port);
+    // The second packet, below the range, says that the way is there.
+    let arrive = || {
+        let [asked, control] = [50000, 443].map(|port| vpn.namespace.udp(far(port)));
+        let sender = lan.namespace.udp(lan.socket(Family::V4, 0));
+        for port in [50000, 443] {
+            sender.send_to(b"x", far(port)).expect("sent");
+        }
+        control
+            .set_read_timeout(Some(Duration::from_secs(5)))
+            .expect("a timeout");
+        control.recv(&mut [0]).expect("what is below the range arrives");
+        asked
+            .set_read_timeout(Some(Duration::from_millis(50)))
+            .expect("a timeout");
+        asked.recv(&mut [0]).is_ok()
+    };
+    let says = || {
+        let said = findings(&home, "zones");
+        said.iter()
+            .any(|(_, message)| message.contains("routing table 257 leaves through 'vpn0'"))
+    };
+    assert!(arrive());
+    assert!(within(SOON, says), "{:?}", findings(&home, "zones"));
+    home.reload(&switched_on("list dest_zone 'wan'\nlist dest_zone 'vpn'"));
+    assert!(!arrive(), "its zone is a way out now");
+    assert!(!says());
+}
+
 /// banIP and CrowdSec drop whom they know before us or before fw4, and accept others: a drop is final, an accept is none to us. What banIP drops in
 /// prerouting is no attempt in the ledger; what CrowdSec drops at input is one.
 #[test]

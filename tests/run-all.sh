@@ -87,7 +87,7 @@ for file in tests/*.rs tests/rig/tests/*.rs tests/oracles/tests/*.rs; do
 	name=$(basename "$file" .rs)
 	case $file in
 	# Their tests wait more than they compute: more of them at once than there are processors.
-	tests/packets.rs | tests/hostile.rs | tests/gate.rs | tests/scans.rs | tests/oracle_recent.rs | tests/init.rs | tests/spa.rs | tests/relay.rs | tests/relay_script.rs) tests "$name" 6 --test "$name" ;;
+	tests/packets.rs | tests/hostile.rs | tests/neighbours.rs | tests/gate.rs | tests/scans.rs | tests/oracle_recent.rs | tests/init.rs | tests/spa.rs | tests/relay.rs | tests/relay_script.rs) tests "$name" 6 --test "$name" ;;
 	# This machine's kernel need not have what they are about.
 	tests/wireguard.rs | tests/offload.rs | tests/offload_daemon.rs) part "vm $name" tests/vm/test.sh "$name" ;;
 	tests/rig/*) tests "rig $name" "$processors" --test "$name" ;;

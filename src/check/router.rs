@@ -240,17 +240,15 @@ fn default_routes_elsewhere(facts: &Facts) -> Vec<Check> {
             None => "It is in no zone of /etc/config/firewall.".to_owned(),
         };
         let device = quoted(&device);
-        let device = format!(
-            "through {device}, which is in none of lanward.lan_only.dest_zone: nothing is dropped there. {remedy}"
-        );
-        match table {
-            MAIN_TABLE => Check::warning("zones", format!("{family} leaves {device}")),
-            // Some policy's affair: mwan3's, pbr's, Tailscale's.
-            _ => Check::note(
-                "zones",
-                format!("{family} that a rule leads to routing table {table} leaves {device}"),
+        // Where it is not the main table, it is some policy's affair: mwan3's, pbr's, Tailscale's.
+        let (finding, what): (fn(_, String) -> Check, String) = match table {
+            MAIN_TABLE => (Check::warning, family.to_owned()),
+            _ => (
+                Check::note,
+                format!("{family} that a rule leads to routing table {table}"),
             ),
-        }
+        };
+        finding("zones", format!("{what} leaves through {device}, which is in none of lanward.lan_only.dest_zone: nothing is dropped there. {remedy}"))
     };
     found.into_iter().map(finding).gathered()
 }

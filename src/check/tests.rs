@@ -470,7 +470,11 @@ fn what_others_do_to_the_mark() {
     // By which device, and from where; a chain that nobody is seen to call may be called by a map.
     for (device, is_there) in [("br-lan", false), ("wan0", true), ("w", true), ("wan01", false)] {
         let facts = with("prerouting", 0, vec![step("prerouting", Some(device), whole.clone())]);
-        assert_eq!(of(&facts, "gate").iter().any(|check| !check.ok), is_there, "{device}");
+        assert_eq!(
+            findings(&facts, "gate").iter().any(|check| !check.ok),
+            is_there,
+            "{device}"
+        );
     }
     let led = |device: Option<&str>| {
         let jump = step("prerouting", device, Does::Jump("inner".to_owned()));
