@@ -568,7 +568,7 @@ add rule inet fw4 forward ct status dnat accept
 /// but by another port somebody gets to a guarded host unasked, as by any mapping.
 #[test]
 fn what_upnp_opens_is_dropped_in_the_range_and_guarded_at_a_gates_port() {
-    let further = "\tlist service 'tcp:2222>192.168.77.100:22'\n";
+    let further = "\tlist service 'tcp:2222>192.168.77.100:22'\n\tlist service 'tcp:22>[fd77::100]:22'\n";
     let Some(scene) = Scene::gated(House::plan(), Firewall::default(), further) else {
         return;
     };
@@ -577,7 +577,7 @@ fn what_upnp_opens_is_dropped_in_the_range_and_guarded_at_a_gates_port() {
     scene.router().nft(&upnp(
         "iifname \"wan0\" udp dport 45500 dnat ip to 192.168.77.100:45500; iifname \"wan0\" tcp dport 22 dnat ip to 192.168.77.101:22; \
          iifname \"wan0\" tcp dport 5022 dnat ip to 192.168.77.100:22;",
-        "ip daddr 192.168.77.100 udp dport 45500 accept; ip daddr 192.168.77.101 tcp dport 22 accept; ip daddr 192.168.77.100 tcp dport 22 accept;",
+        "ip daddr 192.168.77.100 udp dport 45500 accept; ip daddr 192.168.77.101 tcp dport 22 accept; ip daddr 192.168.77.100 tcp dport 22 accept; ip6 daddr fd77::100 tcp dport 22 accept;",
     ));
     let mapped = |port: u16| home.house.way_in(Family::V4).source_port(port).udp(45500);
     assert_eq!(mapped(50000), Fate::Answered, "off");
@@ -606,6 +606,9 @@ fn what_upnp_opens_is_dropped_in_the_range_and_guarded_at_a_gates_port() {
         Connection::Reset,
         "a forwarded service"
     );
+    let pinhole = |host: &str| home.house.way(host, "lan").over(Family::V6).tcp(SSH);
+    assert_eq!(pinhole("internet2"), Connection::Reset, "a pinhole to a guarded host");
+    assert_eq!(pinhole("internet"), Connection::Accepted, "and who is listed");
     assert_eq!(
         to_lan("internet2", "lan", 5022),
         Connection::Accepted,
