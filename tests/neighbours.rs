@@ -565,10 +565,10 @@ add rule inet fw4 forward ct status dnat accept
 }
 
 /// A port that a program in the home has opened by itself: UDP from a port in the range does not come in; a gate's port is guarded wherever it was led;
-/// but by another port somebody gets to a guarded host unasked, as by any mapping.
+/// but by another port somebody gets to a guarded host unasked, as by any mapping, and by a witness's port gets listed.
 #[test]
 fn what_upnp_opens_is_dropped_in_the_range_and_guarded_at_a_gates_port() {
-    let further = "\tlist service 'tcp:2222>192.168.77.100:22'\n\tlist service 'tcp:22>[fd77::100]:22'\n";
+    let further = "\tlist service 'tcp:2222>192.168.77.100:22'\n\tlist service 'tcp:22>[fd77::100]:22'\n\nconfig witness 'imaps'\n\toption gate 'ssh'\n";
     let Some(scene) = Scene::gated(House::plan(), Firewall::default(), further) else {
         return;
     };
@@ -576,7 +576,7 @@ fn what_upnp_opens_is_dropped_in_the_range_and_guarded_at_a_gates_port() {
     let home = &scene.home;
     scene.router().nft(&upnp(
         "iifname \"wan0\" udp dport 45500 dnat ip to 192.168.77.100:45500; iifname \"wan0\" tcp dport 22 dnat ip to 192.168.77.101:22; \
-         iifname \"wan0\" tcp dport 5022 dnat ip to 192.168.77.100:22;",
+         iifname \"wan0\" tcp dport 5022 dnat ip to 192.168.77.100:22; iifname \"wan0\" tcp dport 993 dnat ip to 192.168.77.101:22;",
         "ip daddr 192.168.77.100 udp dport 45500 accept; ip daddr 192.168.77.101 tcp dport 22 accept; ip daddr 192.168.77.100 tcp dport 22 accept; ip6 daddr fd77::100 tcp dport 22 accept;",
     ));
     let mapped = |port: u16| home.house.way_in(Family::V4).source_port(port).udp(45500);
@@ -613,6 +613,13 @@ fn what_upnp_opens_is_dropped_in_the_range_and_guarded_at_a_gates_port() {
         to_lan("internet2", "lan", 5022),
         Connection::Accepted,
         "past it, which `check` reads from the leases"
+    );
+    // And in a witness's place whoever connects is taken for proved.
+    assert_eq!(to_lan("internet2", "lan2", 993), Connection::Accepted);
+    assert_eq!(
+        to_lan("internet2", "lan", 2222),
+        Connection::Accepted,
+        "as the leases say, too"
     );
 }
 

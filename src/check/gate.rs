@@ -1,7 +1,7 @@
 //! What stands beside the gates: rules of the firewall that let everybody in, and what the kernel does not keep.
 
 use super::{listed, quoted, ways_in, Check, Facts, FW4_SERVICE};
-use crate::config::{Gate, Spa, Witness};
+use crate::config::{Gate, Service, Spa, Witness};
 use crate::gate::{fw4_rules, FW4_RULE_NAME};
 use crate::gather::Gather;
 use crate::gather::GatherInto;
@@ -194,17 +194,17 @@ fn leases(facts: &Facts, enabled: &[&Gate]) -> Vec<Check> {
         let end = way.address.zip(way.ports.map(|(port, _)| port));
         for gate in enabled {
             let name = &gate.name;
-            if gate.services.iter().any(|service| service.port == port) {
+            let has = |holds: &dyn Fn(&Service) -> bool| gate.services.iter().any(holds);
+            // Whoever connects to what stands in a witness's place is listed.
+            let mut witnesses = facts.config.witnesses.iter();
+            let proves = witnesses.any(|witness| witness.gate == *name && witness.port == port);
+            if has(&|service| service.port == port) {
                 checks.push(Check::warning(
                     NAME,
                     format!("UPnP has taken a port of gate '{name}': {text}. Whoever is listed gets there."),
                 ));
-            } else if gate
-                .services
-                .iter()
-                .any(|service| end.is_some() && service.forward == end)
-            {
-                checks.push(Check::error(NAME, format!("UPnP leads past gate '{name}': {text}. Whoever comes there is not asked. Deny that in /etc/config/upnpd.")));
+            } else if proves || has(&|service| end.is_some() && service.forward == end) {
+                checks.push(Check::error(NAME, format!("UPnP leads past gate '{name}': {text}. Whoever comes there is let in. Deny that in /etc/config/upnpd.")));
             }
         }
     }

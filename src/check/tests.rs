@@ -532,6 +532,13 @@ fn what_upnp_opens_beside_a_gate() {
         Severity::Error,
         &["past gate 'ssh'", "TCP 5022 to 192.168.1.20 port 22"],
     );
+    facts.upnp.leases = "TCP:993:192.168.1.21:8993:0:x\n".to_owned();
+    assert_finding(
+        &facts,
+        "gate",
+        Severity::Error,
+        &["past gate 'ssh'", "TCP 993 to 192.168.1.21 port 8993"],
+    );
     facts.upnp.leases = "TCP:22:192.168.1.21:2022:0:x\n".to_owned();
     assert_finding(
         &facts,

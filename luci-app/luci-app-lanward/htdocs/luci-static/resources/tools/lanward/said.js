@@ -149,7 +149,7 @@ const messages = _ => [
 	_('Set lanward.mark to %s, which they leave alone'),
 	_('They write every bit: let them write their own only, by a mask'),
 	_("UPnP has taken a port of gate '%s': %s. Whoever is listed gets there"),
-	_("UPnP leads past gate '%s': %s. Whoever comes there is not asked"),
+	_("UPnP leads past gate '%s': %s. Whoever comes there is let in"),
 	_('Deny that in /etc/config/upnpd'),
 	_("This kernel does not check TCP windows (nf_conntrack_tcp_be_liberal or nf_conntrack_tcp_no_window_check), so that whoever forges addresses can fill the list through witness '%s': set its min_bytes to %s or more"),
 	_("witness '%s' asks for min_bytes, and conntrack counts none (net.netfilter.nf_conntrack_acct is 0): it proves nobody"),
