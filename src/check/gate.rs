@@ -102,17 +102,30 @@ fn published(comment: &str) -> Option<&str> {
 fn marks(facts: &Facts) -> Vec<Check> {
     let mark = facts.config.mark;
     let (mut sets, mut clears, mut used) = (Set::new(), Set::new(), 0);
+    // A chain's rules come one after the other.
+    let mut judged: Option<(&str, &Step, bool)> = None;
     for (family, step) in &facts.steps {
         let Does::Mark { keeps, may_set } = step.does else {
             continue;
         };
-        used |= !keeps | may_set;
-        let found = match () {
-            () if may_set & mark != 0 => &mut sets,
-            () if keeps & mark == 0 => &mut clears,
-            () => continue,
+        let writes = !keeps | may_set;
+        // Who writes all of it leaves no bit free; but only where we are.
+        if writes != u32::MAX {
+            used |= writes;
+        }
+        if writes & mark == 0 {
+            continue;
+        }
+        let is_same =
+            |other: &Step| (&other.table, &other.chain, &other.device) == (&step.table, &step.chain, &step.device);
+        let is_it = match judged {
+            Some((of, other, is_it)) if of == *family && is_same(other) => is_it,
+            _ => is_between(facts, family, step),
         };
-        if is_between(facts, family, step) {
+        judged = Some((family, step, is_it));
+        if is_it {
+            used |= writes;
+            let found = if may_set & mark == 0 { &mut clears } else { &mut sets };
             found.insert(quoted(&format!("{family} {} {}", step.table, step.chain)));
         }
     }
@@ -161,7 +174,7 @@ fn is_between(facts: &Facts, family: &str, step: &Step) -> bool {
             continue;
         }
         let leads_here = |(other, from): &&(&str, Step)| {
-            *other == family && from.table == step.table && from.does == Does::Jump(step.chain.clone())
+            *other == family && from.table == step.table && matches!(&from.does, Does::Jump(to) if *to == step.chain)
         };
         let before = left.len();
         left.gather(facts.steps.iter().filter(leads_here).map(|(_, from)| from));

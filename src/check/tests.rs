@@ -507,6 +507,10 @@ fn what_others_do_to_the_mark() {
         "lanward.mark to 0x40000000",
     ];
     assert_finding(&facts, "gate", Severity::Error, &expected);
+    // Who writes all of it on the way out leaves the bits free all the same.
+    facts.chains.push(chain("ip", "other", "output", -150));
+    facts.steps.push(("ip", step("output", None, whole.clone())));
+    assert_finding(&facts, "gate", Severity::Error, &expected);
     facts.config.mark = 0x4000_0000;
     assert_fine(&facts, "gate");
     facts.config.gates[0].enabled = false;
