@@ -153,12 +153,13 @@ fn marks(facts: &Facts) -> Vec<Check> {
 /// Whether a packet from the WAN can come to a chain behind our mark and before our last look at it. A chain that nothing is seen to lead to may be called
 /// from anywhere, by a map.
 fn is_between(facts: &Facts, family: &str, step: &Step) -> bool {
-    let mut reached: Set<&str> = Set::new();
+    let mut reached: Vec<&str> = Vec::new();
     let mut left = vec![step];
     while let Some(step) = left.pop() {
-        if !comes_from_wan(facts, step) || !reached.insert(&step.chain) {
+        if !comes_from_wan(facts, step) || reached.contains(&step.chain.as_str()) {
             continue;
         }
+        reached.push(&step.chain);
         let is_it = |chain: &&super::BaseChain| {
             chain.family == family && chain.table == step.table && chain.chain == step.chain
         };
@@ -173,11 +174,13 @@ fn is_between(facts: &Facts, family: &str, step: &Step) -> bool {
             }
             continue;
         }
-        let leads_here = |(other, from): &&(&str, Step)| {
-            *other == family && from.table == step.table && matches!(&from.does, Does::Jump(to) if *to == step.chain)
-        };
         let before = left.len();
-        left.gather(facts.steps.iter().filter(leads_here).map(|(_, from)| from));
+        for (other, from) in &facts.steps {
+            let leads_here = matches!(&from.does, Does::Jump(to) if *to == step.chain);
+            if leads_here && *other == family && from.table == step.table {
+                left.push(from);
+            }
+        }
         if left.len() == before {
             return true;
         }
@@ -187,14 +190,16 @@ fn is_between(facts: &Facts, family: &str, step: &Step) -> bool {
 
 fn comes_from_wan(facts: &Facts, step: &Step) -> bool {
     let Some(begin) = &step.device else { return true };
-    let zones = facts.config.lan_only.dest_zones.iter();
-    let mut devices = zones
-        .filter_map(|zone| facts.network.zones.get(zone))
-        .flat_map(|zone| &zone.devices);
-    devices.any(|device| match device {
-        Device::Named(name) => name.starts_with(begin.as_str()),
-        Device::BeginsWith(name) => name.starts_with(begin.as_str()) || begin.starts_with(name.as_str()),
-    })
+    for zone in &facts.config.lan_only.dest_zones {
+        for device in facts.network.zones.get(zone).into_iter().flat_map(|zone| &zone.devices) {
+            let (Device::Named(name) | Device::BeginsWith(name)) = device;
+            let is_any = matches!(device, Device::BeginsWith(_)) && begin.starts_with(name.as_str());
+            if is_any || name.starts_with(begin.as_str()) {
+                return true;
+            }
+        }
+    }
+    false
 }
 
 /// What UPnP has opened asks no gate, and what it has taken a gate's port for goes elsewhere.

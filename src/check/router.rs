@@ -1,5 +1,6 @@
 //! Whether the router is as lanward needs it: configuration, daemon, tables, kernel, zones, neighbours, clock.
 
+use super::ways_in::in_force;
 use super::{is_on, listed, quoted, BaseChain, Check, Daemon, Facts, TableState, FORWARD_PRIORITY};
 use crate::gather::Gather;
 use crate::gather::GatherInto;
@@ -185,17 +186,15 @@ fn outside(facts: &Facts) -> Vec<Check> {
     let lan_only = &facts.config.lan_only;
     let mut checks = Vec::new();
     let mut zones = Set::new();
-    for forwarding in facts
-        .firewall
-        .iter()
-        .flat_map(|firewall| firewall.of_kind("forwarding"))
-    {
+    let firewall = facts.firewall.as_ref();
+    for forwarding in firewall.into_iter().flat_map(|firewall| &firewall.sections) {
         let (Some(from), Some(to)) = (forwarding.option("src"), forwarding.option("dest")) else {
             continue;
         };
-        let among = |zones: &[String], zone: &str| zones.iter().any(|one| one == zone);
-        if among(&lan_only.dest_zones, to) && !among(&lan_only.source_zones, from) && !among(&lan_only.dest_zones, from)
-        {
+        let is_dest = |zone: &str| lan_only.dest_zones.iter().any(|one| one == zone);
+        let is_source = lan_only.source_zones.iter().any(|one| one == from);
+        let is_meant = forwarding.kind == "forwarding" && in_force(forwarding);
+        if is_meant && is_dest(to) && !is_source && !is_dest(from) {
             zones.insert(quoted(from));
         }
     }

@@ -418,6 +418,7 @@ fn zones_that_get_out_and_are_not_meant() {
         forwarding("iot", "lan"),
         forwarding("docker", "wan"),
         section("forwarding", &[("src", "lan")]),
+        section("forwarding", &[("src", "off"), ("dest", "wan"), ("enabled", "0")]),
     ]);
     assert_finding(&facts, "zones", Severity::Info, &["internet: 'docker'. List"]);
     facts.config.lan_only.source_zones.push("docker".to_owned());

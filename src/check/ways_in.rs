@@ -230,7 +230,7 @@ fn way_in(check: &'static str, facts: &Facts, section: &Section, way: &Way, verb
     Check::warning(check, format!("{text}. {remedy}."))
 }
 
-fn in_force(section: &Section) -> bool {
+pub(super) fn in_force(section: &Section) -> bool {
     section.option("enabled").is_none_or(|value| is_on(Some(value)))
 }
 
