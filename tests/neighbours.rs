@@ -867,9 +867,9 @@ fn times(home: &mut Home) -> [(&'static str, f64); 5] {
         // After a change of others the daemon looks at once, but then not for 600 ms.
         std::thread::sleep(Duration::from_millis(700));
         let before = table().expect("the kernel answers");
+        let begin = Instant::now();
         let deleted = router.run(|| Nftables::open().and_then(|mut nft| nft.delete_table("lanward")));
         deleted.expect("it is deleted");
-        let begin = Instant::now();
         assert!(within(SOON, || matches!(table(), Ok(Some(now)) if Some(now) != before)));
         note(3, begin);
         home.daemon.kill9();
