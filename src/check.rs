@@ -14,6 +14,7 @@ pub use relays::Way;
 use crate::config::{Config, Problem};
 use crate::gather::Gather;
 use crate::network::{Links, Network};
+use crate::nft::netlink::neighbours::Step;
 use crate::profiles::Profiles;
 use crate::ruleset::FORWARD_PRIORITY;
 use crate::uci;
@@ -47,6 +48,8 @@ pub struct Facts {
     pub tables: Option<Vec<Table>>,
     /// All base chains in the kernel, of every owner; empty where `tables` is `None`.
     pub chains: Vec<BaseChain>,
+    /// What others' rules do that packets' marks may depend on, with their tables' families; asked for where a gate is enabled, else empty.
+    pub steps: Vec<(&'static str, Step)>,
     /// lanward's own table.
     pub table: TableState,
     /// Kernel features that were looked for and not found, by name: `nf_conntrack_netlink`.

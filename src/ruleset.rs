@@ -39,11 +39,11 @@ use std::net::IpAddr;
 pub const TABLE: &str = "lanward";
 
 /// `mangle`: after conntrack, before destination NAT.
-const PREROUTING_PRIORITY: i32 = -150;
+pub const PREROUTING_PRIORITY: i32 = -150;
 /// `filter - 5`: before fw4's forward chain and its flow offload.
 pub const FORWARD_PRIORITY: i32 = -5;
 /// `filter + 5`: after fw4's chains.
-const BEHIND_PRIORITY: i32 = 5;
+pub const BEHIND_PRIORITY: i32 = 5;
 
 /// Whether a set is a list of sources that is read while running. The stages of knocks are not: nobody is listed there.
 #[must_use]

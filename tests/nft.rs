@@ -7,6 +7,7 @@
 
 mod nft_oracle;
 
+use lanward::nft::netlink::neighbours::Does;
 use lanward::nft::{
     self, tcp_flag, text, Base, Bits, Chain, Contents, Direction, Element, Family, Field, Hook, Kind, Mark, Match,
     Operation, Range, Reject, Rule, Set, State, Statement, Table, Timeout, Value,
@@ -1421,5 +1422,63 @@ fn the_neighbours_are_all_seen_with_their_hooks_and_priorities() {
             "inet fw4 forward forward 0",
             "ip nat post postrouting 100"
         ]
+    );
+}
+
+#[test]
+fn what_rules_do_to_the_mark_is_seen_as_nft_meant_it() {
+    namespace_or_skip!();
+    let all = u32::MAX;
+    let marks = [
+        ("meta mark set 0x1", Some((0, 1))),
+        (
+            "meta mark set meta mark & 0xff00ffff | 0x00010000",
+            Some((0xff00_ffff, 0x1_0000)),
+        ),
+        (
+            "meta mark set meta mark | 0x10000000",
+            Some((!0x1000_0000, 0x1000_0000)),
+        ),
+        (
+            "meta mark set meta mark ^ 0x10000000",
+            Some((!0x1000_0000, 0x1000_0000)),
+        ),
+        ("meta mark set ct mark", Some((0, all))),
+        ("meta mark set ct mark & 0x3f00", Some((0, 0x3f00))),
+        ("meta mark set tcp dport map { 22 : 0x1, 80 : 0x2 }", Some((0, all))),
+        ("meta mark set jhash ip saddr mod 4", Some((0, all))),
+        ("ct state established,related meta mark set ct mark", None),
+        ("ct state established,new meta mark set 0x1", Some((0, 1))),
+        ("ct state untracked meta mark set 0x1", Some((0, 1))),
+        ("ct state != established meta mark set 0x1", Some((0, 1))),
+        ("ct mark set meta mark", None),
+        ("meta mark & 0xff == 0x1 accept", None),
+        ("ct mark set 0x1 counter meta mark set ct mark & 0xff", Some((0, 0xff))),
+    ];
+    let rules = marks.iter().fold(String::new(), |text, (rule, _)| text + rule + "\n");
+    let script = format!(
+        "table ip other {{ chain inner {{\n{rules}}}\nchain outer {{ type filter hook input priority 0; iifname \"wan0\" jump inner; iifname \"w*\" tcp dport 22 goto inner; iif lo meta mark set 0x1; }};\n}}\n"
+    );
+    nft(&["-f", "-"], &script);
+    nft(&["-f", "-"], "table inet lanward { chain c { meta mark set 0x1; }; }");
+    let mut nftables = Nftables::open().unwrap();
+    let steps = nftables.steps("lanward", 100).unwrap();
+    assert!(steps
+        .iter()
+        .all(|(family, step)| *family == "ip" && step.table == "other"));
+    let of = |chain: &str| -> Vec<(Option<String>, Does)> {
+        let own = steps.iter().filter(|(_, step)| step.chain == chain);
+        own.map(|(_, step)| (step.device.clone(), step.does.clone())).collect()
+    };
+    let expected = marks.iter().filter_map(|(_, does)| *does);
+    let expected = expected.map(|(keeps, may_set)| (None, Does::Mark { keeps, may_set }));
+    assert_eq!(of("inner"), expected.collect::<Vec<_>>());
+    let jump = |device: &str| (Some(device.to_owned()), Does::Jump("inner".to_owned()));
+    let whole = Does::Mark { keeps: 0, may_set: 1 };
+    assert_eq!(of("outer"), [jump("wan0"), jump("w"), (None, whole)]);
+    assert_eq!(
+        nftables.steps("lanward", 3).unwrap().len(),
+        3,
+        "no more than was asked for"
     );
 }

@@ -270,6 +270,45 @@ fn offloaded_flows_end_when_it_is_switched_on_and_the_flow_table_does_not_count(
     ends_at_the_switch(FlowTable::Silent);
 }
 
+/// Another program's flow table, whose rule stands long before ours, without a word about states. A flow is in no flow table before its first packet has
+/// come through, and that is dropped; what was in it when the switch was turned is cut.
+#[test]
+fn a_flow_table_of_others_before_us_takes_nothing_that_is_dropped() {
+    if !has_flow_tables() {
+        return;
+    }
+    let Some(home) = Home::start(&this_test(), House::plan(), &switched_on("")) else {
+        return;
+    };
+    home.house.router().nft(
+        "table inet early {
+	flowtable ft { hook ingress priority 0; devices = { \"br-lan\", \"wan0\" }; }
+	chain forward { type filter hook forward priority -300; policy accept; meta l4proto { tcp, udp } flow add @ft; }
+}\n",
+    );
+    for family in FAMILIES {
+        let way = home.house.way_out(family);
+        for attempt in 0..5 {
+            assert_eq!(way.source_port(40100).udp(50000), Fate::Lost, "{family} {attempt}");
+            assert!(!is_offloaded(&home, "udp", family, 50000), "{family} {attempt}");
+        }
+    }
+    home.switch(Switch::Off);
+    let sessions = FAMILIES.map(|family| (family, home.house.way_out(family).udp_sessions(50000, 1, PACE)));
+    wait_offloaded(&home, "udp", &FAMILIES.map(|family| (family, 50000)));
+    let call = now();
+    home.switch(Switch::On);
+    assert_over(&sessions, (call, now()), "the call");
+    for family in FAMILIES {
+        assert_eq!(new_flow(&home, family), Fate::Lost, "{family}");
+    }
+    let answer = home.daemon.must("check", &json!({}));
+    assert!(
+        answer.to_string().contains("'inet early forward' at 'forward' -300"),
+        "{answer}"
+    );
+}
+
 /// What the test of the switch would see if nobody cut the flow.
 #[test]
 fn the_rule_alone_ends_no_offloaded_flow_and_a_daemon_that_starts_does() {

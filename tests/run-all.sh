@@ -89,7 +89,7 @@ for file in tests/*.rs tests/rig/tests/*.rs tests/oracles/tests/*.rs; do
 	name=$(basename "$file" .rs)
 	case $file in
 	# Their tests wait more than they compute: more of them at once than there are processors.
-	tests/packets.rs | tests/hostile.rs | tests/gate.rs | tests/scans.rs | tests/oracle_recent.rs | tests/init.rs | tests/spa.rs | tests/relay.rs | tests/relay_script.rs) tests "$name" 6 --test "$name" ;;
+	tests/packets.rs | tests/hostile.rs | tests/neighbours.rs | tests/gate.rs | tests/scans.rs | tests/oracle_recent.rs | tests/init.rs | tests/spa.rs | tests/relay.rs | tests/relay_script.rs) tests "$name" 6 --test "$name" ;;
 	# The sender of a flood takes a processor, and what is measured beside it another.
 	tests/floods.rs) tests "$name" 1 --test "$name" ;;
 	# This machine's kernel need not have what they are about.

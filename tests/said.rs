@@ -7,6 +7,7 @@ use lanward::check::{diagnose, BaseChain, Daemon, Facts, Severity, Table, TableS
 use lanward::config::{self, Arity, Config, Host, Schedule, Subnet, System, OPTIONS};
 use lanward::event::{Event, Netifd, Now, Reading, Survey, Texts};
 use lanward::network::{self, Device, Links, Network, Route, Sources, Zone};
+use lanward::nft::netlink::neighbours::{Does, Step};
 use lanward::relay::sight::{self, Line, Outcome, Sight};
 use lanward::relay::words::Word;
 use lanward::state::State;
@@ -542,6 +543,7 @@ fn healthy() -> Facts {
             name: "fw4".into(),
         }]),
         chains: Vec::new(),
+        steps: Vec::new(),
         table: TableState::Same,
         missing: Vec::new(),
         upnp: Upnp::default(),
@@ -605,6 +607,33 @@ fn routers() -> Vec<Facts> {
         (zone.name, zone.devices) = ("vpn".into(), [Device::Named("wg0".into())].into());
         facts.network.zones.insert("vpn".into(), zone);
     });
+    with(&|facts| {
+        facts.links.routes.push(Route {
+            table: 100,
+            ..route("::", 4)
+        });
+        facts.network.forward = network::Treatment::Accept;
+        facts.firewall = Some(package(
+            "config forwarding\n\toption src 'docker'\n\toption dest 'wan'\n",
+        ));
+    });
+    for (keeps, may_set) in [(0, u32::MAX), (0, 1), (0x61ff_ffff, 0x1e00_0000)] {
+        with(&|facts| {
+            facts.config = config::read_text(Some(gated.as_bytes())).0;
+            let step = |does| Step {
+                table: "other".into(),
+                chain: "c".into(),
+                device: None,
+                does,
+            };
+            facts.steps = vec![("ip", step(Does::Mark { keeps, may_set }))];
+            facts.config.gates[0].services.push(config::Service {
+                port: 2222,
+                forward: Some(("192.168.1.20".parse().unwrap(), 22)),
+            });
+            facts.upnp.leases = "TCP:5022:192.168.1.20:22:0:x\nTCP:22:192.168.1.99:22:0:other\n".into();
+        });
+    }
     with(&|facts| facts.links = Links::default());
     with(&|facts| (facts.links, facts.config.lan_only.hosts) = (Links::default(), host()));
     with(&|facts| facts.chains = vec![chain("banIP", "forward"), chain("PassWall", "prerouting")]);

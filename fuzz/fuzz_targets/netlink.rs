@@ -64,6 +64,7 @@ fn tables(datagram: &[u8], choice: u8) {
             neighbours::handle(&received),
             neighbours::rule_comment(&received, &table.name),
         );
+        neighbours::steps(&received, drop);
         for (family, _) in neighbours::FAMILIES {
             let _ = neighbours::base_chain(&received, family);
         }

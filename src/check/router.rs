@@ -1,16 +1,18 @@
 //! Whether the router is as lanward needs it: configuration, daemon, tables, kernel, zones, neighbours, clock.
 
+use super::ways_in::in_force;
 use super::{is_on, listed, quoted, BaseChain, Check, Daemon, Facts, TableState, FORWARD_PRIORITY};
 use crate::gather::Gather;
 use crate::gather::GatherInto;
-use crate::network::Device;
+use crate::network::{Device, Treatment};
 use crate::schedule::CLOCK_IS_SET;
+use crate::sorted::Set;
 
 /// Linux's main routing table (`RT_TABLE_MAIN`).
 const MAIN_TABLE: u32 = 254;
 
-/// Tables whose forward chain may stand before lanward's: they only drop.
-const HARMLESS_TABLES: &[&str] = &["banIP"];
+/// Tables whose forward chain may stand before lanward's: they drop, or accept what is judged here all the same.
+const HARMLESS_TABLES: &[&str] = &["banIP", "crowdsec", "crowdsec6", "miniupnpd"];
 
 /// Words in the names of tables and chains of programs that take forwarded packets to a process on the router.
 const PROXIES: &[&str] = &[
@@ -144,6 +146,7 @@ pub(super) fn zones(facts: &Facts) -> Vec<Check> {
         .filter_map(|(option, zone)| zone_finding(facts, option, zone))
         .gathered();
     checks.extend(default_routes_elsewhere(facts));
+    checks.extend(outside(facts));
     if !facts.links_were_read() {
         checks.push(Check::note(
             "zones",
@@ -186,6 +189,33 @@ fn zone_finding(facts: &Facts, option: &str, name: &str) -> Option<Check> {
     zone.devices.is_empty().then(|| Check::warning("zones", empty()))
 }
 
+/// Who gets out, and is not meant.
+fn outside(facts: &Facts) -> Vec<Check> {
+    let lan_only = &facts.config.lan_only;
+    let mut checks = Vec::new();
+    let mut zones = Set::new();
+    let firewall = facts.firewall.as_ref();
+    for forwarding in firewall.into_iter().flat_map(|firewall| &firewall.sections) {
+        let (Some(from), Some(to)) = (forwarding.option("src"), forwarding.option("dest")) else {
+            continue;
+        };
+        let is_dest = |zone: &str| lan_only.dest_zones.iter().any(|one| one == zone);
+        let is_source = lan_only.source_zones.iter().any(|one| one == from);
+        let is_meant = forwarding.kind == "forwarding" && in_force(forwarding);
+        if is_meant && is_dest(to) && !is_source && !is_dest(from) {
+            zones.insert(quoted(from));
+        }
+    }
+    if !zones.is_empty() {
+        let zones = listed(&zones.into_iter().gathered());
+        checks.push(Check::note("zones", format!("lan_only does not touch what these zones send to the internet: {zones}. List those that it is to keep in as lanward.lan_only.source_zone.")));
+    }
+    if facts.network.forward == Treatment::Accept {
+        checks.push(Check::warning("zones", "The firewall forwards whatever no rule takes (firewall.defaults.forward): a device in no zone, such as Docker's, sends what it likes, and lan_only does not touch that."));
+    }
+    checks
+}
+
 /// A default route past the destination zones is a way out that nothing drops on.
 fn default_routes_elsewhere(facts: &Facts) -> Vec<Check> {
     let dests = &facts.config.lan_only.dest_zones;
@@ -193,13 +223,8 @@ fn default_routes_elsewhere(facts: &Facts) -> Vec<Check> {
         let zones = dests.iter().filter_map(|zone| facts.network.zones.get(zone));
         zones.flat_map(|zone| &zone.devices).any(|one| names(one, device))
     };
-    let mut found = crate::sorted::Set::new();
-    for route in facts
-        .links
-        .routes
-        .iter()
-        .filter(|route| route.table == MAIN_TABLE && route.dest.prefix == 0)
-    {
+    let mut found = Set::new();
+    for route in facts.links.routes.iter().filter(|route| route.dest.prefix == 0) {
         let Some(device) = facts.links.devices.get(&route.device) else {
             continue;
         };
@@ -207,10 +232,11 @@ fn default_routes_elsewhere(facts: &Facts) -> Vec<Check> {
             found.insert((
                 if route.dest.address.is_ipv6() { "IPv6" } else { "IPv4" },
                 device.clone(),
+                route.table,
             ));
         }
     }
-    let finding = |(family, device): (&str, String)| {
+    let finding = |(family, device, table): (&str, String, u32)| {
         let zone = facts
             .network
             .zones
@@ -221,7 +247,15 @@ fn default_routes_elsewhere(facts: &Facts) -> Vec<Check> {
             None => "It is in no zone of /etc/config/firewall.".to_owned(),
         };
         let device = quoted(&device);
-        Check::warning("zones", format!("{family} leaves through {device}, which is in none of lanward.lan_only.dest_zone: nothing is dropped there. {remedy}"))
+        // Where it is not the main table, it is some policy's affair: mwan3's, pbr's, Tailscale's.
+        let (finding, what): (fn(_, String) -> Check, String) = match table {
+            MAIN_TABLE => (Check::warning, family.to_owned()),
+            _ => (
+                Check::note,
+                format!("{family} that a rule leads to routing table {table}"),
+            ),
+        };
+        finding("zones", format!("{what} leaves through {device}, which is in none of lanward.lan_only.dest_zone: nothing is dropped there. {remedy}"))
     };
     found.into_iter().map(finding).gathered()
 }

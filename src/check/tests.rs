@@ -130,6 +130,7 @@ fn healthy() -> Facts {
             chain("inet", "fw4", "forward", -150),
             chain("inet", "lanward", "forward", -5),
         ],
+        steps: Vec::new(),
         table: TableState::Same,
         missing: Vec::new(),
         upnp: Upnp::default(),
@@ -415,14 +416,166 @@ fn a_default_route_past_the_destination_zones() {
     assert_finding(&facts, "zones", Severity::Warning, &["list dest_zone 'vpn'"]);
     facts.config.lan_only.dest_zones.push("vpn".to_owned());
     assert_fine(&facts, "zones");
-    // Another table's route is some policy's affair (mwan3, pbr), an unknown device nobody's.
+    // An unknown device is nobody's.
     facts = healthy();
+    facts.links.routes.push(default_route("::", 99));
+    assert_fine(&facts, "zones");
+    // Another table's route is some policy's affair (mwan3, pbr).
     facts.links.routes.push(Route {
         table: 100,
         ..default_route("::", 4)
     });
-    facts.links.routes.push(default_route("::", 99));
+    assert_finding(
+        &facts,
+        "zones",
+        Severity::Info,
+        &["IPv6 that a rule leads to routing table 100 leaves through 'wg0'"],
+    );
+}
+
+#[test]
+fn zones_that_get_out_and_are_not_meant() {
+    let forwarding = |from: &str, to: &str| section("forwarding", &[("src", from), ("dest", to)]);
+    let mut facts = healthy();
+    facts.firewall = firewall(&[
+        forwarding("lan", "wan"),
+        forwarding("docker", "wan"),
+        forwarding("iot", "lan"),
+        forwarding("docker", "wan"),
+        section("forwarding", &[("src", "lan")]),
+        section("forwarding", &[("src", "off"), ("dest", "wan"), ("enabled", "0")]),
+    ]);
+    assert_finding(&facts, "zones", Severity::Info, &["internet: 'docker'. List"]);
+    facts.config.lan_only.source_zones.push("docker".to_owned());
+    facts
+        .network
+        .zones
+        .insert("docker".to_owned(), zone("docker", "docker0").1);
     assert_fine(&facts, "zones");
+    facts.network.forward = crate::network::Treatment::Accept;
+    assert_finding(&facts, "zones", Severity::Warning, &["a device in no zone"]);
+}
+
+#[test]
+fn what_others_do_to_the_mark() {
+    use crate::nft::netlink::neighbours::{Does, Step};
+    let step = |chain: &str, device: Option<&str>, does: Does| Step {
+        table: "other".to_owned(),
+        chain: chain.to_owned(),
+        device: device.map(str::to_owned),
+        does,
+    };
+    let whole = Does::Mark { keeps: 0, may_set: 1 };
+    let with = |hook: &str, priority: i32, steps: Vec<Step>| {
+        let mut facts = healthy();
+        let config = "config gate 'ssh'\n\toption enabled '1'\n\tlist service 'tcp:22'\nconfig witness 'imaps'\n\toption gate 'ssh'\n";
+        facts.config = config::read_text(Some(config.as_bytes())).0;
+        facts.chains.push(chain("ip", "other", hook, priority));
+        facts.steps = steps.into_iter().map(|step| ("ip", step)).collect();
+        facts
+    };
+    let clears = |facts: &Facts, chain: &str| {
+        let expected = ["clear the mark 0x10000000", chain, "nobody gets in", "every bit"];
+        assert_finding(facts, "gate", Severity::Warning, &expected);
+    };
+    for (hook, priority) in [("prerouting", -150), ("input", -10), ("forward", 5)] {
+        clears(
+            &with(hook, priority, vec![step(hook, None, whole.clone())]),
+            &format!("'ip other {hook}'"),
+        );
+    }
+    for (hook, priority) in [
+        ("prerouting", -151),
+        ("input", 6),
+        ("forward", 6),
+        ("output", -150),
+        ("postrouting", 0),
+    ] {
+        assert_fine(&with(hook, priority, vec![step(hook, None, whole.clone())]), "gate");
+    }
+    // By which device, and from where; a chain that nobody is seen to call may be called by a map.
+    for (device, is_there) in [("br-lan", false), ("wan0", true), ("w", true), ("wan01", false)] {
+        let facts = with("prerouting", 0, vec![step("prerouting", Some(device), whole.clone())]);
+        assert_eq!(
+            findings(&facts, "gate").iter().any(|check| !check.ok),
+            is_there,
+            "{device}"
+        );
+    }
+    let led = |device: Option<&str>| {
+        let jump = step("prerouting", device, Does::Jump("inner".to_owned()));
+        let back = step("inner", None, Does::Jump("inner".to_owned()));
+        with("prerouting", 0, vec![jump, back, step("inner", None, whole.clone())])
+    };
+    clears(&led(None), "'ip other inner'");
+    assert_fine(&led(Some("br-lan")), "gate");
+    clears(
+        &with("output", 0, vec![step("alone", None, whole.clone())]),
+        "'ip other alone'",
+    );
+    // What it leaves alone, and what it sets.
+    let mut facts = with("prerouting", 0, Vec::new());
+    for (keeps, may_set) in [(0xffff_c0ff, 0x3f00), (0xff00_ffff, 0x00ff_0000)] {
+        facts
+            .steps
+            .push(("ip", step("prerouting", None, Does::Mark { keeps, may_set })));
+    }
+    assert_fine(&facts, "gate");
+    let band = Does::Mark {
+        keeps: 0x61ff_ffff,
+        may_set: 0x1e00_0000,
+    };
+    facts.steps.push(("ip", step("prerouting", None, band)));
+    let expected = [
+        "set the mark 0x10000000",
+        "'ip other prerouting'",
+        "is let in",
+        "lanward.mark to 0x40000000",
+    ];
+    assert_finding(&facts, "gate", Severity::Error, &expected);
+    // Who writes all of it on the way out leaves the bits free all the same.
+    facts.chains.push(chain("ip", "other", "output", -150));
+    facts.steps.push(("ip", step("output", None, whole.clone())));
+    assert_finding(&facts, "gate", Severity::Error, &expected);
+    facts.config.mark = 0x4000_0000;
+    assert_fine(&facts, "gate");
+    facts.config.gates[0].enabled = false;
+    facts.config.mark = 0x1000_0000;
+    assert_fine(&facts, "gate");
+}
+
+#[test]
+fn what_upnp_opens_beside_a_gate() {
+    let mut facts = healthy();
+    let config =
+        "config gate 'ssh'\n\toption enabled '1'\n\tlist service 'tcp:22'\n\tlist service 'tcp:2222>192.168.1.20:22'\n\
+                  config witness 'imaps'\n\toption gate 'ssh'\n";
+    facts.config = config::read_text(Some(config.as_bytes())).0;
+    facts.upnp.leases =
+        "UDP:22:192.168.1.20:22:0:x\nTCP:5022:192.168.1.20:23:0:x\nTCP:5022:192.168.1.21:22:0:x\n".to_owned();
+    facts.fw4_gates = None;
+    assert_fine(&facts, "gate");
+    facts.upnp.leases = "TCP:5022:192.168.1.20:22:0:x\n".to_owned();
+    assert_finding(
+        &facts,
+        "gate",
+        Severity::Error,
+        &["past gate 'ssh'", "TCP 5022 to 192.168.1.20 port 22"],
+    );
+    facts.upnp.leases = "TCP:993:192.168.1.21:8993:0:x\n".to_owned();
+    assert_finding(
+        &facts,
+        "gate",
+        Severity::Error,
+        &["past gate 'ssh'", "TCP 993 to 192.168.1.21 port 8993"],
+    );
+    facts.upnp.leases = "TCP:22:192.168.1.21:2022:0:x\n".to_owned();
+    assert_finding(
+        &facts,
+        "gate",
+        Severity::Warning,
+        &["port of gate 'ssh'", "TCP 22 to 192.168.1.21 port 2022"],
+    );
 }
 
 #[test]

@@ -12,29 +12,18 @@ use std::net::IpAddr;
 const LEASES: usize = 1024;
 
 /// Where a way in ends.
-struct Way {
-    protocols: Vec<Protocol>,
+pub(super) struct Way {
+    pub(super) protocols: Vec<Protocol>,
     /// `None`: any.
-    address: Option<IpAddr>,
+    pub(super) address: Option<IpAddr>,
     /// First and last port on the host; `None`: any.
-    ports: Option<(u16, u16)>,
+    pub(super) ports: Option<(u16, u16)>,
 }
 
 pub(super) fn upnp(facts: &Facts) -> Vec<Check> {
-    let lines = || {
-        facts
-            .upnp
-            .leases
-            .lines()
-            .take(LEASES)
-            .filter(|line| !line.trim().is_empty())
-    };
-    let leases: Vec<String> = lines()
-        .filter_map(lease)
-        .filter(|(way, _)| reaches(facts, way))
-        .map(|(way, text)| remarked(facts, &way, text))
-        .gathered();
-    let unread = lines().filter(|line| lease(line).is_none()).count();
+    let reaching = leases(facts).filter(|(way, ..)| reaches(facts, way));
+    let leases: Vec<String> = reaching.map(|(way, _, text)| remarked(facts, &way, text)).gathered();
+    let unread = lines(facts).filter(|line| lease(line).is_none()).count();
     let mut checks = Vec::new();
     if facts.upnp.enabled || facts.upnp.running {
         let state = if facts.upnp.running {
@@ -76,8 +65,18 @@ pub(super) fn upnp(facts: &Facts) -> Vec<Check> {
     checks
 }
 
-/// A lease's way in, and how to name it. The line is `UDP:3389:192.168.1.20:3389:0:name` (lease_file_add of miniupnpd's upnpredirect.c).
-fn lease(line: &str) -> Option<(Way, String)> {
+fn lines(facts: &Facts) -> impl Iterator<Item = &str> {
+    let lines = facts.upnp.leases.lines().take(LEASES);
+    lines.filter(|line| !line.trim().is_empty())
+}
+
+/// The leases that are understood: where each leads, from which port, and how to name it.
+pub(super) fn leases(facts: &Facts) -> impl Iterator<Item = (Way, u16, String)> + '_ {
+    lines(facts).filter_map(lease)
+}
+
+/// A lease's way in, its port outside, and how to name it. The line is `UDP:3389:192.168.1.20:3389:0:name` (lease_file_add of miniupnpd's upnpredirect.c).
+fn lease(line: &str) -> Option<(Way, u16, String)> {
     let mut fields = line.splitn(6, ':');
     let protocol = match fields.next()?.to_ascii_uppercase().as_str() {
         "TCP" => Protocol::Tcp,
@@ -101,6 +100,7 @@ fn lease(line: &str) -> Option<(Way, String)> {
             address: Some(address),
             ports: Some((port, port)),
         },
+        external,
         text,
     ))
 }
@@ -230,7 +230,7 @@ fn way_in(check: &'static str, facts: &Facts, section: &Section, way: &Way, verb
     Check::warning(check, format!("{text}. {remedy}."))
 }
 
-fn in_force(section: &Section) -> bool {
+pub(super) fn in_force(section: &Section) -> bool {
     section.option("enabled").is_none_or(|value| is_on(Some(value)))
 }
 

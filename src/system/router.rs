@@ -5,6 +5,7 @@ use crate::daemon::Paths;
 use crate::gather::Gather;
 use crate::network::Links;
 use crate::nft::netlink::neighbours::Neighbour;
+use crate::ruleset::TABLE;
 use crate::state::Known;
 use crate::system::conntrack::Conntrack;
 use crate::system::keeper::{self, Contents, File};
@@ -15,6 +16,8 @@ use crate::uci;
 use std::path::Path;
 
 const FW4: &str = "/sbin/fw4";
+/// A router has some hundred. Who has more than these is warned of what is in them.
+const STEPS: usize = 2048;
 const CONNTRACK: &str = "/proc/sys/net/netfilter";
 const LEASES: &str = "/var/run/miniupnpd.leases";
 const MINIUPNPD_PID: &str = "/var/run/miniupnpd.pid";
@@ -46,8 +49,11 @@ pub fn facts(upnpd: Contents, nftables: &mut Nftables, links: Links, known: Know
                 .ok()
         })
         .flatten();
+    let has_gate = known.config.gates.iter().any(|gate| gate.enabled);
+    let steps = has_gate.then(|| nftables.steps(TABLE, STEPS).unwrap_or_default());
     Facts {
         table,
+        steps: steps.unwrap_or_default(),
         chains,
         fw4_gates,
         tables,
@@ -85,6 +91,7 @@ fn without_kernel(upnp: Upnp, links: Links, known: Known, daemon: Daemon) -> Fac
         fw4_gates: None,
         tables: None,
         chains: Vec::new(),
+        steps: Vec::new(),
         table: TableState::NotAsked,
         missing: Vec::new(),
         upnp,

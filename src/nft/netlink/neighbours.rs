@@ -1,6 +1,6 @@
 //! Who else is there: all tables, and all chains that a hook calls, of every family.
 
-use super::attribute::{find, string, u32, u64};
+use super::attribute::{attributes, find, string, u32, u64};
 use super::wire::{request, Message, Received};
 use super::{kind, INET};
 use netlink_packet_core::NLM_F_DUMP;
@@ -106,6 +106,149 @@ pub fn rule_comment(received: &Received<'_>, table: &str) -> Option<String> {
     }
     let text = user_comment(find(attributes, 7)?)?;
     Some(String::from_utf8_lossy(text).into_owned())
+}
+
+/// What a rule of somebody's does, as far as a packet's mark may depend on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Step {
+    pub table: String,
+    pub chain: String,
+    /// Only what comes in by a device whose name begins so.
+    pub device: Option<String>,
+    pub does: Does,
+}
+
+/// See [`Step`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Does {
+    /// Goes on in this chain.
+    Jump(String),
+    /// Writes the mark.
+    Mark {
+        /// The bits that stay as they are.
+        keeps: u32,
+        /// Of the others, those that may be set afterwards.
+        may_set: u32,
+    },
+}
+
+/// What is in the register that an expression wrote last.
+#[derive(Clone, Copy)]
+enum Loaded {
+    /// As in [`Does::Mark`].
+    Mark(u32, u32),
+    /// The connection's state, of which these bits are left.
+    State(u32),
+    Device,
+}
+
+/// `NF_CT_STATE_BIT(IP_CT_NEW)` and `NF_CT_STATE_UNTRACKED_BIT`
+const BEGINS: u32 = 8 | 64;
+
+/// The jumps of the rule that an answer is about, and what it does to marks. A rule about connections that have begun does nothing here: the mark is
+/// asked where they begin. What an expression makes that is not known here may be anything.
+pub fn steps(received: &Received<'_>, mut each: impl FnMut(Step)) {
+    let Received::Message {
+        kind: kind::NEWRULE,
+        attributes: rule,
+        ..
+    } = received
+    else {
+        return;
+    };
+    let (Some(table), Some(chain), Some(expressions)) = (string(rule, 1), string(rule, 2), find(rule, 4)) else {
+        return;
+    };
+    let (mut device, mut loaded) = (None, None);
+    for (_, expression) in attributes(expressions) {
+        let (Some(name), data) = (string(expression, 1), find(expression, 2).unwrap_or_default()) else {
+            continue;
+        };
+        let (first, second) = (u32(data, 1), u32(data, 2));
+        let mut does = None;
+        match name {
+            // `NFTA_META_DREG`, `NFTA_META_KEY`; without the first it is written (`NFTA_META_SREG`).
+            "meta" => match (first, second) {
+                (None, Some(3)) => {
+                    let (keeps, may_set) = match loaded {
+                        Some(Loaded::Mark(keeps, may_set)) => (keeps, may_set),
+                        _ => (0, u32::MAX),
+                    };
+                    does = Some(Does::Mark { keeps, may_set });
+                }
+                (Some(_), Some(3)) => loaded = Some(Loaded::Mark(u32::MAX, 0)),
+                (Some(_), Some(6)) => loaded = Some(Loaded::Device),
+                _ => loaded = None,
+            },
+            // `NFTA_CT_KEY`: the state is 0.
+            "ct" => loaded = (second == Some(0)).then_some(Loaded::State(u32::MAX)),
+            // `NFTA_BITWISE_MASK`, `NFTA_BITWISE_XOR`; those that shift, or join two registers, have none.
+            "bitwise" => {
+                loaded = match (loaded, native(data, 4), native(data, 5)) {
+                    (Some(Loaded::State(state)), Some(mask), _) => Some(Loaded::State(state & mask)),
+                    (Some(Loaded::Mark(keeps, may_set)), Some(mask), Some(flip)) => {
+                        Some(Loaded::Mark(keeps & mask & !flip, may_set & mask | flip))
+                    }
+                    (_, Some(mask), Some(flip)) => Some(Loaded::Mark(0, mask | flip)),
+                    _ => None,
+                }
+            }
+            // `NFTA_CMP_OP`, `NFTA_CMP_DATA`
+            "cmp" => match (loaded, second) {
+                (Some(Loaded::Device), Some(0)) => {
+                    device = find(data, 3).and_then(|value| string(value, 1)).map(str::to_owned);
+                }
+                (Some(Loaded::State(state)), Some(1)) if state & BEGINS == 0 => return,
+                _ => {}
+            },
+            // `NFTA_IMMEDIATE_DATA`, with a verdict (`NFTA_DATA_VERDICT`) or a value.
+            "immediate" => {
+                let verdict = find(data, 2).and_then(|value| find(value, 2));
+                does = verdict
+                    .and_then(|verdict| string(verdict, 2))
+                    .map(|chain| Does::Jump(chain.to_owned()));
+                loaded = native(data, 2).map(|value| Loaded::Mark(0, value));
+            }
+            "target" => does = xtables(data),
+            "counter" | "log" | "limit" => {}
+            _ => loaded = None,
+        }
+        if let Some(does) = does {
+            each(Step {
+                table: table.to_owned(),
+                chain: chain.to_owned(),
+                device: device.clone(),
+                does,
+            });
+        }
+    }
+}
+
+/// A value in the machine's order (`NFTA_DATA_VALUE`) within an attribute.
+fn native(data: &[u8], kind: u16) -> Option<u32> {
+    word(find(find(data, kind)?, 1)?, 0)
+}
+
+fn word(data: &[u8], index: usize) -> Option<u32> {
+    let bytes = data.get(4 * index..)?.get(..4)?;
+    Some(u32::from_ne_bytes(bytes.try_into().ok()?))
+}
+
+/// What iptables' targets do to the mark: `struct xt_mark_tginfo2`, `struct xt_connmark_tginfo1` and `2`.
+fn xtables(data: &[u8]) -> Option<Does> {
+    let info = find(data, 3)?;
+    let mode = if u32(data, 2)? < 2 { 12 } else { 14 };
+    let (value, mask) = match string(data, 1)? {
+        "MARK" => (word(info, 0)?, word(info, 1)?),
+        // `XT_CONNMARK_RESTORE`
+        "CONNMARK" if info.get(mode) == Some(&2) => (word(info, 1)?, word(info, 2)?),
+        _ => return None,
+    };
+    Some(Does::Mark {
+        keeps: !(mask | value),
+        may_set: value,
+    })
 }
 
 /// libnftnl's `NFTNL_UDATA_RULE_COMMENT` (type 0) among user data: type, length, value, again and again.

@@ -14,7 +14,7 @@ pub use monitor::{Change, Monitor};
 use crate::gather::Gather;
 use crate::gather::GatherInto;
 use crate::nft;
-use crate::nft::netlink::neighbours::{self, Neighbour};
+use crate::nft::netlink::neighbours::{self, Neighbour, Step};
 use crate::nft::netlink::{self, kind, Endian, Message, Present};
 use crate::sorted::Map;
 use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP};
@@ -249,6 +249,26 @@ impl Nftables {
                 })?;
         }
         Ok(chains)
+    }
+
+    /// What others' rules do that packets' marks may depend on, in all tables that packets of the Internet protocol go through but this one: at most
+    /// so many steps. Sets are not read.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Refused`].
+    pub fn steps(&mut self, but: &str, most: usize) -> Result<Vec<(&'static str, Step)>, Error> {
+        let mut steps = Vec::new();
+        for (family, name) in &neighbours::FAMILIES[..3] {
+            self.socket
+                .query(&neighbours::dump(kind::GETRULE, *family), |received| {
+                    neighbours::steps(received, |step| {
+                        if steps.len() < most && step.table != but {
+                            steps.push((*name, step));
+                        }
+                    });
+                })?;
+        }
+        Ok(steps)
     }
 
     /// The comments of a table's rules that satisfy `wanted`, in the order of its chains.
