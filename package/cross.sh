@@ -57,6 +57,13 @@ flag --cfg=libc_unstable_musl_v1_2
 flag -Ctarget-feature=+crt-static
 flag -Clink-self-contained=no
 flag -Crelocation-model=static
+# What packs best is the same instructions in the same order wherever the same thing is written. So nothing that depends on what is around: no address
+# reckoned at a function's head and kept on its stack, no order by how long instructions take. It costs cycles in loops, of which the daemon has few.
+for off in machine-licm machine-cse machine-sink lsr tail-duplicate early-taildup post-ra; do
+	flag "-Cllvm-args=-disable-$off"
+done
+flag -Cllvm-args=-enable-misched=false
+flag -Cllvm-args=-pre-RA-sched=source
 case $arch in
 mips*)
 	# A copy of three words or more is a call. In line it is six or eight instructions, and there are some four thousand.

@@ -5,6 +5,8 @@
 #include <pthread.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 
 /*
@@ -62,4 +64,30 @@ int pthread_setname_np(pthread_t thread, const char *name)
 	if (!pthread_equal(thread, pthread_self()))
 		return ENOSYS;
 	return prctl(PR_SET_NAME, (unsigned long)name, 0UL, 0UL, 0UL) ? errno : 0;
+}
+
+/*
+ * musl sorts nothing but a name's addresses, of which it takes 48 at most. By insertion: each is moved to its place one by one.
+ */
+void qsort(void *list, size_t count, size_t size, int (*compare)(const void *, const void *))
+{
+	for (size_t taken = 1; taken < count; taken++)
+		for (char *one = (char *)list + taken * size; one != list && compare(one - size, one) > 0; one -= size)
+			for (size_t at = 0; at < size; at++) {
+				char byte = one[at];
+				one[at] = one[at - size];
+				one[at - size] = byte;
+			}
+}
+
+/*
+ * musl asks whether a host's name is text. Nobody sets a locale, and in the one that programs begin with every byte is a character.
+ */
+size_t mbstowcs(wchar_t *restrict to, const char *restrict from, size_t room)
+{
+	if (!to)
+		return strlen(from);
+	errno = ENOSYS;
+	(void)room;
+	return (size_t)-1;
 }
