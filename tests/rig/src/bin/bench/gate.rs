@@ -28,7 +28,7 @@ pub fn measure(rounds: u32, report: &mut Report) -> bool {
         router.deafen();
     }
     let clock = Clock::choose(|clock| {
-        let _ = nothing.forward(&downloads[0][0], clock);
+        let _ = gate.forward(&downloads[0][0], clock);
     });
     let (unit, seeds) = (unit(clock), format!("seed ({LISTED_BY_SEED} listed)"));
     let names = ["no table", seeds.as_str()];

@@ -1,5 +1,6 @@
 //! `make bench`: how fast the switch bites, what memory and what forwarding it costs, and whether a packet escapes; each beside the
-//! same thing done another way, in one run on one machine. `--json` for programs, `--quick` for fewer rounds.
+//! same thing done another way, in one run on one machine. `--json` for programs, `--quick` for fewer rounds,
+//! `--packets` for what packets pay alone.
 
 mod forwarding;
 mod gate;
@@ -24,12 +25,18 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if let Some(unknown) = arguments
         .iter()
-        .find(|argument| !matches!(argument.as_str(), "--json" | "--quick"))
+        .find(|argument| !matches!(argument.as_str(), "--json" | "--quick" | "--packets"))
     {
-        eprintln!("bench: unknown argument {unknown}; there are --json and --quick");
+        eprintln!("bench: unknown argument {unknown}; there are --json, --quick and --packets");
         return ExitCode::from(2);
     }
     let has = |name: &str| arguments.iter().any(|argument| argument == name);
+    if has("--packets") {
+        let mut report = Report::default();
+        let is_done = forwarding::measure(if has("--quick") { 6 } else { 20 }, &mut report);
+        report.tell(has("--json"));
+        return if is_done { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
     let Some(home) = Home::start("bench", House::plan(), &switched_off("")) else {
         return ExitCode::FAILURE;
     };
@@ -55,11 +62,7 @@ fn main() -> ExitCode {
     }
     idle::packages(&mut report);
     idle::routers(&mut report);
-    if has("--json") {
-        println!("{:#}", json!({ "figures": report.figures }));
-    } else {
-        report.print();
-    }
+    report.tell(has("--json"));
     ExitCode::SUCCESS
 }
 
@@ -77,6 +80,15 @@ struct Report {
 }
 
 impl Report {
+    /// As JSON if `to_program`, else as a table.
+    fn tell(&self, to_program: bool) {
+        if to_program {
+            println!("{:#}", json!({ "figures": self.figures }));
+        } else {
+            self.print();
+        }
+    }
+
     fn print(&self) {
         let head = ["what", "lanward", "beside it", "ratio"].map(str::to_owned);
         for [what, own, other, ratio] in std::iter::once(&head).chain(&self.lines) {
@@ -86,6 +98,8 @@ impl Report {
 
     fn add(&mut self, what: &str, own: String, other: String, ratio: Option<f64>, figure: Value) {
         let ratio = ratio.map_or_else(String::new, |ratio| format!("{ratio:.2}"));
+        // Whoever interrupts it keeps what there is.
+        eprintln!("  {what}: {own}; {other}; {ratio}");
         self.lines.push([what.to_owned(), own, other, ratio]);
         let mut figure = figure;
         figure["what"] = json!(what);

@@ -322,11 +322,7 @@ impl Router {
     /// A packet of a connection that the LAN host has opened to the web, as it comes in.
     pub fn of_a_download(&self, family: Family) -> Vec<u8> {
         let (client, web, end) = self.opened(family);
-        // Seen from outside: over IPv4 behind the router's address, with the same port as nobody else has it.
-        let outside = match family {
-            Family::V4 => self.on_router(family, client.port()),
-            Family::V6 => client,
-        };
+        let outside = self.outside(client);
         let server = Session {
             seq: end.ack,
             ack: end.seq,
@@ -347,11 +343,24 @@ impl Router {
             .frame(&end.says(client, web, flag::ACK | flag::PSH, &payload))
     }
 
-    /// A datagram to the web, as it goes out: what the switch does not concern.
+    /// A datagram to the web that has been answered, as it goes out: what the switch does not concern.
     pub fn of_quic(&self, family: Family) -> Vec<u8> {
         let (lan, web) = self.ends(family);
-        let packet = datagram(lan.socket(family, fresh_port()), web, &[0x6c; 18]);
-        self.lan.cable.enclose(family == Family::V6, &packet)
+        let client = lan.socket(family, fresh_port());
+        let frame = |from: &End, packet: &[u8]| from.cable.enclose(family == Family::V6, packet);
+        let question = frame(&self.lan, &datagram(client, web, &[0x6c; 18]));
+        self.lan.cable.send(std::slice::from_ref(&question));
+        let answer = frame(&self.internet, &datagram(web, self.outside(client), &[0x6c; 18]));
+        self.internet.cable.send(&[answer]);
+        question
+    }
+
+    /// How a LAN host's end is seen from outside: over IPv4 behind the router's address, with the same port as nobody else has it.
+    fn outside(&self, client: SocketAddr) -> SocketAddr {
+        match client {
+            SocketAddr::V4(_) => self.on_router(Family::V4, client.port()),
+            SocketAddr::V6(_) => client,
+        }
     }
 
     fn ends(&self, family: Family) -> (&Host, SocketAddr) {
