@@ -15,6 +15,7 @@ use crate::report;
 use crate::ruleset::{gate, spa};
 use crate::state::State;
 use crate::system::clock::{self, Clock};
+use crate::system::conntrack::Conntrack;
 use crate::system::keeper::{self, Contents, File, Files, Keeper, Lost};
 use crate::system::links;
 use crate::system::nflog::{self, Nflog};
@@ -160,6 +161,8 @@ struct Daemon {
     /// The question to netifd that is not answered yet, and whether to ask again then.
     netifd: Option<(Ticket, bool)>,
     nftables: Nftables,
+    /// Opened when it is asked first.
+    conntrack: Option<Conntrack>,
     monitor: Monitor,
     /// `None` where the kernel cannot copy packets to us; then nobody tells who comes and goes at the gates.
     nflog: Option<Nflog>,
@@ -192,6 +195,7 @@ impl Daemon {
             bus_is_up: false,
             netifd: None,
             nftables: starting("nftables", Nftables::open())?,
+            conntrack: None,
             monitor: starting("nftables notifications", Monitor::open())?,
             links: starting("rtnetlink", links::Reader::open())?,
             watcher: starting("rtnetlink notifications", links::Watcher::open())?,
@@ -385,7 +389,7 @@ impl Daemon {
             }
             Action::MakeKey(new) => Some(self.make_key(new)),
             Action::RemoveKey { name, path, call } => Some(self.remove_key(name, path, call)),
-            Action::Sessions(interest) => Some(Event::Sessions(flows::sessions(&interest))),
+            Action::Sessions(interest) => Some(Event::Sessions(self.sessions(&interest))),
             Action::FindEndpoint {
                 devices,
                 inner,

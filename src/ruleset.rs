@@ -5,10 +5,11 @@
 //!   prerouting (mangle, -150)   after conntrack (-200), whose state and direction every rule here asks for; before destination NAT (-100), so
 //!                               that ports and addresses are as seen from the WAN
 //!     lan_only: learn the addresses of hosts that are named by MAC         only if there are such hosts
-//!     ledger: what begins on the WAN is counted                            only if it is enabled
-//!       before everything that refuses, so that what is refused has been counted
-//!     spa, knock: what begins on the WAN                                    only if a gate has such a proof
-//!       before the gate: what proves an address must count before the address is judged; the packets go on as any others
+//!     arrival: what begins on the WAN, with one comparison for all that has begun
+//!       ledger: it is counted                                               only if it is enabled
+//!         before everything that refuses, so that what is refused has been counted
+//!       spa, knock: it may prove an address                                 only if a gate has such a proof
+//!         before the gate: what proves an address must count before the address is judged; the packets go on as any others
 //!     gate: TCP from the WAN to a port that is guarded or a witness's       only if a gate is enabled
 //!       witnesses first: a port may be both, and what proves an address must count before the address is judged
 //!       then the guarded services: whoever is listed gets the mark; `reset` and `drop` refuse the others here, so that a flood never gets as
@@ -18,6 +19,9 @@
 //!   input, forward (filter + 5) gate: what fw4 has accepted without the mark came by a rule that is not ours, and is refused all the same
 //!                               ledger: what has come so far was accepted, and is counted as that; behind the gate, whose refusals are attempts
 //! ```
+//!
+//! What most packets meet is as little as can be. Measured, in nanoseconds: a comparison 12 to 16, a hook 20 (over IPv6 40), a device's name 37, a lookup in a
+//! set 40 to 80 more. So most packets leave at the first rule of each hook, and lookups stand behind comparisons.
 //!
 //! Everything that happens while running is a set element; so the rules are constant.
 
@@ -30,9 +34,10 @@ pub mod spa;
 
 pub use lan_only::{learned_sets, pause_set, switch_set, switches, udp_element, DROPPED, LEARNED, OBSERVED, ON, PAUSE};
 
-use crate::gather::Gather;
-use crate::nft::{Base, Chain, Contents, Hook, Kind, Range, Rule, Set, Table, Value};
+use crate::gather::{Gather, GatherInto};
+use crate::nft::{Base, Chain, Contents, Field, Hook, Kind, Match, Range, Rule, Set, State, Statement, Table, Value};
 use crate::policy::Policy;
+use parts::device_matches;
 use std::net::IpAddr;
 
 /// The table's name, family `inet`.
@@ -44,6 +49,11 @@ pub const PREROUTING_PRIORITY: i32 = -150;
 pub const FORWARD_PRIORITY: i32 = -5;
 /// `filter + 5`: after fw4's chains.
 pub const BEHIND_PRIORITY: i32 = 5;
+
+/// Where what begins on the WAN is counted, and may prove its source.
+const ARRIVAL: &str = "arrival";
+/// The WAN's devices, for gates and ledger.
+const WAN: &str = "wan_devices";
 
 /// Whether a set is a list of sources that is read while running. The stages of knocks are not: nobody is listed there.
 #[must_use]
@@ -69,22 +79,37 @@ pub fn lay_out(policy: &Policy, on: bool) -> Table {
     let (lan_only, gates) = (&policy.lan_only, &policy.gates);
     let watches = policy.ledger || !gates.list.is_empty();
     let [seen, accepted] = ledger::COUNTERS;
-    let counted = |counter| match policy.ledger {
-        true => ledger::entrance(gates, counter),
-        false => Vec::new(),
-    };
+    let from_wan = || device_matches(&gates.wan, WAN, Field::IifName);
+    let mut arrival: Vec<Rule> = policy
+        .ledger
+        .then(|| ledger::begins(seen, Vec::new()))
+        .into_iter()
+        .gathered();
+    arrival.extend(gate::arrival(gates));
     let mut counters: Vec<String> = DROPPED.iter().chain(&OBSERVED).map(ToString::to_string).gathered();
     counters.extend(gate::counters(gates));
     let mut sets = lan_only::sets(lan_only, on);
+    sets.gather(parts::device_set(&gates.wan, WAN).filter(|_| watches));
     sets.extend(gate::sets(gates));
 
     let mut before_nat = lan_only::learn(lan_only);
     before_nat.extend(watches.then(parts::answers));
-    before_nat.extend(counted(seen));
+    for device in from_wan().into_iter().filter(|_| !arrival.is_empty()) {
+        let matches = [Match::State(vec![State::New, State::Untracked])]
+            .into_iter()
+            .chain(device);
+        before_nat.push(gate::ending(
+            matches,
+            Statement::Jump(ARRIVAL.into()),
+            "what begins on the WAN",
+        ));
+    }
     before_nat.extend(gate::entrance(gates));
     let behind = gate::belt(gates).map(|belt| {
+        let counted = from_wan().into_iter().filter(|_| policy.ledger);
+        let counted = counted.map(|device| ledger::begins(accepted, device));
         let begun = watches.then(parts::begun);
-        begun.into_iter().chain(belt).chain(counted(accepted)).gathered()
+        begun.into_iter().chain(belt).chain(counted).gathered()
     });
     let [to_router, to_lan] = behind;
     let hooked = [
@@ -100,10 +125,13 @@ pub fn lay_out(policy: &Policy, on: bool) -> Table {
         .map(|(name, hook, priority, rules)| base(name, hook, priority, rules))
         .gathered();
     chains.extend(lan_only::chains(lan_only));
+    if !arrival.is_empty() {
+        chains.push(gate::chain(ARRIVAL, arrival));
+    }
     chains.extend(gate::chains(gates));
     if policy.ledger {
         counters.extend(ledger::counters());
-        sets.extend(ledger::sets(gates));
+        sets.extend(ledger::sets());
         chains.extend(ledger::chains(gates));
     }
     Table {

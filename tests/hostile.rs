@@ -93,14 +93,14 @@ fn fragments_and_untracked_packets_do_not_get_out() {
 
 #[test]
 fn whatever_is_done_to_the_table_it_is_made_good() {
-    let Some(home) = Home::start("tampering", House::plan(), &switched_on("")) else {
+    let Some(home) = Home::start("tampering", House::plan().with_second_wan(), &switched_on("")) else {
         return;
     };
     for attack in [
         "flush table inet lanward\n",
         "flush set inet lanward lan_only_on\n",
         "flush chain inet lanward lan_only_out\n",
-        "delete element inet lanward lan_only_source_devices { \"br-lan\" }\n",
+        "delete element inet lanward lan_only_dest_devices { \"wan0\" }\n",
         "insert rule inet lanward forward accept\n",
         "insert rule inet lanward lan_only_out udp dport 50000 return\n",
         "add chain inet lanward mine { type filter hook forward priority -6; }\nadd rule inet lanward mine accept\n",

@@ -14,38 +14,43 @@ impl Daemon {
     /// Ends the flows in scope and says how many.
     pub(super) async fn cut(&mut self, scope: CutScope) -> Result<u32, String> {
         let links = self.fresh_links().await?;
-        cut(&scope, &links).map_err(|error| error.to_string())
+        let scope = Scope::of(&scope.lan_only, &scope.learned, &links);
+        self.ask_conntrack(|conntrack| {
+            let flows = conntrack.flows(UDP, &mut |flow| scope.cuts(flow))?;
+            conntrack.delete(&flows)
+        })
     }
 
     /// The flows that [`Self::cut`] would end.
     pub(super) async fn preview(&mut self, scope: CutScope) -> Result<Vec<Doomed>, String> {
         let links = self.fresh_links().await?;
-        preview(&scope, &links).map_err(|error| error.to_string())
+        let scope = Scope::of(&scope.lan_only, &scope.learned, &links);
+        let flows = self.ask_conntrack(|conntrack| conntrack.flows(UDP, &mut |flow| scope.cuts(flow)))?;
+        Ok(flows.iter().filter_map(|flow| scope.doomed(flow)).gathered())
+    }
+
+    /// The sessions of interest, in one look at conntrack.
+    pub(super) fn sessions(&mut self, interest: &Interest) -> Result<Vec<Session>, String> {
+        self.ask_conntrack(|conntrack| conntrack.sessions(&mut |session| interest.wants(session)))
     }
 
     /// Routes and neighbours change without waking anybody: what is cut is decided on fresh ones.
     async fn fresh_links(&mut self) -> Result<Links, String> {
         self.links.read().await.map_err(|error| error.to_string())
     }
-}
 
-fn cut(scope: &CutScope, links: &Links) -> Result<u32, Error> {
-    let scope = Scope::of(&scope.lan_only, &scope.learned, links);
-    let mut conntrack = Conntrack::open()?;
-    let flows = conntrack.flows(UDP, &mut |flow| scope.cuts(flow))?;
-    conntrack.delete(&flows)
-}
-
-fn preview(scope: &CutScope, links: &Links) -> Result<Vec<Doomed>, Error> {
-    let scope = Scope::of(&scope.lan_only, &scope.learned, links);
-    let flows = Conntrack::open()?.flows(UDP, &mut |flow| scope.cuts(flow))?;
-    Ok(flows.iter().filter_map(|flow| scope.doomed(flow)).gathered())
-}
-
-/// The sessions of interest, in one look at conntrack.
-pub(super) fn sessions(interest: &Interest) -> Result<Vec<Session>, String> {
-    let sessions = |mut conntrack: Conntrack| conntrack.sessions(&mut |session| interest.wants(session));
-    Conntrack::open().and_then(sessions).map_err(|error| error.to_string())
+    /// The socket is kept: whenever one of netfilter's is closed, the kernel first ends all that an earlier transaction of nf_tables has left to be ended,
+    /// which is a wait for all processors (some 5 ms). After an error nobody knows what is still to come on it.
+    fn ask_conntrack<T>(&mut self, ask: impl FnOnce(&mut Conntrack) -> Result<T, Error>) -> Result<T, String> {
+        let answer = match &mut self.conntrack {
+            Some(conntrack) => ask(conntrack),
+            none => Conntrack::open().and_then(|conntrack| ask(none.insert(conntrack))),
+        };
+        if answer.is_err() {
+            self.conntrack = None;
+        }
+        answer.map_err(|error| error.to_string())
+    }
 }
 
 /// Where the VPN peer is that has this inner address.

@@ -5,86 +5,29 @@ use crate::event::{Reading, Verified};
 use crate::gate::{Listed, Readings};
 use crate::gather::Gather;
 use crate::nft;
-use crate::nft::netlink::Edit;
+use crate::nft::netlink::{self, Edit, Endian, Present};
 use crate::ruleset;
-use crate::system::nftables::{self, Verdict};
-
-/// How often the table is read if it is replaced meanwhile.
-const READS: u32 = 4;
 
 impl Daemon {
     pub(super) fn verify(&mut self, table: &nft::Table) -> Result<Verified, String> {
-        let verdict = self.nftables.verify(table).map_err(|error| error.to_string())?;
-        let reading = match verdict {
-            Verdict::Missing => Reading::default(),
-            Verdict::Same | Verdict::Differs(_) => self.reading(Some(table))?,
-        };
+        let is_told = |set: &nft::Set| set.name == ruleset::PAUSE || ruleset::is_list(set);
+        let (verdict, present) = self
+            .nftables
+            .verify_with(table, is_told)
+            .map_err(|error| error.to_string())?;
+        let reading = reading(&present, &table.sets);
         Ok(Verified { verdict, reading })
     }
 
     /// What is in the table, in small questions that all cost the same whatever else is loaded. `table` says which lists it has.
     pub(super) fn reading(&mut self, table: Option<&nft::Table>) -> Result<Reading, String> {
-        for _ in 0..READS {
-            let Some(handle) = self.handle()? else {
-                return Ok(Reading::default());
-            };
-            let reading = self.reading_of(handle, table)?;
-            // One that was deleted in between has empty lists, which nobody has emptied.
-            if self.handle()? == Some(handle) {
-                return Ok(reading);
-            }
-        }
-        Err("it comes and goes".into())
-    }
-
-    fn handle(&mut self) -> Result<Option<u64>, String> {
-        let handle = self.nftables.table_handle(ruleset::TABLE);
-        handle.map_err(|error| error.to_string())
-    }
-
-    fn reading_of(&mut self, handle: u64, table: Option<&nft::Table>) -> Result<Reading, String> {
-        let text = |error: nftables::Error| error.to_string();
-        let counters = self.nftables.counters(ruleset::TABLE).map_err(text)?;
-        let on = self
-            .nftables
-            .elements(ruleset::TABLE, &ruleset::switch_set())
-            .map_err(text)?;
-        let pause = self
-            .nftables
-            .elements(ruleset::TABLE, &ruleset::pause_set())
-            .map_err(text)?;
-        let mut lists = Readings::new();
-        for set in table.into_iter().flat_map(|table| &table.sets) {
-            if ruleset::is_list(set) {
-                lists.insert(set.name.clone(), self.list(set)?);
-            }
-        }
-        let learned = ruleset::LEARNED.iter().filter_map(|name| lists.remove(*name));
-        let learned = learned.flatten().map(|listed| listed.address).collect();
-        Ok(Reading {
-            present: true,
-            on: !on.is_empty(),
-            // One without an end is none of ours.
-            paused: pause.first().map(|element| element.expires.unwrap_or(u64::MAX)),
-            counters,
-            learned,
-            handle,
-            lists,
-        })
-    }
-
-    fn list(&mut self, set: &nft::Set) -> Result<Vec<Listed>, String> {
-        let elements = self
-            .nftables
-            .elements(ruleset::TABLE, set)
-            .map_err(|error| error.to_string())?;
-        let listed = elements.iter().filter_map(|element| {
-            Some(Listed {
-                address: ruleset::address_of(&element.key)?,
-                left: element.expires,
-            })
-        });
-        Ok(listed.gathered())
+        let switches = ruleset::switches().sets;
+        let lists = table.map_or(&[][..], |table| &table.sets);
+        let lists = lists.iter().filter(|set| ruleset::is_list(set));
+        let sets: Vec<&nft::Set> = switches.iter().chain(lists).gathered();
+        let looked = self.nftables.look(ruleset::TABLE, &sets);
+        let present = looked.map_err(|error| error.to_string())?;
+        Ok(reading(&present, table.map_or(&[][..], |table| &table.sets)))
     }
 
     pub(super) fn switch(&mut self, element: bool) -> Result<(), String> {
@@ -122,5 +65,38 @@ impl Daemon {
         self.nftables
             .edit(&ruleset::switches(), edits)
             .map_err(|error| error.to_string())
+    }
+}
+
+/// What was read says.
+fn reading(present: &Present, sets: &[nft::Set]) -> Reading {
+    if !present.exists() {
+        return Reading::default();
+    }
+    let of = |set: &nft::Set| netlink::readings(present, set, Endian::NATIVE);
+    let mut lists = Readings::new();
+    for set in sets.iter().filter(|set| ruleset::is_list(set)) {
+        let elements = of(set);
+        let listed = elements.iter().filter_map(|element| {
+            Some(Listed {
+                address: ruleset::address_of(&element.key)?,
+                left: element.expires,
+            })
+        });
+        lists.insert(set.name.clone(), listed.gathered());
+    }
+    let learned = ruleset::LEARNED.iter().filter_map(|name| lists.remove(*name));
+    let learned = learned.flatten().map(|listed| listed.address).collect();
+    Reading {
+        present: true,
+        on: !of(&ruleset::switch_set()).is_empty(),
+        // One without an end is none of ours.
+        paused: of(&ruleset::pause_set())
+            .first()
+            .map(|element| element.expires.unwrap_or(u64::MAX)),
+        counters: netlink::counters(present),
+        learned,
+        handle: present.handle,
+        lists,
     }
 }

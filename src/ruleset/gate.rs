@@ -5,8 +5,8 @@ mod lists;
 pub use lists::{counter_names, listed, lists, List};
 pub(super) use lists::{families, gate_lists, sources};
 
-use super::parts::{address, configured, device_elements, device_matches, element, rule};
-use super::{knock, spa};
+use super::parts::{address, configured, device_matches, element, rule};
+use super::{knock, spa, WAN};
 use crate::config::Forget;
 use crate::gather::Gather;
 use crate::nft::{
@@ -33,9 +33,6 @@ pub const REMOVE: &str = "lanward remove";
 /// A session was closed, and the daemon has to see whether it was the source's last.
 pub const CLOSED: &str = "lanward closed";
 
-/// Where what begins on the WAN may prove its source.
-const ARRIVAL: &str = "gate_arrival";
-const DEVICES: &str = "gate_devices";
 const PORTS: &str = "gate_ports";
 const TCP: u8 = 6;
 const FAMILIES: [Family; 2] = [Family::Ipv4, Family::Ipv6];
@@ -54,10 +51,7 @@ pub(super) fn sets(gates: &Gates) -> Vec<Set> {
         watched.extend(gate.hosts.iter().map(|(_, port)| *port));
         watched.extend(gate.witnesses.iter().map(|witness| witness.port));
     }
-    let mut sets = vec![
-        configured(DEVICES, &[Kind::Ifname], device_elements(&gates.wan)),
-        configured(PORTS, &[Kind::InetService], port_elements(&watched)),
-    ];
+    let mut sets = vec![configured(PORTS, &[Kind::InetService], port_elements(&watched))];
     for gate in &gates.list {
         sets.extend(lists(gate).into_iter().map(|(_, _, set)| set));
         for (family, ports) in gate.ports.iter().enumerate().filter(|(_, ports)| !ports.is_empty()) {
@@ -117,7 +111,7 @@ pub(super) fn entrance(gates: &Gates) -> Vec<Rule> {
     if gates.list.is_empty() {
         return Vec::new();
     }
-    let incoming = device_matches(&gates.wan, DEVICES, Field::IifName).into_iter();
+    let incoming = device_matches(&gates.wan, WAN, Field::IifName).into_iter();
     let rules = incoming.map(|device| {
         let watched = Match::In(vec![Field::TcpDport], PORTS.into());
         let matches = [watched].into_iter().chain(device);
@@ -127,16 +121,11 @@ pub(super) fn entrance(gates: &Gates) -> Vec<Rule> {
             "TCP from the WAN to a port of a gate",
         )
     });
-    let proofs = device_matches(&gates.wan, DEVICES, Field::IifName).into_iter();
-    let proofs = proofs.filter(|_| !arrival(gates).is_empty()).map(|device| {
-        let matches = [knock::begins()].into_iter().chain(device);
-        ending(matches, Statement::Jump(ARRIVAL.into()), "what begins on the WAN")
-    });
-    proofs.chain(rules).gathered()
+    rules.gathered()
 }
 
-/// What proves an address by itself, whatever its port.
-fn arrival(gates: &Gates) -> Vec<Rule> {
+/// What proves an address by itself, whatever its port, among what begins on the WAN.
+pub(super) fn arrival(gates: &Gates) -> Vec<Rule> {
     [spa::arrival(gates), knock::arrival(gates)].concat()
 }
 
@@ -146,11 +135,7 @@ pub(super) fn chains(gates: &Gates) -> Vec<Chain> {
         return Vec::new();
     }
     let mut chains = vec![dispatch(gates)];
-    let arrival = arrival(gates);
-    if !arrival.is_empty() {
-        chains.push(chain(ARRIVAL, arrival));
-        chains.extend(knock::chains(gates));
-    }
+    chains.extend(knock::chains(gates));
     for gate in &gates.list {
         for witness in &gate.witnesses {
             chains.push(proof(gate, witness));
@@ -405,7 +390,7 @@ pub(super) fn belt(gates: &Gates) -> [Vec<Rule>; 2] {
             [Match::State(vec![State::Invalid]), Match::TcpFlags(probe)],
         ];
         let mut rules = Vec::new();
-        for device in device_matches(&gates.wan, DEVICES, Field::IifName) {
+        for device in device_matches(&gates.wan, WAN, Field::IifName) {
             rules.extend(judged.iter().cloned().map(|judged| {
                 let matches = judged
                     .into_iter()

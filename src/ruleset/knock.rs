@@ -14,7 +14,7 @@ use super::parts::rule;
 use crate::config::{self, Protocol, Step};
 use crate::gather::Gather;
 use crate::gather::GatherInto;
-use crate::nft::{tcp_flag, Bits, Chain, Family, Field, Match, Operation, Rule, Set, State, Statement, Timeout, Value};
+use crate::nft::{tcp_flag, Bits, Chain, Family, Field, Match, Operation, Rule, Set, Statement, Timeout, Value};
 use crate::policy::{Gate, Gates, Knock};
 
 /// What a copy's prefix says: a stage, an opening, a closing, a wrong port.
@@ -106,12 +106,7 @@ pub(super) fn sets(gates: &Gates) -> Vec<Set> {
     machines(gates).flat_map(of_machine).gathered()
 }
 
-/// From the hook, for what begins: the rest costs one comparison.
-pub(super) fn begins() -> Match {
-    Match::State(vec![State::New, State::Untracked])
-}
-
-/// Which of that can be a knock.
+/// Which of what begins can be a knock.
 pub(super) fn arrival(gates: &Gates) -> Vec<Rule> {
     if machines(gates).next().is_none() {
         return Vec::new();

@@ -3,13 +3,15 @@
 //! The switch is `udp` in `lan_only_on`, a pause is `udp` in `lan_only_pause` with the kernel's own timeout. So the rules are constant, a switch
 //! costs one element, and a pause ends with the daemon dead.
 
+use super::gate::{chain, ending};
 use super::parts::{
-    answers, configured, device_elements, device_matches, element, port_range, ranges, returns, rule, subnet_range,
+    answers, configured, device_matches, device_set, element, port_range, ranges, returns, rule, subnet_range,
 };
 use super::TABLE;
 use crate::config::Subnet;
-use crate::gather::Gather;
+use crate::gather::{Gather, GatherInto};
 use crate::lan_only::UDP;
+use crate::network::Device;
 use crate::nft::{
     Chain, Contents, Element, Field, Kind, Match, Operation, PortRange, Range, Rule, Set, Statement, Table, Timeout,
     Value,
@@ -29,6 +31,9 @@ pub const OBSERVED: [&str; 2] = ["lan_only_observed", "lan_only_inbound_observed
 
 const SOURCE_DEVICES: &str = "lan_only_source_devices";
 const DEST_DEVICES: &str = "lan_only_dest_devices";
+/// What goes out, and in, in the range.
+const OUTBOUND: &str = "lan_only_outbound";
+const INBOUND: &str = "lan_only_inbound";
 const OFF_HOURS: &str = "lan_only_off_hours";
 const HOSTS: SetNames = SetNames {
     v4: "lan_only_hosts4",
@@ -141,73 +146,79 @@ pub(super) fn entrance() -> Vec<Rule> {
         answers(),
         rule(
             vec![
-                Statement::Match(Match::In(vec![Field::L4Proto], ON.into())),
-                Statement::Jump("lan_only".into()),
+                Statement::Match(Match::Is(Field::L4Proto, Value::InetProto(UDP))),
+                Statement::Goto("lan_only".into()),
             ],
-            "LAN-only remote desktop is on",
+            "UDP may be remote desktop",
         ),
     ]
 }
 
 /// The chains that are jumped to.
 pub(super) fn chains(lan_only: &LanOnly) -> Vec<Chain> {
-    let mut chains = vec![scope(lan_only), outbound(lan_only)];
+    let mut chains = vec![
+        scope(lan_only),
+        way(lan_only, Field::UdpDport, Field::IifName, "lan_only_out", OUTBOUND),
+        outbound(lan_only),
+    ];
     if lan_only.mirror {
+        chains.push(way(lan_only, Field::UdpSport, Field::OifName, "lan_only_in", INBOUND));
         chains.push(inbound(lan_only));
     }
     chains
 }
 
-/// Who is meant at all.
+/// Who is meant at all. A packet that is not (QUIC, DNS) is to cost as little as can be: it is asked for one device and for its port here, and for the switch
+/// and all the rest only if those are right.
 fn scope(lan_only: &LanOnly) -> Chain {
-    let mut rules = Vec::new();
-    rules.extend(crossings(
-        &lan_only.sources,
-        SOURCE_DEVICES,
-        &lan_only.dests,
-        DEST_DEVICES,
-        "lan_only_out",
-        "from the LAN to the WAN",
-    ));
+    let to_wan = device_matches(&lan_only.dests, DEST_DEVICES, Field::OifName);
+    // What leaves by a device that is on both sides may have come from outside all the same.
+    let out = if lan_only.mirror && !are_apart(&lan_only.sources, &lan_only.dests) {
+        Statement::Jump("lan_only_out".into())
+    } else {
+        Statement::Goto("lan_only_out".into())
+    };
+    let mut rules = entering(to_wan, &out, "to the WAN");
     if lan_only.mirror {
-        rules.extend(crossings(
-            &lan_only.dests,
-            DEST_DEVICES,
-            &lan_only.sources,
-            SOURCE_DEVICES,
-            "lan_only_in",
-            "from the WAN to the LAN",
+        let from_wan = device_matches(&lan_only.dests, DEST_DEVICES, Field::IifName);
+        rules.extend(entering(
+            from_wan,
+            &Statement::Goto("lan_only_in".into()),
+            "from the WAN",
         ));
     }
-    Chain {
-        name: "lan_only".into(),
-        base: None,
-        rules,
-    }
+    chain("lan_only", rules)
 }
 
-/// One rule for the two sets of devices, and one for each combination with a wildcard.
-fn crossings(from: &Devices, from_set: &str, to: &Devices, to_set: &str, chain: &str, comment: &str) -> Vec<Rule> {
-    let mut rules = Vec::new();
-    for incoming in device_matches(from, from_set, Field::IifName) {
-        for outgoing in device_matches(to, to_set, Field::OifName) {
-            let mut statements: Vec<Statement> = incoming
-                .iter()
-                .chain(&outgoing)
-                .cloned()
-                .map(Statement::Match)
-                .gathered();
-            statements.push(Statement::Goto(chain.into()));
-            rules.push(rule(statements, comment));
-        }
-    }
-    rules
+/// Whether no device is on both sides, as far as names tell.
+fn are_apart(sources: &Devices, dests: &Devices) -> bool {
+    let (Devices::Only(sources), Devices::Only(dests)) = (sources, dests) else {
+        return false;
+    };
+    let is_name = |device: &Device| matches!(device, Device::Named(_));
+    sources.iter().chain(dests).all(is_name) && !sources.iter().any(|device| dests.contains(device))
 }
 
-/// What comes before everything that is about single hosts, `port` being the far end's.
-fn preliminaries(lan_only: &LanOnly, port: Field) -> Vec<Rule> {
-    // First, since a packet that is not meant (QUIC, DNS) is to cost as little as can be.
+/// The far end's port, then the LAN's device.
+fn way(lan_only: &LanOnly, port: Field, device: Field, name: &str, to: &str) -> Chain {
     let mut rules = others(&lan_only.ports, port);
+    let of_lan = device_matches(&lan_only.sources, SOURCE_DEVICES, device);
+    rules.extend(entering(of_lan, &Statement::Goto(to.into()), "in the range"));
+    chain(name, rules)
+}
+
+/// One rule for each alternative.
+fn entering(alternatives: Vec<Vec<Match>>, last: &Statement, comment: &str) -> Vec<Rule> {
+    let rules = alternatives
+        .into_iter()
+        .map(|matches| ending(matches, last.clone(), comment));
+    rules.gathered()
+}
+
+/// What comes before everything that is about single hosts.
+fn preliminaries(lan_only: &LanOnly) -> Vec<Rule> {
+    let off = Match::NotIn(vec![Field::L4Proto], ON.into());
+    let mut rules = vec![ending([off], Statement::Return, "LAN-only remote desktop is off")];
     // Before anything is counted: what passes in a pause or out of hours was not held back.
     rules.push(returns(vec![Field::L4Proto], PAUSE, "paused"));
     if lan_only.off_hours.is_some() {
@@ -269,7 +280,7 @@ fn others_comment(ports: &[PortRange]) -> String {
 
 /// What a host in the LAN sends out.
 fn outbound(lan_only: &LanOnly) -> Chain {
-    let mut rules = preliminaries(lan_only, Field::UdpDport);
+    let mut rules = preliminaries(lan_only);
     for (family, field) in [(0, Field::Ip4Daddr), (1, Field::Ip6Daddr)] {
         if has_family(&lan_only.except_dests, family) {
             rules.push(returns(vec![field], EXCEPT_DESTS[family], "an excepted network"));
@@ -279,16 +290,12 @@ fn outbound(lan_only: &LanOnly) -> Chain {
         rules.push(returns(vec![field], set, "an excepted host"));
     }
     rules.extend(verdicts(lan_only, Side::Source, 0, "outbound"));
-    Chain {
-        name: "lan_only_out".into(),
-        base: None,
-        rules,
-    }
+    chain(OUTBOUND, rules)
 }
 
 /// What comes in through a mapping, a full cone or a pinhole.
 fn inbound(lan_only: &LanOnly) -> Chain {
-    let mut rules = preliminaries(lan_only, Field::UdpSport);
+    let mut rules = preliminaries(lan_only);
     // The user's own port forwards first: they are as wanted as the mode is.
     for (family, field) in [(0, Field::Ip4Daddr), (1, Field::Ip6Daddr)] {
         if lan_only
@@ -312,11 +319,7 @@ fn inbound(lan_only: &LanOnly) -> Chain {
         rules.push(returns(vec![field], set, "an excepted host"));
     }
     rules.extend(verdicts(lan_only, Side::Dest, 1, "inbound"));
-    Chain {
-        name: "lan_only_in".into(),
-        base: None,
-        rules,
-    }
+    chain(INBOUND, rules)
 }
 
 /// Drop and count, or count only: for the whole zone, or host by host.
@@ -383,9 +386,13 @@ pub(super) fn sets(lan_only: &LanOnly, on: bool) -> Vec<Set> {
             ..switch_set()
         },
         pause_set(),
-        configured(SOURCE_DEVICES, &[Kind::Ifname], device_elements(&lan_only.sources)),
-        configured(DEST_DEVICES, &[Kind::Ifname], device_elements(&lan_only.dests)),
     ];
+    let devices = [(&lan_only.sources, SOURCE_DEVICES), (&lan_only.dests, DEST_DEVICES)];
+    sets.gather(
+        devices
+            .into_iter()
+            .filter_map(|(devices, name)| device_set(devices, name)),
+    );
     if let Some(windows) = &lan_only.off_hours {
         let elements = windows.iter().map(|window| {
             element(vec![Range {

@@ -4,7 +4,7 @@
 //! The two counters tell how many there were, whatever happens to the sets; the sets tell to which ports and from whom, as far as there is room.
 
 use super::gate::{chain, ending, GROUP, SNAPLEN};
-use super::parts::{configured, device_elements, device_matches, rule};
+use super::parts::{configured, rule};
 use crate::gather::Gather;
 use crate::gather::GatherInto;
 use crate::nft::{Chain, Contents, Family, Field, Kind, Match, Rule, Set, State, Statement, Value};
@@ -17,7 +17,6 @@ pub const SAMPLE: &str = "lanward attempt";
 
 /// Copies in a second, and at once: a live table for people needs no more.
 const COPIES: (u32, u32) = (1, 10);
-const DEVICES: &str = "ledger_devices";
 /// Elements of a set of what comes: some 130 bytes of the kernel's memory each. The daemon takes out what is idle before they are full.
 pub const SIZE: u32 = 1024;
 /// Of a set of what was accepted. While it is full, what it does not hold may have been accepted.
@@ -109,22 +108,14 @@ pub fn counting_sets() -> impl Iterator<Item = (Key, Set)> {
         .flat_map(|key| key.sets().map(|name| (key, set(key, &name))))
 }
 
-pub(super) fn sets(gates: &Gates) -> Vec<Set> {
-    let devices = configured(DEVICES, &[Kind::Ifname], device_elements(&gates.wan));
-    [devices]
-        .into_iter()
-        .chain(counting_sets().map(|(_, set)| set))
-        .gathered()
+pub(super) fn sets() -> Vec<Set> {
+    counting_sets().map(|(_, set)| set).gathered()
 }
 
-/// From the hook, for what begins on the WAN: the first look at it and the last.
-pub(super) fn entrance(gates: &Gates, counter: &str) -> Vec<Rule> {
-    let alternatives = device_matches(&gates.wan, DEVICES, Field::IifName).into_iter();
-    let rules = alternatives.map(|device| {
-        let matches = [Match::State(vec![State::New])].into_iter().chain(device);
-        ending(matches, Statement::Jump(counter.into()), "what begins on the WAN")
-    });
-    rules.gathered()
+/// What begins, at the first look at it and the last.
+pub(super) fn begins(counter: &str, from: Vec<Match>) -> Rule {
+    let matches = [Match::State(vec![State::New])].into_iter().chain(from);
+    ending(matches, Statement::Jump(counter.into()), "what begins on the WAN")
 }
 
 pub(super) fn chains(gates: &Gates) -> Vec<Chain> {

@@ -68,6 +68,8 @@ pub(super) struct SeenSet {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Present {
     pub(super) exists: bool,
+    /// The number that the kernel gave the table when it was made.
+    pub handle: u64,
     flags: u32,
     pub(super) chains: Map<String, SeenChain>,
     pub(super) sets: Map<String, SeenSet>,
@@ -101,6 +103,7 @@ impl Present {
         match *kind {
             kind::NEWTABLE => {
                 self.exists = true;
+                self.handle = u64(attributes, 4).unwrap_or(0);
                 self.flags = u32(attributes, 2).unwrap_or(0);
             }
             kind::NEWCHAIN => self.take_chain(attributes),

@@ -7,7 +7,7 @@ mod error;
 mod monitor;
 mod socket;
 
-pub use crate::nft::netlink::{Counter, Edit, Reading};
+pub use crate::nft::netlink::{Counter, Edit, Present, Reading};
 pub use error::Error;
 pub use monitor::{Change, Monitor};
 
@@ -15,7 +15,7 @@ use crate::gather::Gather;
 use crate::gather::GatherInto;
 use crate::nft;
 use crate::nft::netlink::neighbours::{self, Neighbour, Step};
-use crate::nft::netlink::{self, kind, Endian, Message, Present};
+use crate::nft::netlink::{self, kind, Endian, Message};
 use crate::sorted::Map;
 use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP};
 use socket::Socket;
@@ -45,12 +45,15 @@ pub struct Nftables {
     socket: Socket,
 }
 
-/// Which elements a reading brings along.
-#[derive(Clone, Copy)]
-enum Elements<'a> {
-    None,
-    /// Of these sets.
-    Of(&'a [&'a nft::Set]),
+/// What a reading brings along beside counters and sets.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Parts {
+    /// Nothing.
+    Sets,
+    /// The chains, without what is in them.
+    Chains,
+    /// Chains and rules.
+    Rules,
 }
 
 impl Nftables {
@@ -88,12 +91,12 @@ impl Nftables {
 
     /// A set whose size or timeout changes is made anew, and its elements with it: only then are lists read.
     fn present_to_apply(&mut self, table: &nft::Table) -> Result<Present, Error> {
-        let present = self.present(&table.name, Elements::None)?;
+        let present = self.present(&table.name, Parts::Chains, &[])?;
         let changed: Vec<&nft::Set> = table.sets.iter().filter(|set| present.resizes(set)).gathered();
         if changed.is_empty() {
             return Ok(present);
         }
-        self.present(&table.name, Elements::Of(&changed))
+        self.present(&table.name, Parts::Chains, &changed)
     }
 
     /// Holds what the kernel has against the table.
@@ -101,17 +104,35 @@ impl Nftables {
     /// # Errors
     /// [`Error::Unsteady`] if others change the ruleset faster than it can be read, [`Error::Io`], [`Error::Refused`].
     pub fn verify(&mut self, table: &nft::Table) -> Result<Verdict, Error> {
-        let configured = |set: &&nft::Set| matches!(set.contents, nft::Contents::Configuration(_));
-        let sets: Vec<&nft::Set> = table.sets.iter().filter(configured).gathered();
-        let present = self.present(&table.name, Elements::Of(&sets))?;
-        if !present.exists() {
-            return Ok(Verdict::Missing);
-        }
-        let differences = present.differences(table, Endian::NATIVE);
-        if differences.is_empty() {
-            return Ok(Verdict::Same);
-        }
-        Ok(Verdict::Differs(differences))
+        Ok(self.verify_with(table, |_| false)?.0)
+    }
+
+    /// The same, with what was read for it: beside the configuration's elements those of the lists that are `wanted`.
+    ///
+    /// # Errors
+    /// As [`Self::verify`].
+    pub fn verify_with(
+        &mut self,
+        table: &nft::Table,
+        wanted: fn(&nft::Set) -> bool,
+    ) -> Result<(Verdict, Present), Error> {
+        let is_read = |set: &&nft::Set| matches!(set.contents, nft::Contents::Configuration(_)) || wanted(set);
+        let sets: Vec<&nft::Set> = table.sets.iter().filter(is_read).gathered();
+        let present = self.present(&table.name, Parts::Rules, &sets)?;
+        let verdict = match present.differences(table, Endian::NATIVE) {
+            _ if !present.exists() => Verdict::Missing,
+            differences if differences.is_empty() => Verdict::Same,
+            differences => Verdict::Differs(differences),
+        };
+        Ok((verdict, present))
+    }
+
+    /// The counters of a table and what these sets hold, all of one generation.
+    ///
+    /// # Errors
+    /// As [`Self::verify`].
+    pub fn look(&mut self, table: &str, sets: &[&nft::Set]) -> Result<Present, Error> {
+        self.present(table, Parts::Sets, sets)
     }
 
     /// The number that the kernel gave a table when it was made; `None`: there is no such table.
@@ -284,16 +305,22 @@ impl Nftables {
     }
 
     /// What the kernel has of a table, all of one generation.
-    fn present(&mut self, table: &str, elements: Elements) -> Result<Present, Error> {
+    fn present(&mut self, table: &str, parts: Parts, elements: &[&nft::Set]) -> Result<Present, Error> {
         let mut present = Present::default();
         self.steadily(|nftables| {
             present = Present::default();
-            nftables.read(table, elements, &mut present)
+            nftables.read(table, parts, elements, &mut present)
         })?;
         Ok(present)
     }
 
-    fn read(&mut self, table: &str, elements: Elements, present: &mut Present) -> Result<bool, Error> {
+    fn read(
+        &mut self,
+        table: &str,
+        parts: Parts,
+        elements: &[&nft::Set],
+        present: &mut Present,
+    ) -> Result<bool, Error> {
         let mut message = netlink::request(kind::GETTABLE, NLM_F_ACK, &[(1, table)]);
         message.about = format!("table \"{table}\"");
         match self.socket.query(&message, |received| present.take(table, received)) {
@@ -302,21 +329,23 @@ impl Nftables {
         };
         let by_table = [(1, table)];
         let all: &[(u16, &str)] = &[];
-        let parts = [
+        let dumps = [
             (kind::GETOBJ, &by_table[..]),
             (kind::GETSET, &by_table),
             (kind::GETCHAIN, all),
             (kind::GETRULE, &by_table),
         ];
-        for (kind, filter) in parts {
+        let wanted = match parts {
+            Parts::Sets => 2,
+            Parts::Chains => 3,
+            Parts::Rules => 4,
+        };
+        for (kind, filter) in dumps.into_iter().take(wanted) {
             if !self.dump(kind, table, filter, present)? {
                 return Ok(false);
             }
         }
-        let Elements::Of(sets) = elements else {
-            return Ok(true);
-        };
-        for set in sets {
+        for set in elements {
             if !self.dump(kind::GETSETELEM, table, &[(1, table), (2, &set.name)], present)? {
                 return Ok(false);
             }

@@ -2,13 +2,13 @@
 //! daemon.
 
 use crate::routers::{Router, Rules, LISTED, LISTED_BY_SEED};
-use crate::{say, Report};
+use crate::{beside, say, unit, Report};
 use lanward_rig::bench::{Clock, Spread};
 use lanward_rig::house::FAMILIES;
 use serde_json::{json, Value};
 use std::time::{Duration, Instant};
 
-/// Spoofed sources.
+/// Spoofed sources for each round: a million.
 const SOURCES: u32 = 100_000;
 
 /// `false` where the machine does not allow it.
@@ -21,19 +21,17 @@ pub fn measure(rounds: u32, report: &mut Report) -> bool {
     ) else {
         return false;
     };
-    let routers = [&nothing, &gate, &seed];
+    let routers = [&gate, &nothing, &seed];
     let downloads = FAMILIES.map(|family| routers.map(|router| router.of_a_download(family)));
     let sessions = FAMILIES.map(|family| routers.map(|router| router.of_a_session(family)));
     for router in routers {
         router.deafen();
     }
     let clock = Clock::choose(|clock| {
-        let _ = nothing.forward(&downloads[0][0], clock);
+        let _ = gate.forward(&downloads[0][0], clock);
     });
-    let unit = match clock {
-        Clock::Processor => "per processor's second",
-        Clock::Wall => "per second",
-    };
+    let (unit, seeds) = (unit(clock), format!("seed ({LISTED_BY_SEED} listed)"));
+    let names = ["no table", seeds.as_str()];
     for (what, packets) in [
         ("forwarded past a gate", downloads),
         ("of an admitted session", sessions),
@@ -43,6 +41,7 @@ pub fn measure(rounds: u32, report: &mut Report) -> bool {
             beside(
                 report,
                 &format!("packets {unit} {what}, {family}, {LISTED} listed"),
+                names,
                 rounds * 5,
                 &|which| routers[which].forward(&packets[which], clock),
             );
@@ -55,53 +54,14 @@ pub fn measure(rounds: u32, report: &mut Report) -> bool {
     for family in FAMILIES {
         say(&format!("connections through a gate over {family}"));
         let what = format!("connections {unit} of listed sources, {family}, {LISTED} listed");
-        beside(report, &what, rounds * 4, &|which| {
+        beside(report, &what, names, rounds * 4, &|which| {
             routers[which].connect(family, clock)
         });
     }
     gate.forget("first_fin");
     admission(report, rounds * 6, &gate, &seed);
-    flood(report, &gate);
+    flood(report, &gate, SOURCES * rounds);
     true
-}
-
-/// Two rows: beside no table and beside the seed's rules. `cost`: seconds for one, of the router of that number.
-fn beside(report: &mut Report, what: &str, rounds: u32, cost: &dyn Fn(usize) -> f64) {
-    let mut rates: [Vec<f64>; 3] = Default::default();
-    let (mut to_nothing, mut to_seed, mut noise) = (Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..rounds {
-        // Whatever slows the machine down for a while slows down what stands on either side.
-        let [first, own, old, again] = [0, 1, 2, 0].map(cost);
-        let bare = (first + again) / 2.0;
-        to_nothing.push(bare / own);
-        to_seed.push(old / own);
-        noise.push(first / again);
-        for (rates, cost) in rates.iter_mut().zip([bare, own, old]) {
-            rates.push(1.0 / cost);
-        }
-    }
-    let [bare, own, old] = rates.map(Spread::of);
-    let [to_nothing, to_seed, noise] = [to_nothing, to_seed, noise].map(Spread::of);
-    report.add(
-        what,
-        format!("{:.0}", own.median()),
-        format!("no table {:.0}", bare.median()),
-        Some(to_nothing.median()),
-        json!({
-            "lanward_per_second": own.json(), "without_per_second": bare.json(), "share": to_nothing.json(),
-            "without_twice": noise.json(), "wanted_share": 0.98,
-        }),
-    );
-    report.add(
-        what,
-        format!("{:.0}", own.median()),
-        format!("seed ({LISTED_BY_SEED} listed) {:.0}", old.median()),
-        Some(to_seed.median()),
-        json!({
-            "lanward_per_second": own.json(), "seed_per_second": old.json(), "share": to_seed.json(),
-            "seed_listed": LISTED_BY_SEED,
-        }),
-    );
 }
 
 fn admission(report: &mut Report, rounds: u32, gate: &Router, seed: &Router) {
@@ -133,15 +93,15 @@ fn admission(report: &mut Report, rounds: u32, gate: &Router, seed: &Router) {
     }
 }
 
-fn flood(report: &mut Report, gate: &Router) {
+fn flood(report: &mut Report, gate: &Router, sources: u32) {
     let Some(home) = gate.home() else { return };
     let status = || home.daemon.must("status", &json!({}))["gates"][0].take();
     let number = |gate: &Value, key: &str| gate[key].as_u64().unwrap_or(0);
     let daemon = &home.daemon;
-    say(&format!("{SOURCES} spoofed sources"));
+    say(&format!("{sources} spoofed sources"));
     let (before, rss, spent) = (status(), daemon.rss_kib(), daemon.processor_time());
     let began = Instant::now();
-    gate.spoofed_flood(SOURCES);
+    gate.spoofed_flood(sources);
     let sent_in = began.elapsed();
     // What it would do later for what it has heard counts as well.
     std::thread::sleep(Duration::from_secs(1));
@@ -153,14 +113,14 @@ fn flood(report: &mut Report, gate: &Router) {
     let milliseconds = |time: Duration| time.as_secs_f64() * 1e3;
     let admitted = number(&after, "admitted") - number(&before, "admitted");
     let refused = number(&after, "refused") - number(&before, "refused");
-    let what = format!("{SOURCES} spoofed SYNs each to SSH and IMAPS, {admitted} admitted: daemon,");
+    let what = format!("{sources} spoofed SYNs each to SSH and IMAPS, {admitted} admitted: daemon,");
     report.add(
         &format!("{what} processor ms"),
         format!("{:.2}", milliseconds(busy)),
         format!("idle {:.2}", milliseconds(idle)),
         None,
         json!({
-            "busy_ms": milliseconds(busy), "idle_ms": milliseconds(idle), "seconds": sent_in.as_secs_f64(), "sources": SOURCES,
+            "busy_ms": milliseconds(busy), "idle_ms": milliseconds(idle), "seconds": sent_in.as_secs_f64(), "sources": sources,
             "admitted": admitted, "refused": refused, "listed_before": before["entries"], "listed_after": after["entries"], "wanted_admitted": 0,
         }),
     );
@@ -169,6 +129,15 @@ fn flood(report: &mut Report, gate: &Router) {
         grown.to_string(),
         format!("had {rss}"),
         None,
-        json!({ "grown_kib": grown, "rss_kib": rss }),
+        json!({ "grown_kib": grown, "rss_kib": rss, "wanted_kib_at_most": 1024 }),
+    );
+    gate.forget("never");
+    let took = FAMILIES.map(|family| gate.connect(family, Clock::Wall) * 1e3);
+    report.add(
+        "after that, a listed address gets in (ms a connection, IPv4, IPv6)",
+        took.map(|took| format!("{took:.2}")).join(", "),
+        "or the bench ends".to_owned(),
+        None,
+        json!({ "ms": took }),
     );
 }

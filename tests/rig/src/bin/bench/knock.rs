@@ -1,7 +1,7 @@
 //! What knocks cost under many SYNs: the daemon beside Debian's knockd, and what the kernel does for each packet beside no table and beside knockd.
 
-use crate::{say, Report};
-use lanward_rig::bench::{Clock, Spread};
+use crate::{beside, say, unit, Report};
+use lanward_rig::bench::Clock;
 use lanward_rig::flood::nobody;
 use lanward_rig::home::Home;
 use lanward_rig::house::{House, FAMILIES};
@@ -117,8 +117,9 @@ pub fn measure(rounds: u32, flooded: Duration, report: &mut Report) -> bool {
     });
     for (what, step) in [("an unused port", UNUSED), ("a knock's first port", FIRST)] {
         say(&format!("what the kernel does for a SYN to {what}"));
-        beside(report, what, ["knockd", "no table"], rounds * 3, clock, &|which| {
-            of_a_syn(&knockers[which], step, clock)
+        let what = refused(what, clock);
+        beside(report, &what, ["no table", "knockd"], rounds * 3, &|which| {
+            of_a_syn(&knockers[[0, 2, 1][which]], step, clock)
         });
     }
     true
@@ -193,47 +194,7 @@ pub fn of_a_syn(knocker: &Knocker, step: Step, clock: Clock) -> f64 {
     (clock.of_thread() - began) / f64::from(PACKETS)
 }
 
-/// `cost`: of the router of that number: lanward's, and those of these names, the last of which does nothing.
-pub fn beside(
-    report: &mut Report,
-    what: &str,
-    names: [&str; 2],
-    rounds: u32,
-    clock: Clock,
-    cost: &dyn Fn(usize) -> f64,
-) {
-    let mut rates: [Vec<f64>; 3] = Default::default();
-    let (mut to_bare, mut to_other, mut noise) = (Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..rounds {
-        let [first, own, other, again] = [2, 0, 1, 2].map(cost);
-        let bare = (first + again) / 2.0;
-        to_bare.push(bare / own);
-        to_other.push(other / own);
-        noise.push(first / again);
-        for (rates, cost) in rates.iter_mut().zip([own, other, bare]) {
-            rates.push(1.0 / cost);
-        }
-    }
-    let [own, other, bare] = rates.map(Spread::of);
-    let unit = match clock {
-        Clock::Processor => "per processor's second",
-        Clock::Wall => "per second",
-    };
-    let shares = [
-        (names[1], bare, Spread::of(to_bare)),
-        (names[0], other, Spread::of(to_other)),
-    ];
-    let noise = Spread::of(noise).json();
-    for (name, rate, share) in shares {
-        report.add(
-            &format!("refused SYNs {unit}, spoofed, to {what}"),
-            format!("{:.0}", own.median()),
-            format!("{name} {:.0}", rate.median()),
-            Some(share.median()),
-            json!({
-                "lanward_per_second": own.json(), "beside_per_second": rate.json(), "beside": name, "share": share.json(),
-                "without_twice": noise,
-            }),
-        );
-    }
+/// What is counted for each packet that nobody accepts.
+pub fn refused(what: &str, clock: Clock) -> String {
+    format!("refused SYNs {}, spoofed, to {what}", unit(clock))
 }

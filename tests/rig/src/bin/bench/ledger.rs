@@ -4,8 +4,8 @@
 //! the kernel's own log, a syslog daemon and their sockets would cost on top.
 
 use crate::import::AWK;
-use crate::knock::{beside, of_a_syn, under_flood, Kind, RATE};
-use crate::{say, Report};
+use crate::knock::{of_a_syn, refused, under_flood, Kind, RATE};
+use crate::{beside, say, Report};
 use lanward::blobmsg;
 use lanward::date::Date;
 use lanward::ledger::day::{Day, OF_SOURCE, SERVICES, SOURCES};
@@ -61,14 +61,10 @@ pub fn measure(rounds: u32, flooded: Duration, report: &mut Report) -> bool {
     });
     say("what the kernel does for an attempt");
     let lines = Lines::begin(logging.router(), &path);
-    beside(
-        report,
-        "an unused port, counted",
-        ["NFLOG rule", "no rule"],
-        rounds * 3,
-        clock,
-        &|which| of_a_syn(&knockers[which], UNUSED, clock),
-    );
+    let what = refused("an unused port, counted", clock);
+    beside(report, &what, ["no rule", "NFLOG rule"], rounds * 3, &|which| {
+        of_a_syn(&knockers[[0, 2, 1][which]], UNUSED, clock)
+    });
     lines.end();
     let ways = Ways {
         home: &home,

@@ -1,6 +1,8 @@
 //! `make bench`: how fast the switch bites, what memory and what forwarding it costs, and whether a packet escapes; each beside the
-//! same thing done another way, in one run on one machine. `--json` for programs, `--quick` for fewer rounds.
+//! same thing done another way, in one run on one machine. `--json` for programs, `--quick` for fewer rounds,
+//! `--packets` for what packets pay alone.
 
+mod forwarding;
 mod gate;
 mod idle;
 mod import;
@@ -8,7 +10,8 @@ mod knock;
 mod ledger;
 mod routers;
 
-use lanward_rig::bench::{self, Spread};
+use lanward::system::conntrack::Conntrack;
+use lanward_rig::bench::{self, Clock, Spread};
 use lanward_rig::flood::{Arrivals, Rate};
 use lanward_rig::home::{switched_off, switched_on, Home, Switch};
 use lanward_rig::house::{Family, House, FAMILIES};
@@ -22,12 +25,18 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if let Some(unknown) = arguments
         .iter()
-        .find(|argument| !matches!(argument.as_str(), "--json" | "--quick"))
+        .find(|argument| !matches!(argument.as_str(), "--json" | "--quick" | "--packets"))
     {
-        eprintln!("bench: unknown argument {unknown}; there are --json and --quick");
+        eprintln!("bench: unknown argument {unknown}; there are --json, --quick and --packets");
         return ExitCode::from(2);
     }
     let has = |name: &str| arguments.iter().any(|argument| argument == name);
+    if has("--packets") {
+        let mut report = Report::default();
+        let is_done = forwarding::measure(if has("--quick") { 6 } else { 20 }, &mut report);
+        report.tell(has("--json"));
+        return if is_done { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
     let Some(home) = Home::start("bench", House::plan(), &switched_off("")) else {
         return ExitCode::FAILURE;
     };
@@ -38,12 +47,12 @@ fn main() -> ExitCode {
     };
     bench.switching();
     bench.escapes(if has("--quick") { 100 } else { 1000 });
-    bench.forwarding();
     let (rounds, mut report) = (bench.rounds, bench.report);
     drop(bench.home);
     let watched = Duration::from_secs(if has("--quick") { 15 } else { 60 });
     let flooded = Duration::from_millis(if has("--quick") { 500 } else { 3000 });
-    if !gate::measure(rounds, &mut report)
+    if !forwarding::measure(rounds * 2, &mut report)
+        || !gate::measure(rounds, &mut report)
         || !knock::measure(rounds, flooded, &mut report)
         || !import::measure(rounds, &mut report)
         || !ledger::measure(rounds, flooded, &mut report)
@@ -53,11 +62,7 @@ fn main() -> ExitCode {
     }
     idle::packages(&mut report);
     idle::routers(&mut report);
-    if has("--json") {
-        println!("{:#}", json!({ "figures": report.figures }));
-    } else {
-        report.print();
-    }
+    report.tell(has("--json"));
     ExitCode::SUCCESS
 }
 
@@ -75,6 +80,15 @@ struct Report {
 }
 
 impl Report {
+    /// As JSON if `to_program`, else as a table.
+    fn tell(&self, to_program: bool) {
+        if to_program {
+            println!("{:#}", json!({ "figures": self.figures }));
+        } else {
+            self.print();
+        }
+    }
+
     fn print(&self) {
         let head = ["what", "lanward", "beside it", "ratio"].map(str::to_owned);
         for [what, own, other, ratio] in std::iter::once(&head).chain(&self.lines) {
@@ -84,10 +98,51 @@ impl Report {
 
     fn add(&mut self, what: &str, own: String, other: String, ratio: Option<f64>, figure: Value) {
         let ratio = ratio.map_or_else(String::new, |ratio| format!("{ratio:.2}"));
+        // Whoever interrupts it keeps what there is.
+        eprintln!("  {what}: {own}; {other}; {ratio}");
         self.lines.push([what.to_owned(), own, other, ratio]);
         let mut figure = figure;
         figure["what"] = json!(what);
         self.figures.push(figure);
+    }
+}
+
+/// Measures three things in turns, and adds two rows: the first beside the second, and beside the third. `cost`: seconds for one, of the thing of that number;
+/// the second is measured before and after the others, since whatever slows the machine down for a while slows down what stands on either side.
+fn beside(report: &mut Report, what: &str, names: [&str; 2], rounds: u32, cost: &dyn Fn(usize) -> f64) {
+    let mut rates: [Vec<f64>; 3] = Default::default();
+    let (mut shares, mut noise): ([Vec<f64>; 2], Vec<f64>) = Default::default();
+    for _ in 0..rounds {
+        let [first, own, third, again] = [1, 0, 2, 1].map(cost);
+        let second = (first + again) / 2.0;
+        shares[0].push(second / own);
+        shares[1].push(third / own);
+        noise.push(first / again);
+        for (rates, cost) in rates.iter_mut().zip([own, second, third]) {
+            rates.push(1.0 / cost);
+        }
+    }
+    let [own, second, third] = rates.map(Spread::of);
+    let noise = Spread::of(noise).json();
+    for ((name, rate), share) in names.into_iter().zip([second, third]).zip(shares.map(Spread::of)) {
+        report.add(
+            what,
+            format!("{:.0}", own.median()),
+            format!("{name} {:.0}", rate.median()),
+            Some(share.median()),
+            json!({
+                "lanward_per_second": own.json(), "beside_per_second": rate.json(), "beside": name, "share": share.json(),
+                "second_twice": noise,
+            }),
+        );
+    }
+}
+
+/// What a rate is of.
+fn unit(clock: Clock) -> &'static str {
+    match clock {
+        Clock::Processor => "per processor's second",
+        Clock::Wall => "per second",
     }
 }
 
@@ -226,6 +281,14 @@ impl Bench {
         });
         let by_nft = Spread::of(by_nft.collect());
         self.home.reload(&switched_off(""));
+        let (walk, buckets) = self.conntrack();
+        self.report.add(
+            &format!("of a reload, or of switching on: conntrack read{beside}, ms"),
+            walk.to_string(),
+            format!("of {buckets} buckets"),
+            None,
+            json!({ "conntrack_ms": walk.json(), "buckets": buckets }),
+        );
         self.report.add(
             &format!("a whole reload{beside}, ms"),
             times.to_string(),
@@ -233,6 +296,25 @@ impl Bench {
             Some(by_nft.median() / times.median().max(0.01)),
             json!({ "lanward_ms": times.json(), "nft_ms": by_nft.json(), "wanted_ms": 10 }),
         );
+    }
+
+    /// What it takes to look for flows to cut, apart from those that are found: the kernel walks through the whole machine's table, bucket by bucket, which is
+    /// as large as the machine has memory (a router's has some thousands).
+    fn conntrack(&self) -> (Spread, String) {
+        let path = "/proc/sys/net/netfilter/nf_conntrack_buckets";
+        let buckets = std::fs::read_to_string(path).unwrap_or_default();
+        let rounds = self.rounds * 4;
+        let times = self.home.house.router().run(|| {
+            let mut conntrack = Conntrack::open().unwrap_or_else(|error| panic!("{error}"));
+            let read = (0..rounds).map(|_| {
+                let call = Instant::now();
+                let flows = conntrack.flows(17, &mut |_| false);
+                flows.unwrap_or_else(|error| panic!("{error}"));
+                call.elapsed().as_secs_f64() * 1e3
+            });
+            read.collect()
+        });
+        (Spread::of(times), buckets.trim().to_owned())
     }
 
     fn escapes(&mut self, reloads: u32) {
@@ -256,50 +338,6 @@ impl Bench {
         let what = format!("packets escaped in {reloads} reloads under a flood");
         self.report
             .add(&what, escaped.to_string(), format!("of {sent} sent"), None, figure);
-    }
-
-    /// The daemon has no part in forwarding: killed, it cannot put back the table that is taken away and loaded in turns.
-    fn forwarding(&mut self) {
-        self.home.house.configure(&switched_on(""));
-        let script = self.home.daemon.print();
-        self.home.daemon.kill9();
-        for family in FAMILIES {
-            say(&format!("forwarding over {family}"));
-            let (mut with, mut without, mut shares) = (Vec::new(), Vec::new(), Vec::new());
-            for _ in 0..self.rounds * 3 {
-                self.home.house.router().nft(&script);
-                let loaded = self.forwarded(family);
-                self.home.house.router().nft("delete table inet lanward\n");
-                let bare = self.forwarded(family);
-                with.push(loaded);
-                without.push(bare);
-                shares.push(loaded / bare.max(1.0));
-            }
-            let (with, without, shares) = (Spread::of(with), Spread::of(without), Spread::of(shares));
-            self.report.add(
-                &format!("forwarded packets per second over {family}, switched on"),
-                format!("{:.0}", with.median()),
-                format!("no table {:.0}", without.median()),
-                Some(shares.median()),
-                json!({ "with_pps": with.json(), "without_pps": without.json(), "share": shares.json(), "wanted_share": 0.98 }),
-            );
-        }
-    }
-
-    /// Packets per second of a flood at full speed that the switch does not concern.
-    fn forwarded(&self, family: Family) -> f64 {
-        let house = &self.home.house;
-        let internet = &house.host("internet").namespace;
-        let flood = house.way_out(family).flood(443, Rate::Full);
-        std::thread::sleep(Duration::from_millis(30));
-        let (began, before) = (Instant::now(), bench::received(internet, "to-wan0"));
-        std::thread::sleep(Duration::from_millis(250));
-        let packets = bench::received(internet, "to-wan0").saturating_sub(before);
-        let took = began.elapsed();
-        drop(flood);
-        #[allow(clippy::cast_precision_loss)]
-        let packets = packets as f64;
-        packets / took.as_secs_f64()
     }
 }
 

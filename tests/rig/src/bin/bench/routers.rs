@@ -3,10 +3,10 @@
 use lanward_rig::bench::{self, Clock};
 use lanward_rig::flood::{nobody, Cable};
 use lanward_rig::home::Home;
-use lanward_rig::house::{Family, House, FAMILIES};
+use lanward_rig::house::{Family, Host, House, FAMILIES};
 use lanward_rig::namespace::Namespace;
 use lanward_rig::recent::seed_rules;
-use lanward_rig::segments::{flag, Packet, Segment, Session};
+use lanward_rig::segments::{datagram, flag, Packet, Segment, Session};
 use lanward_rig::settings::Firewall;
 use lanward_rig::tap::Tap;
 use nix::sys::socket::{
@@ -41,6 +41,8 @@ const WINDOW: u32 = 3600;
 pub enum Rules {
     /// A gate, and the daemon.
     Gate,
+    /// Every system there is, and the daemon.
+    All,
     /// No table of ours: the firewall accepts everybody.
     Nothing,
     /// The seed's iptables rules, within a firewall that accepts everybody.
@@ -144,6 +146,27 @@ config witness 'imaps'
     )
 }
 
+/// The same with everything else that can be switched on.
+fn everything() -> String {
+    let gate = configuration("first_fin").replacen("option enabled '0'", "option enabled '1'", 1);
+    format!(
+        "{gate}
+config knock 'door'
+	option gate 'ssh'
+	list open 'tcp:7000'
+	list open 'tcp:8000'
+	list open 'tcp:9000'
+
+config spa 'laptop'
+	option gate 'ssh'
+	option key_file '/etc/lanward/laptop.key'
+
+config ledger 'ledger'
+	option enabled '1'
+"
+    )
+}
+
 /// A way in for everybody.
 fn open(kind: &str, port: u16, dest: Option<&str>) -> Value {
     let mut way = json!({ "type": kind, "name": format!("Open {port}"), "src": "wan", "proto": "tcp", "dest_port": port.to_string(), "target": "ACCEPT" });
@@ -175,13 +198,13 @@ impl Router {
     pub fn start(rules: Rules) -> Option<Self> {
         let mail = Firewall::default().with(open("rule", IMAPS, None));
         let (mut home, mut house) = (None, None);
-        if rules == Rules::Gate {
-            home = Some(Home::start_gated(
-                "bench",
-                House::plan(),
-                mail,
-                &configuration("first_fin"),
-            )?);
+        let config = match rules {
+            Rules::Gate => Some(configuration("first_fin")),
+            Rules::All => Some(everything()),
+            Rules::Nothing | Rules::Seed => None,
+        };
+        if let Some(config) = config {
+            home = Some(Home::start_gated("bench", House::plan(), mail, &config)?);
         } else {
             let everybody = mail
                 .with(open("rule", SSH, None))
@@ -217,7 +240,7 @@ impl Router {
             lan: ends.1,
         };
         match rules {
-            Rules::Gate => router.list_in_gate(),
+            Rules::Gate | Rules::All => router.house().router().nft(&list_in_gate()),
             Rules::Nothing => router.house().router().nft("table inet lanward\n"),
             Rules::Seed => router.list_in_seed(),
         }
@@ -241,16 +264,14 @@ impl Router {
         }
     }
 
-    fn list_in_gate(&self) {
-        let mut script = String::new();
-        for (set, family) in [("gate4_ssh", Family::V4), ("gate6_ssh", Family::V6)] {
-            let addresses: Vec<String> = (1..=LISTED).map(|number| listed(family, number).to_string()).collect();
-            script.push_str(&format!(
-                "add element inet lanward {set} {{ {} }}\n",
-                addresses.join(", ")
-            ));
-        }
-        self.house().router().nft(&script);
+    /// The daemon has no part in forwarding: dead, it cannot put back what is taken away. The table as it was, with the lists, as a script.
+    pub fn leave_to_nft(&mut self) -> String {
+        let Some(home) = &mut self.home else {
+            return String::new();
+        };
+        let script = home.daemon.print() + &list_in_gate();
+        home.daemon.kill9();
+        script
     }
 
     fn list_in_seed(&self) {
@@ -300,21 +321,8 @@ impl Router {
 
     /// A packet of a connection that the LAN host has opened to the web, as it comes in.
     pub fn of_a_download(&self, family: Family) -> Vec<u8> {
-        let (lan, web) = (
-            self.house().host("lan"),
-            self.house().host("internet").socket(family, WEB),
-        );
-        let client = lan.socket(family, fresh_port());
-        lan.namespace.nft(&format!(
-            "table inet sink {{ chain sink {{ type filter hook prerouting priority raw; tcp sport {WEB} drop; }}; }}\n"
-        ));
-        let end = self.lan.half_open(&self.lan.tap(), client, web);
-        self.lan.send(&end.says(client, web, flag::ACK, b""));
-        // Seen from outside: over IPv4 behind the router's address, with the same port as nobody else has it.
-        let outside = match family {
-            Family::V4 => self.on_router(family, client.port()),
-            Family::V6 => client,
-        };
+        let (client, web, end) = self.opened(family);
+        let outside = self.outside(client);
         let server = Session {
             seq: end.ack,
             ack: end.seq,
@@ -326,17 +334,68 @@ impl Router {
             .frame(&server.says(web, outside, flag::ACK | flag::PSH, &payload))
     }
 
-    /// The LAN host hears nothing more of these connections: what is behind the router costs the same whatever the router's rules.
+    /// One of such a connection, as it goes out.
+    pub fn of_an_upload(&self, family: Family) -> Vec<u8> {
+        let (client, web, end) = self.opened(family);
+        let payload = [0x6c; 18];
+        self.lan
+            .cable
+            .frame(&end.says(client, web, flag::ACK | flag::PSH, &payload))
+    }
+
+    /// A datagram to the web that has been answered, as it goes out: what the switch does not concern.
+    pub fn of_quic(&self, family: Family) -> Vec<u8> {
+        let (lan, web) = self.ends(family);
+        let client = lan.socket(family, fresh_port());
+        let frame = |from: &End, packet: &[u8]| from.cable.enclose(family == Family::V6, packet);
+        let question = frame(&self.lan, &datagram(client, web, &[0x6c; 18]));
+        self.lan.cable.send(std::slice::from_ref(&question));
+        let answer = frame(&self.internet, &datagram(web, self.outside(client), &[0x6c; 18]));
+        self.internet.cable.send(&[answer]);
+        question
+    }
+
+    /// How a LAN host's end is seen from outside: over IPv4 behind the router's address, with the same port as nobody else has it.
+    fn outside(&self, client: SocketAddr) -> SocketAddr {
+        match client {
+            SocketAddr::V4(_) => self.on_router(Family::V4, client.port()),
+            SocketAddr::V6(_) => client,
+        }
+    }
+
+    fn ends(&self, family: Family) -> (&Host, SocketAddr) {
+        let web = self.house().host("internet").socket(family, WEB);
+        (self.house().host("lan"), web)
+    }
+
+    /// A connection of the LAN host's to the web: both ends, and what the first one says next. The LAN host's own system hears nothing of it.
+    fn opened(&self, family: Family) -> (SocketAddr, SocketAddr, Session) {
+        let (lan, web) = self.ends(family);
+        let client = lan.socket(family, fresh_port());
+        lan.namespace.nft(&format!(
+            "table inet sink {{ chain sink {{ type filter hook prerouting priority raw; tcp sport {WEB} drop; }}; }}\n"
+        ));
+        let end = self.lan.half_open(&self.lan.tap(), client, web);
+        self.lan.send(&end.says(client, web, flag::ACK, b""));
+        (client, web, end)
+    }
+
+    /// The hosts hear nothing more of these connections: what is behind the router costs the same whatever the router's rules.
     pub fn deafen(&self) {
         let drops = format!("tcp sport {WEB} drop; tcp dport {SSH} drop;");
         self.house().host("lan").namespace.nft(&format!(
             "table inet sink {{ chain sink {{ type filter hook prerouting priority raw; {drops} }}; }}\n"
         ));
+        self.house().host("internet").namespace.nft(&format!(
+            "table inet sink {{ chain sink {{ type filter hook prerouting priority raw; meta l4proto {{ tcp, udp }} th dport {WEB} drop; }}; }}\n"
+        ));
     }
 
     /// And hears again.
     pub fn undeafen(&self) {
-        self.house().host("lan").namespace.nft("delete table inet sink\n");
+        for host in ["lan", "internet"] {
+            self.house().host(host).namespace.nft("delete table inet sink\n");
+        }
     }
 
     /// Seconds per packet that comes in so often and leaves to the LAN.
@@ -344,20 +403,17 @@ impl Router {
     /// # Panics
     /// If some do not.
     pub fn forward(&self, packet: &[u8], clock: Clock) -> f64 {
-        let frames = vec![packet.to_vec(); 32];
         let lan = &self.house().host("lan").namespace;
-        let before = bench::received(lan, "eth0");
-        let began = clock.of_thread();
-        for _ in 0..PACKETS / 32 {
-            self.internet.cable.send(&frames);
-        }
-        let took = clock.of_thread() - began;
-        let received = bench::received(lan, "eth0") - before;
-        assert!(
-            received >= PACKETS / 32 * 32,
-            "{received} of {PACKETS} packets came through"
-        );
-        took / f64::from(u32::try_from(received).expect("it is about as many"))
+        through(&self.internet, packet, lan, "eth0", clock)
+    }
+
+    /// The same from the LAN to the internet.
+    ///
+    /// # Panics
+    /// As [`forward`](Self::forward).
+    pub fn forward_out(&self, packet: &[u8], clock: Clock) -> f64 {
+        let internet = &self.house().host("internet").namespace;
+        through(&self.lan, packet, internet, "to-wan0", clock)
     }
 
     /// Seconds per connection to the LAN host's SSH, opened and aborted one after the other by listed sources.
@@ -428,6 +484,36 @@ impl Router {
             self.internet.cable.send(&frames);
         }
     }
+}
+
+/// The elements of both families' lists.
+fn list_in_gate() -> String {
+    let mut script = String::new();
+    for (set, family) in [("gate4_ssh", Family::V4), ("gate6_ssh", Family::V6)] {
+        let addresses: Vec<String> = (1..=LISTED).map(|number| listed(family, number).to_string()).collect();
+        script.push_str(&format!(
+            "add element inet lanward {set} {{ {} }}\n",
+            addresses.join(", ")
+        ));
+    }
+    script
+}
+
+/// Seconds per packet.
+fn through(from: &End, packet: &[u8], to: &Namespace, device: &str, clock: Clock) -> f64 {
+    let frames = vec![packet.to_vec(); 32];
+    let before = bench::received(to, device);
+    let began = clock.of_thread();
+    for _ in 0..PACKETS / 32 {
+        from.cable.send(&frames);
+    }
+    let took = clock.of_thread() - began;
+    let received = bench::received(to, device) - before;
+    assert!(
+        received >= PACKETS / 32 * 32,
+        "{received} of {PACKETS} packets came through"
+    );
+    took / f64::from(u32::try_from(received).expect("it is about as many"))
 }
 
 /// A port that nobody has used yet, or not for long.
