@@ -983,6 +983,7 @@ const NOT_SHOWN: &[&str] = &[
 
 /// Texts in the other sources that no page shows.
 const NOT_SAID: &[(&str, &str)] = &[
+    ("the devices are not known; the table that is there stays until they are", "the log's; the page has the file's problem"),
     ("{OTHER_KEY} than the pinned one: somebody may be in between, or it was installed anew. Nothing is sent to it until that is settled", "the table has it whole"),
     ("{NO_KEY}; dropbear's client asks for its ssh-ed25519 key first: compare that one and pin it ({line})", "likewise"),
     ("the relay has shown no key of the pinned one's type", "how both begin"),
