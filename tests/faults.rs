@@ -6,6 +6,8 @@ mod others;
 mod page;
 #[path = "faults/people.rs"]
 mod people;
+#[path = "faults/steps.rs"]
+mod steps;
 
 use lanward::system::ubus::{call_once, CallError};
 use lanward_rig::broker::Broker;
@@ -189,6 +191,42 @@ fn call_on(socket: &Path, config: &Path, progress: &Mutex<Progress>, mut dice: D
     }
 }
 
+/// Nobody is there: packets go as before what was under way, or as after it.
+fn dead(home: &Home, [old, new]: [Told; 2], which: &str) {
+    let open = lets_out(&home.house, Family::V4);
+    assert!([old.is_open(), new.is_open()].contains(&open), "{which}; dead: {open}");
+}
+
+/// Starts the daemon again: each thing is as before what was under way, or as after it, and packets agree.
+fn revived(home: &mut Home, [old, new]: [Told; 2], which: &str) -> Told {
+    let config = home.house.config_dir().join("lanward");
+    home.daemon.start_again().unwrap_or_else(|why| panic!("{which}: {why}"));
+    let status = home.daemon.must("status", &json!({}));
+    let list = home.daemon.must("gate_list", &json!({}));
+    let saved = fs::read_to_string(&config)
+        .expect("our own")
+        .contains("lan_only'\n\toption enabled '1'");
+    let left = status["lan_only"]["paused_seconds"].as_u64().expect("a number");
+    let seen = Told {
+        on: status["lan_only"]["enabled"] == json!(true),
+        saved,
+        paused: left > 0,
+        listed: list["entries"].as_array().is_some_and(|entries| !entries.is_empty()),
+    };
+    let which = format!("{which}; then {seen:?}: {status}\n{}", home.daemon.log());
+    assert!([old.on, new.on].contains(&seen.on), "switch: {which}");
+    assert!([old.saved, new.saved].contains(&seen.saved), "file: {which}");
+    assert!([old.paused, new.paused].contains(&seen.paused), "pause: {which}");
+    assert!([old.listed, new.listed].contains(&seen.listed), "list: {which}");
+    assert!(left <= 300, "{which}");
+    assert_eq!(status["ledger"].get("problem"), None, "{which}");
+    for family in FAMILIES {
+        assert_eq!(lets_out(&home.house, family), seen.is_open(), "{family}: {which}");
+    }
+    assert_eq!(gets_in(&home.house, 22), seen.listed, "gate: {which}");
+    seen
+}
+
 #[test]
 fn killed_at_any_moment_what_was_answered_holds_and_the_rest_is_as_before_or_after() {
     const KILLS: usize = 150;
@@ -226,8 +264,7 @@ fn killed_at_any_moment_what_was_answered_holds_and_the_rest_is_as_before_or_aft
         under_way += usize::from(step.is_some());
         let new = step.map_or(old, |step| old.after(step));
         let which = format!("kill {round} after {moment} us: {old:?}, {step:?} under way");
-        let open = lets_out(&home.house, Family::V4);
-        assert!([old.is_open(), new.is_open()].contains(&open), "{which}; dead: {open}");
+        dead(&home, [old, new], &which);
         caller.join().expect("it does nothing that panics");
         if round % 3 == 0 {
             starting += 1;
@@ -235,31 +272,7 @@ fn killed_at_any_moment_what_was_answered_holds_and_the_rest_is_as_before_or_aft
             std::thread::sleep(Duration::from_micros(u64::try_from(dice.below(40_000)).expect("small")));
             home.daemon.kill9();
         }
-        home.daemon.start_again().unwrap_or_else(|why| panic!("{which}: {why}"));
-        let status = home.daemon.must("status", &json!({}));
-        let list = home.daemon.must("gate_list", &json!({}));
-        let saved = fs::read_to_string(&config)
-            .expect("our own")
-            .contains("lan_only'\n\toption enabled '1'");
-        let left = status["lan_only"]["paused_seconds"].as_u64().expect("a number");
-        let seen = Told {
-            on: status["lan_only"]["enabled"] == json!(true),
-            saved,
-            paused: left > 0,
-            listed: list["entries"].as_array().is_some_and(|entries| !entries.is_empty()),
-        };
-        let which = format!("{which}; then {seen:?}: {status}\n{}", home.daemon.log());
-        assert!([old.on, new.on].contains(&seen.on), "switch: {which}");
-        assert!([old.saved, new.saved].contains(&seen.saved), "file: {which}");
-        assert!([old.paused, new.paused].contains(&seen.paused), "pause: {which}");
-        assert!([old.listed, new.listed].contains(&seen.listed), "list: {which}");
-        assert!(left <= 300, "{which}");
-        assert_eq!(status["ledger"].get("problem"), None, "{which}");
-        for family in FAMILIES {
-            assert_eq!(lets_out(&home.house, family), seen.is_open(), "{family}: {which}");
-        }
-        assert_eq!(gets_in(&home.house, 22), seen.listed, "gate: {which}");
-        told = seen;
+        told = revived(&mut home, [old, new], &which);
     }
     figure(
         "faults",
@@ -293,6 +306,9 @@ fn part() {
     let socket = place.join("ubus.sock");
     if part == "bus" {
         return Broker::start(&socket).expect("a socket").wait();
+    }
+    if part == "tracer" {
+        return steps::trace(&place);
     }
     if part == "rpcd" {
         // As the page does it, by whoever is logged in; a call may end as it likes.

@@ -12,6 +12,8 @@ page is written by their run (`LANWARD_GOLDEN=rewrite cargo test --test faults`)
 ",
     scenes: &[
         ("killed", "Killed"),
+    ("steps", "Killed between two deeds of a call"),
+    ("start steps", "Killed between two deeds of a start"),
         ("bus", "The bus and netifd"),
         ("others", "fw4 and rpcd"),
         ("nft", "Other programs"),

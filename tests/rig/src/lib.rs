@@ -28,6 +28,7 @@ pub mod segments;
 pub mod servers;
 pub mod session;
 pub mod settings;
+pub mod steps;
 pub mod tap;
 pub mod tcp;
 pub mod user;
