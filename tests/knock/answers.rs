@@ -23,11 +23,9 @@ const PROBED: [Step; 7] = [
 const FROM: u16 = 51_000;
 
 /// What comes back to one packet, as bytes in which what says which port and which packet it was is left out. None: nothing in time.
-fn answer(scene: &Scene, tap: &Tap, source: IpAddr, step: Step) -> Option<Vec<u8>> {
+fn answer(scene: &Scene, tap: &Tap, source: IpAddr, step: Step, patience: Duration) -> Option<Vec<u8>> {
     let from = SocketAddr::new(source, FROM);
     scene.knocker.send(&[scene.knocker.frame(from, step)]);
-    // A probe to a port that a stranger's host leaves unanswered is not awaited for ever: here a packet takes no longer than this.
-    let patience = Duration::from_millis(60);
     while let Some((packet, bytes)) = tap.next_bytes(patience) {
         let to = match &packet {
             Packet::Tcp(segment) => segment.to.ip(),
@@ -100,9 +98,11 @@ fn ports_look_closed(refusal: Refusal) {
     }
     let internet = &scene.home.house.host("internet").namespace;
     let tap = Tap::open(internet, "to-wan0").expect("root may listen");
+    // Where none is to come it is not awaited for ever: a packet takes no longer than that here.
+    let patience = Duration::from_millis(if refusal == Refusal::Reject { 5000 } else { 60 });
     for family in FAMILIES {
         let source = somebody(family);
-        let closed = |step: Step| answer(&scene, &tap, source, Step { port: UNUSED, ..step });
+        let closed = |step: Step| answer(&scene, &tap, source, Step { port: UNUSED, ..step }, patience);
         let usual = [closed(tcp(0)), closed(udp(0))];
         assert_eq!(
             usual.iter().all(Option::is_some),
@@ -111,7 +111,7 @@ fn ports_look_closed(refusal: Refusal) {
         );
         let looks_closed = |when: &str, steps: &[Step]| {
             for step in steps {
-                let seen = answer(&scene, &tap, source, *step);
+                let seen = answer(&scene, &tap, source, *step, patience);
                 assert_eq!(
                     seen,
                     usual[usize::from(step.udp)],
