@@ -7,7 +7,7 @@ use crate::network::Links;
 use crate::nft::netlink::neighbours::Neighbour;
 use crate::ruleset::TABLE;
 use crate::state::Known;
-use crate::system::conntrack::Conntrack;
+use crate::system::conntrack::{number, Conntrack};
 use crate::system::keeper::{self, Contents, File};
 use crate::system::nftables::{self, Nftables, Verdict};
 use crate::system::storage;
@@ -18,7 +18,6 @@ use std::path::Path;
 const FW4: &str = "/sbin/fw4";
 /// A router has some hundred. Who has more than these is warned of what is in them.
 const STEPS: usize = 2048;
-const CONNTRACK: &str = "/proc/sys/net/netfilter";
 const LEASES: &str = "/var/run/miniupnpd.leases";
 const MINIUPNPD_PID: &str = "/var/run/miniupnpd.pid";
 
@@ -191,12 +190,6 @@ fn windows() -> Option<bool> {
 /// Whether a switch of conntrack is on; `None`: there is no such switch.
 fn setting(name: &str) -> Option<bool> {
     number(name).map(|number| number != 0)
-}
-
-/// What conntrack says under this name; `None`: nothing, or no number.
-fn number(name: &str) -> Option<u32> {
-    let text = storage::read(&Path::new(CONNTRACK).join(name)).ok()??;
-    std::str::from_utf8(text.trim_ascii()).ok()?.parse().ok()
 }
 
 /// Seconds since 1970 of the source that this program was built from (reproducible builds set it), or 0.
