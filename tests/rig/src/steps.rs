@@ -11,7 +11,6 @@ use std::time::Duration;
 const DEEDS: &[(libc::c_long, &str)] = &[
     (libc::SYS_write, "write"),
     (libc::SYS_writev, "writev"),
-    (libc::SYS_pwrite64, "pwrite64"),
     (libc::SYS_sendto, "sendto"),
     (libc::SYS_sendmsg, "sendmsg"),
     (libc::SYS_sendmmsg, "sendmmsg"),
