@@ -73,6 +73,7 @@ left_out() {
 	echo 'links many_routes: a slow emulator may need longer than the ten seconds that a reading has'
 	echo 'conntrack a_full_table: it measures the processor'
 	echo 'privileges whom_it_cannot_become: no setpriv in the guest'
+	echo 'privileges it_holds_a_relays_tunnel: no SSH server in the guest'
 }
 has_nft() { [ "$architecture" != mips ] || [ -n "${LANWARD_ROUTER_NFT:-}" ]; }
 
