@@ -91,7 +91,7 @@ for file in tests/*.rs tests/rig/tests/*.rs tests/oracles/tests/*.rs; do
 	# Their tests wait more than they compute: more of them at once than there are processors.
 	tests/packets.rs | tests/hostile.rs | tests/neighbours.rs | tests/gate.rs | tests/scans.rs | tests/oracle_recent.rs | tests/init.rs | tests/spa.rs | tests/relay.rs | tests/relay_script.rs) tests "$name" 6 --test "$name" ;;
 	# The sender of a flood takes a processor, and what is measured beside it another.
-	tests/floods.rs) tests "$name" 1 --test "$name" ;;
+	tests/floods.rs | tests/gate_flood.rs) tests "$name" 1 --test "$name" ;;
 	# This machine's kernel need not have what they are about.
 	tests/wireguard.rs | tests/offload.rs | tests/offload_daemon.rs) part "vm $name" tests/vm/test.sh "$name" ;;
 	tests/rig/*) tests "rig $name" "$processors" --test "$name" ;;
