@@ -305,13 +305,16 @@ fn is_sparse() -> bool {
 const BUCKETS_PER_ENTRY: u32 = 128;
 
 fn has_status(entry: &[u8], status: u32) -> bool {
+    if status == 0 {
+        return true;
+    }
     let found = NlasIterator::new(entry)
         .flatten()
         .find(|attribute| attribute.kind() == CTA_STATUS);
     let found = found
         .and_then(|found| found.value().try_into().ok())
         .map(u32::from_be_bytes);
-    status == 0 || found.is_some_and(|found| found & status == status)
+    found.is_some_and(|found| found & status == status)
 }
 
 fn everything() -> Request {

@@ -119,10 +119,13 @@ impl Nftables {
         let is_read = |set: &&nft::Set| matches!(set.contents, nft::Contents::Configuration(_)) || wanted(set);
         let sets: Vec<&nft::Set> = table.sets.iter().filter(is_read).gathered();
         let present = self.present(&table.name, Parts::Rules, &sets)?;
-        let verdict = match present.differences(table, Endian::NATIVE) {
-            _ if !present.exists() => Verdict::Missing,
-            differences if differences.is_empty() => Verdict::Same,
-            differences => Verdict::Differs(differences),
+        if !present.exists() {
+            return Ok((Verdict::Missing, present));
+        }
+        let differences = present.differences(table, Endian::NATIVE);
+        let verdict = match differences.is_empty() {
+            true => Verdict::Same,
+            false => Verdict::Differs(differences),
         };
         Ok((verdict, present))
     }
