@@ -711,15 +711,21 @@ fn limit(pid: Pid, what: &str, value: &str) {
 
 /// A program that is the daemon under a limit (an option of the shell's `ulimit`).
 fn limited(house: &House, limit: &str) -> PathBuf {
-    use std::os::unix::fs::PermissionsExt;
-    let script = house.directory().join("limited");
-    let text = format!(
-        "#!/bin/sh\nulimit {limit} || exit 99\nexec '{}' \"$@\"\n",
-        program().display()
-    );
-    fs::write(&script, text).expect("our own");
-    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("our own");
+    becomes_the_daemon(house, "limited", &format!("ulimit {limit} || exit 99"))
+}
+
+/// A program that does something and then is the daemon.
+fn becomes_the_daemon(house: &House, name: &str, first: &str) -> PathBuf {
+    let text = format!("#!/bin/sh\n{first}\nexec '{}' \"$@\"\n", program().display());
+    let script = house.directory().join(name);
+    write_program(&script, &text);
     script
+}
+
+fn write_program(path: &Path, text: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    fs::write(path, text).expect("our own");
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("our own");
 }
 
 /// A relay whose server nobody is, beside the gate and the ledger.

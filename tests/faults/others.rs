@@ -2,7 +2,8 @@
 
 use crate::page::record;
 use crate::{
-    bring, caller, each_after_each, everything, gets_in, keeps_in, lets_out, Health, Part, HEALTHS, SOON, STRANGER,
+    becomes_the_daemon, bring, caller, each_after_each, everything, gets_in, keeps_in, lets_out, write_program, Health,
+    Part, HEALTHS, SOON, STRANGER,
 };
 use lanward::system::nflog::Nflog;
 use lanward_rig::broker::Broker;
@@ -208,18 +209,10 @@ fn without_nft_everything_turns() {
             "#!/bin/busybox sh\n: >'{}'\nexec /bin/busybox sleep 3600\n",
             mark.display()
         );
-        fs::write(bin.join(name), text).expect("our own");
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        fs::set_permissions(bin.join(name), mode).expect("our own");
+        write_program(&bin.join(name), &text);
     }
-    let script = home.house.directory().join("without-nft");
-    let text = format!(
-        "#!/bin/sh\nPATH='{}'\nexport PATH\nexec '{}' \"$@\"\n",
-        bin.display(),
-        program().display()
-    );
-    fs::write(&script, text).expect("our own");
-    fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("our own");
+    let path = format!("PATH='{}'\nexport PATH", bin.display());
+    let script = becomes_the_daemon(&home.house, "without-nft", &path);
     home.daemon.set_program(script);
     home.daemon.start_again().unwrap_or_else(|why| panic!("{why}"));
     assert!(keeps_in(&home.house), "{}", home.daemon.log());

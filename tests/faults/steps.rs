@@ -2,7 +2,7 @@
 //! is told of its own children only by way of their parent).
 
 use crate::page::record;
-use crate::{call, dead, everything, revived, Part, Step, Told, SOON};
+use crate::{becomes_the_daemon, call, dead, everything, revived, Part, Step, Told, SOON};
 use lanward_rig::home::Home;
 use lanward_rig::house::House;
 use lanward_rig::probe::within;
@@ -173,12 +173,9 @@ fn killed_before_any_deed_of_a_start_what_was_there_stays_and_the_next_one_goes_
     let Some(mut home) = Home::start_gated(&this_test(), House::plan(), Firewall::default(), &everything(true)) else {
         return;
     };
-    let script = home.house.directory().join("halting");
     let program = lanward_rig::daemon::program();
     // Halts before it becomes the daemon, so that it can be followed from its first step.
-    let text = format!("#!/bin/sh\nkill -STOP $$\nexec '{}' \"$@\"\n", program.display());
-    fs::write(&script, text).expect("our own");
-    fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("our own");
+    let script = becomes_the_daemon(&home.house, "halting", "kill -STOP $$");
     let all = told(true, true, true, true);
     let mut counts = Vec::new();
     for has_table in [true, false] {
