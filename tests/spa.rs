@@ -334,9 +334,7 @@ fn a_keys_port_is_a_closed_one() {
             return;
         };
         let router = scene.home.house.router();
-        for limit in ["net/ipv4/icmp_ratelimit", "net/ipv6/icmp/ratelimit"] {
-            router.sysctl(limit, "0").expect("every kernel has it");
-        }
+        router.refuses_without_limit().expect("every kernel has it");
         for round in 0..2 {
             for family in FAMILIES {
                 let to = scene.home.house.router_address("wan", family);

@@ -93,9 +93,7 @@ fn ports_look_closed(refusal: Refusal) {
         return;
     };
     let router = scene.home.house.router();
-    for limit in ["net/ipv4/icmp_ratelimit", "net/ipv6/icmp/ratelimit"] {
-        router.sysctl(limit, "0").expect("every kernel has it");
-    }
+    router.refuses_without_limit().expect("every kernel has it");
     let internet = &scene.home.house.host("internet").namespace;
     let tap = Tap::open(internet, "to-wan0").expect("root may listen");
     // Where none is to come it is not awaited for ever: a packet takes no longer than that here.

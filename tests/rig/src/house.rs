@@ -601,14 +601,16 @@ impl Directory {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         static SWEEP: std::sync::Once = std::sync::Once::new();
         SWEEP.call_once(sweep);
-        let name = format!(
-            "{PREFIX}{}-{}",
-            std::process::id(),
-            NUMBER.fetch_add(1, Ordering::Relaxed)
-        );
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir(&path)?;
-        Ok(Self(path))
+        loop {
+            let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+            let path = std::env::temp_dir().join(format!("{PREFIX}{}-{number}", std::process::id()));
+            match fs::create_dir(&path) {
+                Ok(()) => return Ok(Self(path)),
+                // A process that had this one's number left it behind.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 }
 

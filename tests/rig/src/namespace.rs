@@ -77,6 +77,17 @@ impl Namespace {
             .map_err(|error| io::Error::new(error.kind(), format!("{name}: {error}")))
     }
 
+    /// Answers with as many ICMP errors as there are reasons for. The kernel limits them for each destination, and for the whole namespace to a
+    /// burst of 50 that is not filled up for 20 ms: in a mask without types neither is asked (`icmp_ratemask`, `ratemask` in the kernel's
+    /// ip-sysctl).
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn refuses_without_limit(&self) -> io::Result<()> {
+        self.sysctl("net/ipv4/icmp_ratemask", "0")?;
+        self.sysctl("net/ipv6/icmp/ratemask", "\n")
+    }
+
     /// A file below `/proc/net` as it reads in there.
     ///
     /// # Panics
