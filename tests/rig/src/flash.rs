@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A flash of its own, mounted on a directory. Dropped before the house, which removes the directory.
@@ -19,6 +19,15 @@ impl Flash {
         let flash = Self(at);
         flash.run("mount", &["-t", "tmpfs", "-o", &format!("size={kib}k"), "flash"]);
         flash
+    }
+
+    /// Takes away what a process that was killed left mounted in there: nothing below it could be removed otherwise.
+    pub fn unmount_below(directory: &Path) {
+        let mounts = std::fs::read_to_string("/proc/mounts").unwrap_or_default();
+        let points = mounts.lines().filter_map(|line| line.split(' ').nth(1));
+        for point in points.map(Path::new).filter(|point| point.starts_with(directory)) {
+            unmount(point);
+        }
     }
 
     /// `ro`: nothing can be written any more; `rw`: it can again.
@@ -52,6 +61,10 @@ impl Flash {
 impl Drop for Flash {
     fn drop(&mut self) {
         // Nothing is there that could be in the way, but a failed test's daemon.
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+        unmount(&self.0);
     }
+}
+
+fn unmount(point: &Path) {
+    let _ = Command::new("umount").arg("-l").arg(point).status();
 }

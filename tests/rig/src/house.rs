@@ -9,6 +9,7 @@
 //! ```
 //! `internet` and `internet2` are two addresses of one namespace; with a second WAN, `internet2` is behind it.
 
+use crate::flash::Flash;
 use crate::namespace::Namespace;
 use crate::plain;
 use crate::probe::Way;
@@ -635,6 +636,7 @@ fn sweep() {
             continue;
         };
         if !Path::new("/proc").join(owner).exists() {
+            Flash::unmount_below(&entry.path());
             let _ = fs::remove_dir_all(entry.path());
         }
     }
