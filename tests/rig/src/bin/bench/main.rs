@@ -180,6 +180,12 @@ impl Bench {
             self.reloading(beside);
         }
         self.home.house.router().nft("delete table inet foreign\n");
+        if let Some(_smaller) = Buckets::shrink_to(Buckets::OF_A_ROUTER) {
+            let beside = format!(", {} buckets as on a router", Buckets::OF_A_ROUTER);
+            say(&format!("the same{beside}"));
+            self.switching_with(1000, &beside);
+            self.reloading(&beside);
+        }
     }
 
     fn switching_with(&mut self, flows: usize, beside: &str) {
@@ -301,8 +307,7 @@ impl Bench {
     /// What it takes to look for flows to cut, apart from those that are found: the kernel walks through the whole machine's table, bucket by bucket, which is
     /// as large as the machine has memory (a router's has some thousands).
     fn conntrack(&self) -> (Spread, String) {
-        let path = "/proc/sys/net/netfilter/nf_conntrack_buckets";
-        let buckets = std::fs::read_to_string(path).unwrap_or_default();
+        let buckets = Buckets::now().map_or_else(|| "?".to_owned(), |number| number.to_string());
         let rounds = self.rounds * 4;
         let times = self.home.house.router().run(|| {
             let mut conntrack = Conntrack::open().unwrap_or_else(|error| panic!("{error}"));
@@ -314,7 +319,7 @@ impl Bench {
             });
             read.collect()
         });
-        (Spread::of(times), buckets.trim().to_owned())
+        (Spread::of(times), buckets)
     }
 
     fn escapes(&mut self, reloads: u32) {
@@ -338,6 +343,34 @@ impl Bench {
         let what = format!("packets escaped in {reloads} reloads under a flood");
         self.report
             .add(&what, escaped.to_string(), format!("of {sent} sent"), None, figure);
+    }
+}
+
+/// The machine's conntrack table, smaller for a while.
+struct Buckets(u32);
+
+impl Buckets {
+    const FILE: &'static str = "/proc/sys/net/netfilter/nf_conntrack_buckets";
+    /// The kernel takes one for 64 or 128 KiB of memory (`nf_conntrack_init_start`), so a router of 512 MiB has 8192 of them at most: twice that.
+    const OF_A_ROUTER: u32 = 16_384;
+
+    fn now() -> Option<u32> {
+        std::fs::read_to_string(Self::FILE).ok()?.trim().parse().ok()
+    }
+
+    /// None where it is that small already, or not ours to change.
+    fn shrink_to(number: u32) -> Option<Self> {
+        let before = Self::now().filter(|before| *before > number)?;
+        std::fs::write(Self::FILE, number.to_string()).ok()?;
+        Some(Self(before))
+    }
+}
+
+impl Drop for Buckets {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::write(Self::FILE, self.0.to_string()) {
+            eprintln!("bench: {} was {} before: {error}", Self::FILE, self.0);
+        }
     }
 }
 
