@@ -16,6 +16,8 @@
 //!       far as a conntrack entry; in `zone` they go on without the mark, to be refused as anybody
 //!   forward (filter - 5)        lan_only: before fw4's forward chain, and so before flow offload can take the flow out of sight
 //!   fw4 (filter)                accepts what has the mark, by the rules that `lanward fw4-rules` gives it: without us nobody gets in
+//!   input (filter + 5)          gate: a session of the router's own guarded service keeps its source listed, or ends that. Only here, and not in
+//!                               prerouting: what arrives is for the router, which would be a look at the routes there
 //!   input, forward (filter + 5) gate: what fw4 has accepted without the mark came by a rule that is not ours, and is refused all the same
 //!                               ledger: what has come so far was accepted, and is counted as that; behind the gate, whose refusals are attempts
 //! ```
@@ -112,6 +114,7 @@ pub fn lay_out(policy: &Policy, on: bool) -> Table {
         begun.into_iter().chain(belt).chain(counted).gathered()
     });
     let [to_router, to_lan] = behind;
+    let to_router = [gate::sessions(gates), to_router].concat();
     let hooked = [
         ("prerouting", Hook::Prerouting, PREROUTING_PRIORITY, before_nat),
         ("forward", Hook::Forward, FORWARD_PRIORITY, lan_only::entrance()),

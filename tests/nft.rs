@@ -285,6 +285,7 @@ fn rich_rules() -> Vec<Rule> {
         vec![
             matched(Match::StatusDnat),
             matched(Match::StatusAssured),
+            matched(Match::StatusAssuredNoDnat),
             Statement::Accept,
         ],
         vec![matched(Match::State(vec![State::New])), Statement::Return],

@@ -201,7 +201,8 @@ impl Table {
             Match::State(states) if states.is_empty() => Err("no conntrack state".into()),
             Match::TcpFlags(bits) => check_bits(*bits, 0xff),
             Match::Mark(_, bits) => check_bits(*bits, u32::MAX),
-            Match::State(_) | Match::Direction(_) | Match::StatusDnat | Match::StatusAssured => Ok(()),
+            Match::StatusDnat | Match::StatusAssured | Match::StatusAssuredNoDnat => Ok(()),
+            Match::State(_) | Match::Direction(_) => Ok(()),
             Match::Family(_) | Match::Bytes(..) | Match::ToThisMachine => Ok(()),
         }
     }

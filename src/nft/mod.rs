@@ -306,6 +306,8 @@ pub enum Match {
     StatusDnat,
     /// `ct status assured`: for TCP, a handshake whose third segment fits the other two, or a connection taken up in its middle that both ends go on with.
     StatusAssured,
+    /// `ct status & (assured | dnat) == assured`: that, and its destination is what it was sent to.
+    StatusAssuredNoDnat,
     /// `ct state STATE`, any of them
     State(Vec<State>),
     /// `meta nfproto ipv4` or `ipv6`
@@ -509,7 +511,8 @@ impl Match {
             Match::Is(field, _) | Match::BeginsWith(field, _) => std::slice::from_ref(field),
             Match::Below(field, _) | Match::Above(field, _) => std::slice::from_ref(field),
             Match::In(fields, _) | Match::NotIn(fields, _) => fields,
-            Match::Direction(_) | Match::StatusDnat | Match::StatusAssured | Match::State(_) | Match::Family(_) => &[],
+            Match::StatusDnat | Match::StatusAssured | Match::StatusAssuredNoDnat => &[],
+            Match::Direction(_) | Match::State(_) | Match::Family(_) => &[],
             Match::TcpFlags(_) | Match::Mark(..) | Match::Bytes(..) | Match::ToThisMachine => &[],
         }
     }

@@ -285,6 +285,7 @@ fn match_text(condition: &Match, style: Style) -> String {
         Match::Direction(Direction::Reply) => "ct direction reply".into(),
         Match::StatusDnat => "ct status dnat".into(),
         Match::StatusAssured => "ct status assured".into(),
+        Match::StatusAssuredNoDnat => "ct status & (assured | dnat) == assured".into(),
         Match::State(states) => states_text(states),
         Match::Family(Family::Ipv4) => "meta nfproto ipv4".into(),
         Match::Family(Family::Ipv6) => "meta nfproto ipv6".into(),

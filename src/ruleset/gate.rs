@@ -34,6 +34,7 @@ pub const REMOVE: &str = "lanward remove";
 pub const CLOSED: &str = "lanward closed";
 
 const PORTS: &str = "gate_ports";
+const SESSIONS: &str = "gate_sessions";
 const TCP: u8 = 6;
 const FAMILIES: [Family; 2] = [Family::Ipv4, Family::Ipv6];
 
@@ -149,6 +150,9 @@ pub(super) fn chains(gates: &Gates) -> Vec<Chain> {
         chains.push(session(gate));
         chains.extend(closing(gate, gates));
     }
+    if with_sessions(gates).next().is_some() {
+        chains.push(own_sessions(gates));
+    }
     let belts = [
         ("gate_to_router", to_router as fn(&Gate) -> Vec<Rule>),
         ("gate_to_lan", to_lan),
@@ -171,19 +175,83 @@ fn dispatch(gates: &Gates) -> Chain {
         let guard = Statement::Goto(guard_name(gate));
         rules.push(ending([to_host], guard, "guarded on a LAN host"));
     }
+    if with_sessions(gates).next().is_some() {
+        let seen_later = "a session: the router's own are seen to where they arrive";
+        rules.push(ending(complete(), Statement::Return, seen_later));
+    }
     for gate in &gates.list {
-        for (family, _) in gate.ports.iter().enumerate().filter(|(_, ports)| !ports.is_empty()) {
+        for matches in to_ports(gate) {
             // A packet that is only passing through to some host's port 22 is not meant.
-            let matches = [
-                Match::Family(FAMILIES[family]),
-                Match::In(vec![Field::TcpDport], ports_set(gate, family)),
-                Match::ToThisMachine,
-            ];
+            let matches = matches.into_iter().chain([Match::ToThisMachine]);
             let guard = Statement::Goto(guard_name(gate));
             rules.push(ending(matches, guard, "guarded on the router"));
         }
     }
     chain("gate", rules)
+}
+
+/// Of a session of the router's own service: a packet that ends nowhere else. Most packets are, and in `input` no look at the routes is needed to know
+/// for whom they are; where the destination was translated the session may go on into the LAN, so that one is seen to in `prerouting`.
+fn complete() -> [Match; 3] {
+    let [established, flags] = begun();
+    [established, flags, Match::StatusAssuredNoDnat]
+}
+
+/// To conntrack a SYN belongs to a session whose entry outlives it, too; and related is what a helper expects, which begins with a SYN.
+fn begun() -> [Match; 2] {
+    [
+        Match::State(vec![State::Established]),
+        Match::TcpFlags(Bits::Any(tcp_flag::ACK | tcp_flag::RST)),
+    ]
+}
+
+/// Behind the firewall, where packets for the router itself arrive: those of a guarded service's sessions.
+pub(super) fn sessions(gates: &Gates) -> Vec<Rule> {
+    if with_sessions(gates).next().is_none() {
+        return Vec::new();
+    }
+    let rules = device_matches(&gates.wan, WAN, Field::IifName)
+        .into_iter()
+        .map(|device| {
+            let own = [
+                Match::Direction(Direction::Original),
+                Match::In(vec![Field::TcpDport], PORTS.into()),
+            ];
+            let matches = complete().into_iter().chain(own).chain(device);
+            ending(
+                matches,
+                Statement::Goto(SESSIONS.into()),
+                "a session of the router's own service",
+            )
+        });
+    rules.gathered()
+}
+
+/// The gates that have sessions of the router's own services.
+fn with_sessions(gates: &Gates) -> impl Iterator<Item = &Gate> {
+    let open = gates.list.iter().filter(|gate| !gate.shut);
+    open.filter(|gate| gate.ports.iter().any(|ports| !ports.is_empty()))
+}
+
+/// Whose session it is.
+fn own_sessions(gates: &Gates) -> Chain {
+    let mut rules = Vec::new();
+    for gate in with_sessions(gates) {
+        let session = Statement::Goto(session_name(gate));
+        rules.extend(to_ports(gate).map(|matches| ending(matches, session.clone(), "guarded on the router")));
+    }
+    chain(SESSIONS, rules)
+}
+
+/// To the gate's ports, by family.
+fn to_ports(gate: &Gate) -> impl Iterator<Item = [Match; 2]> + '_ {
+    let families = gate.ports.iter().enumerate().filter(|(_, ports)| !ports.is_empty());
+    families.map(|(family, _)| {
+        [
+            Match::Family(FAMILIES[family]),
+            Match::In(vec![Field::TcpDport], ports_set(gate, family)),
+        ]
+    })
 }
 
 /// Which packets prove their source: those of a connection whose handshake is complete. To conntrack everything is established that comes after our
@@ -259,19 +327,14 @@ fn proof(gate: &Gate, witness: &Witness) -> Chain {
 
 /// Who gets the mark.
 fn guard(gate: &Gate, mark: u32) -> Chain {
-    // To conntrack a SYN belongs to a session whose entry outlives it, too; and related is what a helper expects, which begins with a SYN.
-    let begun = [
-        Match::State(vec![State::Established]),
-        Match::TcpFlags(Bits::Any(tcp_flag::ACK | tcp_flag::RST)),
-    ];
     let mut rules = Vec::new();
     if !gate.shut {
         // Half-open, it neither refreshes nor removes: by a listed address's SYN, sent by somebody else, its RST must not take it off the list.
-        let complete = begun.iter().cloned().chain([Match::StatusAssured]);
+        let complete = begun().into_iter().chain([Match::StatusAssured]);
         rules.push(ending(complete, Statement::Goto(session_name(gate)), "a session"));
     }
     rules.push(ending(
-        begun,
+        begun(),
         Statement::Return,
         "a session that has begun is never held up",
     ));
@@ -405,15 +468,9 @@ pub(super) fn belt(gates: &Gates) -> [Vec<Rule>; 2] {
 
 /// The port as the service has it, so that a redirect from another port is no way around.
 fn to_router(gate: &Gate) -> Vec<Rule> {
-    let families = gate.ports.iter().enumerate().filter(|(_, ports)| !ports.is_empty());
-    let rules = families.map(|(family, _)| {
-        let matches = vec![
-            Match::Family(FAMILIES[family]),
-            Match::In(vec![Field::TcpDport], ports_set(gate, family)),
-        ];
-        refusing(matches, Vec::new(), gate.belt[0])
-    });
-    rules.gathered()
+    to_ports(gate)
+        .map(|matches| refusing(matches.to_vec(), Vec::new(), gate.belt[0]))
+        .gathered()
 }
 
 /// Over IPv4 the port before destination NAT, over IPv6 the host itself.

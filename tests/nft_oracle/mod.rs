@@ -110,19 +110,28 @@ pub fn normalized(listing: &str) -> String {
     words.join(" ")
 }
 
-/// nft before 1.1 lists `tcp flags & (fin | syn) == syn` as `tcp flags syn / fin,syn`.
+/// nft before 1.1 lists `tcp flags & (fin | syn) == syn` as `tcp flags syn / fin,syn`, and so other flags (`ct status`).
 pub fn with_todays_flags(listing: &str) -> String {
-    let mut out = String::new();
-    for line in listing.lines() {
-        let today = line.split_once("tcp flags ").and_then(|(start, rest)| {
-            let (set, rest) = rest.split_once(" / ")?;
-            let (among, rest) = rest.split_once(' ')?;
-            let [among, set] = [among, set].map(|names| names.replace(',', " | "));
-            Some(format!("{start}tcp flags & ({among}) == {set} {rest}"))
-        });
-        let _ = writeln!(out, "{}", today.as_deref().unwrap_or(line));
-    }
-    out
+    let lines = listing.lines().map(|line| {
+        let mut line = line.to_owned();
+        while let Some((start, set, among, rest)) = parted_by_a_slash(&line) {
+            line = format!(
+                "{start} & ({}) == {} {rest}",
+                among.replace(',', " | "),
+                set.replace(',', " | ")
+            );
+        }
+        line + "\n"
+    });
+    lines.collect()
+}
+
+/// What is before `SET / AMONG`, the two, and what is behind.
+fn parted_by_a_slash(line: &str) -> Option<(&str, &str, &str, &str)> {
+    let (start, rest) = line.split_once(" / ")?;
+    let (start, set) = start.rsplit_once(' ')?;
+    let (among, rest) = rest.split_once(' ')?;
+    Some((start, set, among, rest))
 }
 
 /// Fails at the first word that is not the same, and shows what is around it.
@@ -437,6 +446,7 @@ fn any_state() -> impl Strategy<Value = Match> {
         prop::sample::subsequence(states, 1..=5).prop_map(Match::State),
         Just(Match::StatusDnat),
         Just(Match::StatusAssured),
+        Just(Match::StatusAssuredNoDnat),
         Just(Match::Direction(Direction::Reply)),
         Just(Match::Family(Family::Ipv4)),
         Just(Match::Family(Family::Ipv6)),

@@ -170,8 +170,12 @@ impl Encoder<'_> {
                 };
                 self.other(vec![ct(CT_DIRECTION, REGISTER_1), compare(CMP_EQ, vec![value])]);
             }
-            Match::StatusDnat => self.bits(ct(CT_STATUS, REGISTER_1), Bits::Any(STATUS_DNAT), 4),
-            Match::StatusAssured => self.bits(ct(CT_STATUS, REGISTER_1), Bits::Any(STATUS_ASSURED), 4),
+            Match::StatusDnat => self.status(Bits::Any(STATUS_DNAT)),
+            Match::StatusAssured => self.status(Bits::Any(STATUS_ASSURED)),
+            Match::StatusAssuredNoDnat => self.status(Bits::Exactly {
+                among: STATUS_ASSURED | STATUS_DNAT,
+                set: STATUS_ASSURED,
+            }),
             Match::State(states) => {
                 let bits = states
                     .iter()
@@ -312,6 +316,10 @@ impl Encoder<'_> {
     }
 
     /// Asks for bits of what was loaded: a number in the machine's order, or one byte.
+    fn status(&mut self, bits: Bits) {
+        self.bits(ct(CT_STATUS, REGISTER_1), bits, 4);
+    }
+
     fn bits(&mut self, loaded: Attribute, bits: Bits, length: usize) {
         let data = |value: u32| match length {
             1 => vec![value.to_le_bytes()[0]],
