@@ -11,6 +11,8 @@ use crate::gather::GatherInto;
 use crate::nft::PortRange;
 use crate::sorted::{Map, Set};
 use crate::uci::{Package, Section};
+pub use interfaces::with_last_devices;
+
 use interfaces::Interfaces;
 use std::net::IpAddr;
 
@@ -52,6 +54,8 @@ pub struct Zone {
     pub name: String,
     /// The layer-3 devices, also those that are expected and not there yet (`pppoe-wan` while PPP is down).
     pub devices: Set<Device>,
+    /// Whether it has an interface whose device cannot be told yet: only netifd knows it.
+    pub is_incomplete: bool,
     /// What becomes of a packet to the router that no rule takes.
     pub input: Treatment,
 }
@@ -153,8 +157,11 @@ fn read_zones(firewall: &Package, interfaces: &Interfaces, warnings: &mut Warnin
         let zone = zones.or_insert_with(name.to_string(), || Zone {
             name: name.to_string(),
             devices: Set::new(),
+            is_incomplete: false,
             input: doors::input(firewall, section),
         });
+        let mut networks = section.words("network").into_iter();
+        zone.is_incomplete |= networks.any(|name| interfaces.devices(name).is_some_and(Set::is_empty));
         zone.devices.extend(devices_of_networks(section, interfaces, warnings));
         zone.devices.extend(devices_of_patterns(section, warnings));
         zone.devices.extend(interfaces.of_zone(name).map(Device::Named));

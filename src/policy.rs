@@ -167,12 +167,27 @@ fn zone_devices(
     complete.then_some(devices)
 }
 
+/// These, without the names that a beginning among them covers: each packet is to meet a rule once. (Of devices to leave out the names are needed, as
+/// beginnings cannot be left out.)
+fn only(devices: Set<Device>) -> Devices {
+    let all = devices.clone();
+    let is_covered = |device: &Device| {
+        match device {
+        Device::Named(name) => all.iter().any(|other| other != device && other.matches(name)),
+        Device::BeginsWith(prefix) => all.iter().any(|other| {
+            matches!(other, Device::BeginsWith(shorter) if shorter != prefix && prefix.starts_with(shorter.as_str()))
+        }),
+    }
+    };
+    Devices::Only(devices.into_iter().filter(|device| !is_covered(device)).collect())
+}
+
 /// An unknown side is taken as everything but the known side, so that a misspelt zone drops too much rather than nothing.
 fn closed_forms(sources: Option<Set<Device>>, dests: Option<Set<Device>>) -> (Devices, Devices) {
     match (sources, dests) {
-        (Some(sources), Some(dests)) => (Devices::Only(sources), Devices::Only(dests)),
-        (Some(sources), None) => (Devices::Only(sources.clone()), Devices::AllBut(sources)),
-        (None, Some(dests)) => (Devices::AllBut(dests.clone()), Devices::Only(dests)),
+        (Some(sources), Some(dests)) => (only(sources), only(dests)),
+        (Some(sources), None) => (only(sources.clone()), Devices::AllBut(sources)),
+        (None, Some(dests)) => (Devices::AllBut(dests.clone()), only(dests)),
         (None, None) => (Devices::AllBut(Set::new()), Devices::AllBut(Set::new())),
     }
 }
@@ -428,6 +443,16 @@ mod tests {
         assert!(dests.contains("wan0") && !dests.contains("br-lan"));
         let (sources, dests) = closed_forms(None, None);
         assert!(sources.contains("x") && dests.contains("x"));
+    }
+
+    #[test]
+    fn a_name_that_a_beginning_covers_is_not_asked_for_as_well() {
+        let named = |name: &str| Device::Named(name.into());
+        let begins = |prefix: &str| Device::BeginsWith(prefix.into());
+        let all: Set<Device> = [named("tun0"), named("wan0"), begins("tun"), begins("tun1")].into();
+        let (sources, dests) = closed_forms(Some(all.clone()), None);
+        assert_eq!(sources, Devices::Only([named("wan0"), begins("tun")].into()));
+        assert_eq!(dests, Devices::AllBut(all), "left out by name");
     }
 
     #[test]

@@ -185,7 +185,8 @@ pub fn lan_only(state: &State, reading: &Reading, now: Now) -> Value {
     json!({
         "enabled": state.on(),
         "observe": config.observe,
-        "enforced": state.holds() && reading.present && reading.on && paused == 0 && reading.paused.is_none() && !config.observe && !state.out_of_hours(now),
+        "enforced": state.holds() && reading.present && reading.on && paused == 0 && reading.paused.is_none() && !config.observe && !state.out_of_hours(now)
+            && !sources.is_empty() && !dests.is_empty(),
         "out_of_hours": state.out_of_hours(now),
         "paused_seconds": paused,
         "level": level_name(config.level),

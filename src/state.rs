@@ -316,7 +316,7 @@ impl State {
                 self.netifd_silent = Some(why);
             }
             Netifd::Silent(_) => {}
-            Netifd::Says(dump) => self.netifd = Some(dump),
+            Netifd::Says(dump) => self.netifd = Some(network::with_last_devices(dump, self.netifd.as_ref())),
         }
         match survey.links {
             Ok(links) => {

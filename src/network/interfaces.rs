@@ -2,6 +2,7 @@
 
 use super::{is_device_name, quoted, Warnings};
 use crate::gather::Gather;
+use crate::json::json;
 use crate::sorted::{Map, Set};
 use crate::uci::{Package, Section};
 use serde_json::Value;
@@ -95,7 +96,7 @@ impl Interfaces {
 
     /// One interface of the dump. It is settled, and needs no guess, where netifd names the layer-3 device of an interface that is up.
     fn take_entry(&mut self, entry: &Value, settled: &mut Set<String>, warnings: &mut Warnings) {
-        let text = |key: &str| entry.get(key).and_then(Value::as_str);
+        let text = |key: &str| text(entry, key);
         let Some(name) = text("interface") else {
             warnings.add("netifd: an interface without a name".to_string());
             return;
@@ -145,6 +146,48 @@ impl Interfaces {
             .filter(move |interface| interface.zone.as_deref() == Some(zone));
         members.flat_map(|interface| interface.devices.iter().cloned())
     }
+}
+
+/// netifd's dump, and before its entries those of `before` whose interface has no layer-3 device now: until netifd names another, the one that it named
+/// last is meant. A modem's device is nowhere else to be read, and when the line is back packets pass before netifd has said so.
+#[must_use]
+pub fn with_last_devices(mut dump: Value, before: Option<&Value>) -> Value {
+    let Some(entries) = dump.get_mut("interface").and_then(Value::as_array_mut) else {
+        return dump;
+    };
+    let mut last = entries_of(before);
+    last.retain(|(name, device)| {
+        let is_name = |entry: &&mut Value| text(entry, "interface") == Some(name);
+        let is_taken = entries.iter().any(|entry| {
+            ["l3_device", "device"]
+                .iter()
+                .any(|key| text(entry, key) == Some(device))
+        });
+        !is_taken
+            && entries
+                .iter_mut()
+                .find(is_name)
+                .is_some_and(|entry| text(entry, "l3_device").is_none())
+    });
+    let last = last
+        .into_iter()
+        .map(|(name, device)| json!({ "interface": name, "l3_device": device }));
+    entries.splice(0..0, last.gathered());
+    dump
+}
+
+/// Interfaces and their layer-3 devices.
+fn entries_of(dump: Option<&Value>) -> Vec<(String, String)> {
+    let entries = dump.and_then(|dump| dump.get("interface")?.as_array());
+    let named = entries.into_iter().flatten().filter_map(|entry| {
+        let owned = |key| text(entry, key).map(str::to_string);
+        owned("interface").zip(owned("l3_device"))
+    });
+    named.gathered()
+}
+
+fn text<'a>(entry: &'a Value, key: &str) -> Option<&'a str> {
+    entry.get(key).and_then(Value::as_str)
 }
 
 fn is_disabled(section: &Section) -> bool {

@@ -10,6 +10,9 @@ use crate::system::nftables::{Counter, Verdict};
 use log::Level;
 use std::rc::Rc;
 
+/// So many milliseconds after the start netifd has had the time to answer.
+const PATIENCE: u64 = 3_000;
+
 /// How the kernel's table stands to [`State::wanted`].
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) enum Kernel {
@@ -139,6 +142,7 @@ impl State {
             ),
             (Verdict::Missing, Kernel::Applied) => self.failed("it was removed at once".into(), now),
             (Verdict::Differs(_), Kernel::Unknown) if self.is_blind() => self.leave(now),
+            (Verdict::Differs(_), Kernel::Unknown) if self.awaits_netifd(now) => self.wait_for_netifd(),
             (_, Kernel::Unknown | Kernel::Failed(_)) => vec![Action::Apply(wanted)],
             (verdict, Kernel::Holds | Kernel::Lost) => {
                 let what = match verdict {
@@ -165,6 +169,19 @@ impl State {
         self.netifd.is_none()
             && self.network_file.is_none()
             && self.file_problems.iter().any(|problem| problem.option == "network")
+    }
+
+    /// Whether netifd, which has not answered yet, knows devices that no file names, as a modem's: the earlier daemon's table has them.
+    fn awaits_netifd(&self, now: Now) -> bool {
+        self.netifd.is_none()
+            && self.netifd_silent.is_none()
+            && self.network.zones.values().any(|zone| zone.is_incomplete)
+            && now.monotonic < self.started.saturating_add(PATIENCE)
+    }
+
+    fn wait_for_netifd(&mut self) -> Vec<Action> {
+        self.deadlines.retry_in(self.started, PATIENCE);
+        self.answer_reloads()
     }
 
     /// The table of an earlier daemon, or of the firewall's include, knew the devices.

@@ -34,6 +34,7 @@ pub(super) struct Play {
     pub(super) unreadable: bool,
     pub(super) no_copies: Option<&'static str>,
     pub(super) unreadable_network: bool,
+    pub(super) network: &'static str,
     pub(super) verify_fails: bool,
     pub(super) links_fail: bool,
     pub(super) surveys: u32,
@@ -103,6 +104,7 @@ impl Play {
             unreadable: false,
             no_copies: None,
             unreadable_network: false,
+            network: NETWORK,
             verify_fails: false,
             links_fail: false,
             surveys: 0,
@@ -297,7 +299,7 @@ impl Play {
                     firewall: Ok(Some(self.firewall.clone().into_bytes())),
                     network: match self.unreadable_network {
                         true => Err("Input/output error".into()),
-                        false => Ok(Some(NETWORK.as_bytes().to_vec())),
+                        false => Ok(Some(self.network.as_bytes().to_vec())),
                     },
                     run_state: self.run_state.clone().map(String::into_bytes),
                     no_copies: self.no_copies.map(str::to_owned),
@@ -1052,6 +1054,82 @@ fn a_start_that_does_not_know_the_devices_leaves_the_table_that_is_there() {
     play.lose_table();
     play.pass(1_000);
     assert_eq!(play.applies, 1);
+}
+
+/// A modem's interface, whose device is in no file.
+const MODEM: &str = "config interface 'lan'\n\toption device 'br-lan'\n\toption proto 'static'\n\
+    config interface 'wan'\n\toption device '/dev/cdc-wdm0'\n\toption proto 'qmi'\n";
+
+/// After an earlier daemon who knew what netifd says.
+fn started_over_a_modem() -> Play {
+    let mut before = Play::new(ON);
+    before.network = MODEM;
+    before.event(Event::Started);
+    has_wan7(&mut before);
+    let mut play = Play::new(ON);
+    (play.network, play.table, play.on) = (MODEM, before.table.take(), before.on);
+    play.event(Event::Started);
+    play
+}
+
+#[test]
+fn a_table_with_a_device_that_only_netifd_knows_stays_until_netifd_has_answered() {
+    let mut play = started_over_a_modem();
+    assert_eq!(play.applies, 0);
+    has_wan7(&mut play);
+    assert_eq!(play.applies, 0, "it is what is wanted");
+    let status = play.call("status", json!({}));
+    assert_eq!(status["lan_only"]["dest_devices"], json!(["wan7"]));
+    assert_eq!(status["lan_only"]["enforced"], true);
+
+    let mut play = started_over_a_modem();
+    play.pass(2_900);
+    assert_eq!(play.applies, 0);
+    play.pass(200);
+    assert_eq!(play.applies, 1, "not for ever");
+    let status = play.call("status", json!({}));
+    assert_eq!(
+        status["lan_only"]["enforced"], false,
+        "there is nothing to stop anything at"
+    );
+
+    let mut play = started_over_a_modem();
+    play.event(Event::Surveyed(Box::new(Survey {
+        netifd: Netifd::Silent("Not found".into()),
+        links: Ok(Links::default()),
+    })));
+    assert_eq!(play.applies, 1, "nobody is going to say it");
+}
+
+#[test]
+fn a_device_that_netifd_has_named_stays_covered_until_it_names_another() {
+    let mut play = Play::new(ON);
+    play.network = MODEM;
+    play.event(Event::Started);
+    has_wan7(&mut play);
+    let mut says = |wan: Value| {
+        let lan = json!({ "interface": "lan", "up": true, "l3_device": "br-lan", "device": "br-lan" });
+        let interfaces: Vec<Value> = [lan].into_iter().chain(wan.is_object().then_some(wan)).collect();
+        play.event(Event::Surveyed(Box::new(Survey {
+            netifd: Netifd::Says(json!({ "interface": interfaces })),
+            links: Ok(Links::default()),
+        })));
+        play.call("status", json!({}))["lan_only"]["dest_devices"].clone()
+    };
+    let without = || json!({ "interface": "wan", "up": false });
+    assert_eq!(says(without()), json!(["wan7"]));
+    assert_eq!(says(without()), json!(["wan7"]), "however often");
+    assert_eq!(
+        says(json!({ "interface": "wan", "up": true, "l3_device": "wan8" })),
+        json!(["wan8"])
+    );
+    assert_eq!(says(without()), json!(["wan8"]));
+    let moved = json!({ "interface": "guest", "up": true, "l3_device": "wan8" });
+    assert_eq!(
+        says(moved),
+        json!([]),
+        "there is no such interface any more, and another has its device"
+    );
 }
 
 #[test]
