@@ -262,6 +262,7 @@ fn the_play_configures_once_and_then_changes_nothing() {
     assert_eq!(recap(&asked), (1, 0), "{asked:?}");
     assert_eq!(router.read("config/lanward"), before);
     assert_eq!(router.calls(), [judged.as_str()]);
+    assert!(!stage.exists(), "the copy of the network's secrets goes");
 
     let done = play(&router, &[]).expect("it was there");
     assert_eq!(recap(&done), (1, 0), "{done:?}");
@@ -300,6 +301,7 @@ fn the_play_configures_once_and_then_changes_nothing() {
         3,
         "nothing is left behind"
     );
+    assert!(!stage.exists());
 }
 
 #[test]
@@ -327,7 +329,7 @@ fn the_play_puts_nothing_wrong_in_place() {
         assert_eq!(recap(&output), (0, 1), "{sections}: {text}");
         assert!(text.contains(says), "{sections}: {text}");
         assert_eq!(router.read("config/lanward"), before);
-        assert!(!router.path("pwned").exists());
+        assert!(!router.path("pwned").exists() && !router.path("stage").exists());
         let calls = router.calls();
         assert!(calls.iter().all(|call| call.contains(" check ")), "{calls:?}");
     }
