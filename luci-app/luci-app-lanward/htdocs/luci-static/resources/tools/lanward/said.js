@@ -578,10 +578,14 @@ const match = (parts, text, from) => {
 /* A value in quotes is somebody's own and stays; the rest may hold messages. */
 const inside = (parts, i) => [ "'", '"' ].some(quote => parts[i].endsWith(quote) && parts[i + 1].startsWith(quote));
 
-/* Values in the daemon's quotes, with the page's. */
-const marked = value => /^'[^']*'(, '[^']*')*$/.test(value)
-	? marking[0] + value.slice(1, -1).split("', '").join(marking[1]) + marking[2]
-	: value;
+/* Values in the daemon's quotes, one or several, in the page's. */
+const marked = value => {
+	const names = value.slice(1, -1).split("', '");
+
+	return (value == "'" + names.join("', '") + "'" && names.every(name => name.indexOf("'") < 0))
+		? marking[0] + names.join(marking[1]) + marking[2]
+		: value;
+};
 
 /* Whether a text can be parted at a place: neither in quotes nor in brackets. An apostrophe is no quote. */
 const partsAt = (text, at) => {
