@@ -68,7 +68,7 @@ impl Sessions {
         let given = self
             .groups
             .iter()
-            .filter(|((group, level), _)| all || *level == "read" && READERS.contains(&group.as_str()));
+            .filter(|((group, level), _)| all || (*level == "read" && READERS.contains(&group.as_str())));
         let rights = given.flat_map(|(_, rights)| rights.clone()).collect();
         let sid = random_name()?;
         self.open.insert(sid.clone(), rights);
