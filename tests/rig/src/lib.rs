@@ -23,6 +23,7 @@ pub mod recent;
 pub mod relay;
 pub mod report_line;
 pub mod scan;
+pub mod scratch;
 pub mod seed_log;
 pub mod segments;
 pub mod servers;
