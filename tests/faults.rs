@@ -20,7 +20,7 @@ use lanward_rig::knock::Dice;
 use lanward_rig::namespace::Namespace;
 use lanward_rig::netifd::Netifd;
 use lanward_rig::probe::{within, Connection};
-use lanward_rig::report_line::{figure, skip, this_test};
+use lanward_rig::report_line::{figure, this_test};
 use lanward_rig::settings::Firewall;
 use nix::sys::signal::{kill, Signal};
 use nix::unistd::Pid;
@@ -419,11 +419,8 @@ fn each_after_each(states: usize) -> Vec<usize> {
 
 #[test]
 fn whatever_becomes_of_the_bus_and_of_netifd_what_is_enforced_stays() {
-    if let Err(error) = Namespace::new() {
-        return skip(
-            &this_test(),
-            &format!("no network namespaces here (root is needed): {error}"),
-        );
+    if !Namespace::can_be_made(&this_test()) {
+        return;
     }
     let mut house = House::plan().build().expect("a house");
     house.configure(&switched_on(""));
