@@ -634,6 +634,7 @@ class Reading {
 
 	search(text) {
 		let best = null;
+		let whole = null;
 
 		if (text.endsWith('.')) {
 			const said = this.put(stopping, [ text.substring(0, text.length - 1) ]);
@@ -645,8 +646,15 @@ class Reading {
 		for (let one of known) {
 			const values = match(one.parts, text);
 
-			if (values)
-				return this.put(one, values);
+			if (values) {
+				whole = this.put(one, values);
+
+				/* A message within one sentence; the next sentence is none of its values. */
+				if (values.some(value => value.indexOf('. ') > 0))
+					break;
+
+				return whole;
+			}
 		}
 
 		for (let one of joining) {
@@ -664,7 +672,7 @@ class Reading {
 			}
 		}
 
-		return best;
+		return (whole && (!best || whole.stayed < best.stayed)) ? whole : best;
 	}
 
 	put(one, values) {
