@@ -1,6 +1,8 @@
-# `make` says what there is. Everything runs from a fresh clone on Debian or Ubuntu with Rust, as root.
+# `make` says what there is. Everything runs from a fresh clone on Debian or Ubuntu with Rust 1.85 or later, as root.
 
 CARGO ?= cargo
+# Where cargo puts what it builds.
+TARGET := $(or $(CARGO_TARGET_DIR),target)
 # rustup's cargo is not in everybody's PATH, and neither is /usr/sbin.
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 
@@ -25,17 +27,17 @@ quick: ## The fast tests only: no root, no network namespaces
 demo: ## A house out of network namespaces, with the switch, the gate and a relay at work in it
 	@tests/install-tools.sh --no-browser
 	@$(CARGO) build --bin lanward -p lanward -p lanward-rig --bin demo
-	@target/debug/demo
+	@$(TARGET)/debug/demo
 
 bench: ## How fast, how much memory, how many packets; `make bench ARGS=--json` for programs
 	@tests/install-tools.sh --no-browser
 	@$(CARGO) build --release --bin lanward -p lanward -p lanward-rig --bin bench
-	@target/release/bench $(ARGS)
+	@$(TARGET)/release/bench $(ARGS)
 
 soak: ## Hours of mixed load, faults and changed configuration; `make soak ARGS='--minutes 2 --seed 7'`
 	@tests/install-tools.sh --no-browser
 	@$(CARGO) build --bin lanward -p lanward -p lanward-rig --bin lanward-broker --bin lanward-ubus --bin soak
-	@target/debug/soak $(ARGS)
+	@$(TARGET)/debug/soak $(ARGS)
 
 fuzz: ## Search with every fuzz target, hours long; `make fuzz ARGS='1000000 spa'` for less
 	@fuzz/run.sh $(ARGS)
@@ -55,7 +57,8 @@ router-kernel: ## The kernel of the big-endian one, once (eight minutes)
 lint: ## Format, clippy and shellcheck
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --quiet -- -D warnings
-	git ls-files -z '*.sh' '*-pkg' '.ci/run' 'files/etc/init.d' 'files/etc/uci-defaults' 'docs/fleet/99-lanward' 'tests/init/root' | xargs -0 -r shellcheck
+	scripts=$$(git ls-files '*.sh' '*-pkg' '.ci/run' 'files/etc/init.d' 'files/etc/uci-defaults' 'docs/fleet/99-lanward' 'tests/init/root') && \
+		: "$${scripts:?git knows no scripts}" && echo "$$scripts" | xargs -d '\n' shellcheck
 
 clean: ## Remove what was built
 	$(CARGO) clean

@@ -100,7 +100,7 @@ pub fn lay_out(policy: &Policy, on: bool) -> Table {
         let matches = [Match::State(vec![State::New, State::Untracked])]
             .into_iter()
             .chain(device);
-        before_nat.push(gate::ending(
+        before_nat.push(parts::ending(
             matches,
             Statement::Jump(ARRIVAL.into()),
             "what begins on the WAN",
@@ -129,7 +129,7 @@ pub fn lay_out(policy: &Policy, on: bool) -> Table {
         .gathered();
     chains.extend(lan_only::chains(lan_only));
     if !arrival.is_empty() {
-        chains.push(gate::chain(ARRIVAL, arrival));
+        chains.push(parts::chain(ARRIVAL, arrival));
     }
     chains.extend(gate::chains(gates));
     if policy.ledger {

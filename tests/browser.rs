@@ -12,6 +12,7 @@ use lanward_rig::home::{switched_off, Home};
 use lanward_rig::house::House;
 use lanward_rig::namespace::Namespace;
 use lanward_rig::report_line::skip;
+use lanward_rig::scratch::Scratch;
 use lanward_rig::settings::Firewall;
 use lanward_rig::web::{Site, Web};
 use nix::sys::signal::{kill, Signal};
@@ -184,7 +185,6 @@ fn manners() {
 
 /// The page's files as the package has them. False: what makes them small is missing.
 fn pack_page(into: &Path) -> bool {
-    std::fs::create_dir_all(into).unwrap();
     let mut copy = Command::new("cp");
     copy.arg("-R")
         .arg(root().join("luci-app/luci-app-lanward/htdocs"))
@@ -203,7 +203,7 @@ fn states() {
     command
         .arg(root().join("tests/browser/states.py"))
         .env("PYTHONDONTWRITEBYTECODE", "1");
-    let packed = std::env::temp_dir().join(format!("lanward-states-{}", std::process::id()));
+    let packed = Scratch::for_everybody("states");
     if pack_page(&packed) {
         command.env("LANWARD_WWW", packed.join("htdocs"));
     } else {
@@ -213,7 +213,6 @@ fn states() {
         );
     }
     run(command, None);
-    let _ = std::fs::remove_dir_all(&packed);
 }
 
 /// Nothing lies there that no test runs.

@@ -7,13 +7,13 @@ use lanward::system::ubus::frame::{Builder, Decoder, Frame, Message, Type, MAX_R
 use lanward::system::ubus::{call_once, Bus, Call, CallError, Client, Incoming, Kind, Method, Object, Status};
 use lanward_rig::broker::Tested;
 use lanward_rig::report_line;
+use lanward_rig::scratch::Scratch;
 use lanward_rig::user::as_user;
 use serde_json::{json, Map, Value};
 use std::future::Future;
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 const OBJECT: Object = Object {
@@ -56,27 +56,9 @@ const OTHER: Object = Object {
 };
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A directory with a socket's path in it, gone at the end.
-struct Place(PathBuf);
-
-impl Place {
-    fn new() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("lanward-bus-{}-{number}", std::process::id()));
-        std::fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    fn socket(&self) -> PathBuf {
-        self.0.join("ubus.sock")
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
+/// Where a bus is. Some of its clients are not root.
+fn place() -> Scratch {
+    Scratch::for_everybody("bus")
 }
 
 fn run<T>(test: impl Future<Output = T>) -> T {
@@ -140,7 +122,7 @@ async fn serve_while<T: Send + 'static>(bus: &mut Bus, work: impl FnOnce() -> T 
 
 /// A whole conversation: broker, connection, somebody who calls.
 fn served<T: Send + 'static>(work: impl FnOnce(&Path) -> T + Send + 'static) -> T {
-    let place = Place::new();
+    let place = place();
     let socket = place.socket();
     let _broker = Tested::start(&socket, None);
     run(async {
@@ -214,7 +196,7 @@ fn the_web_servers_session_is_taken_out() {
 
 #[test]
 fn a_call_fails_with_its_reason() {
-    let place = Place::new();
+    let place = place();
     assert!(matches!(
         call(&place.socket(), "echo", json!({})),
         Err(CallError::NoBus(_))
@@ -490,7 +472,7 @@ fn too_many_open_calls_are_refused_and_the_rest_is_served() {
 
 #[test]
 fn two_of_us_call_each_other_and_themselves() {
-    let place = Place::new();
+    let place = place();
     let _broker = Tested::start(&place.socket(), None);
     run(async {
         let (mut one, mut other) = (Bus::new(place.socket(), OBJECT), Bus::new(place.socket(), OTHER));
@@ -532,7 +514,7 @@ fn two_of_us_call_each_other_and_themselves() {
 
 #[test]
 fn a_call_that_nobody_answers_ends_by_itself() {
-    let place = Place::new();
+    let place = place();
     let _broker = Tested::start(&place.socket(), None);
     run(async {
         let mut bus = Bus::new(place.socket(), OBJECT);
@@ -571,7 +553,7 @@ fn a_call_that_nobody_answers_ends_by_itself() {
 
 #[test]
 fn notifications_reach_subscribers_and_only_them() {
-    let place = Place::new();
+    let place = place();
     let _broker = Tested::start(&place.socket(), None);
     run(async {
         let (mut one, mut other) = (Bus::new(place.socket(), OBJECT), Bus::new(place.socket(), OTHER));
@@ -608,7 +590,7 @@ async fn serve_both(listener: &mut Bus, speaker: &mut Bus) -> (String, String, M
 
 #[test]
 fn a_subscription_survives_that_its_object_goes_and_comes() {
-    let place = Place::new();
+    let place = place();
     let _broker = Tested::start(&place.socket(), None);
     run(async {
         let mut other = Bus::new(place.socket(), OTHER);
@@ -632,7 +614,7 @@ fn a_subscription_survives_that_its_object_goes_and_comes() {
 
 #[test]
 fn events_come_to_those_who_listen() {
-    let place = Place::new();
+    let place = place();
     let _broker = Tested::start(&place.socket(), None);
     run(async {
         let mut bus = Bus::new(place.socket(), OTHER);
@@ -671,7 +653,7 @@ fn events_come_to_those_who_listen() {
 
 #[test]
 fn a_late_broker_is_found_and_a_restarted_one_again() {
-    let place = Place::new();
+    let place = place();
     run(async {
         let mut bus = Bus::new(place.socket(), OTHER);
         bus.subscribe(OBJECT.name);
@@ -706,7 +688,7 @@ fn a_late_broker_is_found_and_a_restarted_one_again() {
 
 #[test]
 fn a_path_that_is_taken_is_a_reason_and_is_tried_again() {
-    let place = Place::new();
+    let place = place();
     let _broker = Tested::start(&place.socket(), None);
     run(async {
         let mut first = Bus::new(place.socket(), OBJECT);
@@ -723,7 +705,7 @@ fn a_path_that_is_taken_is_a_reason_and_is_tried_again() {
 
 #[test]
 fn the_last_answers_before_leaving_arrive() {
-    let place = Place::new();
+    let place = place();
     let _broker = Tested::start(&place.socket(), None);
     for _ in 0..20 {
         run(async {
@@ -747,7 +729,7 @@ fn the_last_answers_before_leaving_arrive() {
 
 #[test]
 fn next_may_be_dropped_at_any_point() {
-    let place = Place::new();
+    let place = place();
     let _broker = Tested::start(&place.socket(), None);
     run(async {
         let mut bus = Bus::new(place.socket(), OBJECT);
@@ -847,7 +829,7 @@ fn plain(kind: Type, sequence: u16, peer: u32, body: Vec<u8>) -> Vec<u8> {
     .unwrap()
 }
 
-fn listener(place: &Place) -> tokio::net::UnixListener {
+fn listener(place: &Scratch) -> tokio::net::UnixListener {
     let listener = UnixListener::bind(place.socket()).unwrap();
     listener.set_nonblocking(true).unwrap();
     tokio::net::UnixListener::from_std(listener).unwrap()
@@ -856,7 +838,7 @@ fn listener(place: &Place) -> tokio::net::UnixListener {
 #[test]
 fn answers_are_told_from_calls_and_from_answers_to_others() {
     run(async {
-        let place = Place::new();
+        let place = place();
         let listener = listener(&place);
         let mut bus = Bus::new(place.socket(), OBJECT);
         let mut ubusd = accepted(&listener, &mut bus).await;
@@ -922,7 +904,7 @@ fn answers_are_told_from_calls_and_from_answers_to_others() {
 #[test]
 fn broken_frames_close_the_connection_and_it_is_made_anew() {
     run(async {
-        let place = Place::new();
+        let place = place();
         let listener = listener(&place);
         let mut bus = Bus::new(place.socket(), OBJECT);
         let mut ubusd = accepted(&listener, &mut bus).await;
@@ -939,7 +921,7 @@ fn broken_frames_close_the_connection_and_it_is_made_anew() {
 #[test]
 fn bytes_one_by_one_and_an_oversize_message_between_calls() {
     run(async {
-        let place = Place::new();
+        let place = place();
         let listener = listener(&place);
         let mut bus = Bus::new(place.socket(), OBJECT);
         let mut ubusd = accepted(&listener, &mut bus).await;
@@ -992,7 +974,7 @@ fn bytes_one_by_one_and_an_oversize_message_between_calls() {
 #[test]
 fn a_peer_that_does_not_read_is_read_all_the_same_and_given_up_at_last() {
     run(async {
-        let place = Place::new();
+        let place = place();
         let listener = listener(&place);
         let mut bus = Bus::new(place.socket(), OBJECT);
         let mut ubusd = accepted(&listener, &mut bus).await;
@@ -1019,7 +1001,7 @@ fn descriptors_do_not_pile_up() {
     use nix::sys::socket::{sendmsg, ControlMessage, MsgFlags};
     use std::os::fd::AsRawFd;
     run(async {
-        let place = Place::new();
+        let place = place();
         let listener = listener(&place);
         let mut bus = Bus::new(place.socket(), OBJECT);
         let ubusd = accepted(&listener, &mut bus).await;

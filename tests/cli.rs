@@ -5,6 +5,7 @@ use lanward_rig::home::{switched_off, switched_on, Home};
 use lanward_rig::house::{Family, House};
 use lanward_rig::probe::Fate;
 use lanward_rig::report_line::{skip, this_test};
+use lanward_rig::scratch::Scratch;
 use serde_json::{json, Value};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -12,13 +13,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 /// A router's files without a router: no bus, no daemon.
-struct Files(PathBuf);
+struct Files(Scratch);
 
 impl Files {
-    fn new(test: &str, lanward: &str) -> Self {
-        let directory = std::env::temp_dir().join(format!("lanward-cli-{}-{test}", std::process::id()));
-        let files = Self(directory);
-        fs::create_dir_all(files.config()).expect("a directory of our own");
+    fn new(lanward: &str) -> Self {
+        let files = Self(Scratch::for_everybody("cli"));
+        fs::create_dir(files.config()).expect("a directory of our own");
         files.write("lanward", lanward);
         let recorded = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/openwrt");
         for name in ["firewall", "network"] {
@@ -40,19 +40,13 @@ impl Files {
         let mut command = Command::new(program());
         command.args(words.split_whitespace());
         command.arg("--config-dir").arg(self.config());
-        command.arg("--ubus-socket").arg(self.0.join("ubus.sock"));
+        command.arg("--ubus-socket").arg(self.0.socket());
         command.stdin(Stdio::null());
         command
     }
 
     fn run(&self, words: &str) -> Ran {
         Ran::of(words, self.command(words).output().expect("the program can be started"))
-    }
-}
-
-impl Drop for Files {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
     }
 }
 
@@ -102,7 +96,7 @@ impl Ran {
 
 #[test]
 fn wrong_usage_is_2_and_says_so_on_stderr() {
-    let files = Files::new("usage", "");
+    let files = Files::new("");
     for (words, part) in [
         ("", "no command"),
         ("frobnicate", "'frobnicate'"),
@@ -141,7 +135,7 @@ fn wrong_usage_is_2_and_says_so_on_stderr() {
 
 #[test]
 fn what_another_machine_asks_needs_no_router() {
-    let files = Files::new("client", "");
+    let files = Files::new("");
     files
         .run("knock 127.0.0.1 9 9:udp --delay 0")
         .ends_with(0)
@@ -170,7 +164,7 @@ fn what_another_machine_asks_needs_no_router() {
 
 #[test]
 fn help_and_version_are_0() {
-    let files = Files::new("help", "");
+    let files = Files::new("");
     for words in ["--help", "-h", "print --help", "frobnicate --help"] {
         files.run(words).ends_with(0).says("Usage: lanward COMMAND");
     }
@@ -184,7 +178,7 @@ fn help_and_version_are_0() {
 
 #[test]
 fn what_needs_the_daemon_is_1_without_one() {
-    let files = Files::new("alone", &switched_on(""));
+    let files = Files::new(&switched_on(""));
     for words in [
         "status",
         "status --json",
@@ -203,7 +197,7 @@ fn what_needs_the_daemon_is_1_without_one() {
 
 #[test]
 fn print_needs_no_daemon_and_says_3_for_a_wrong_configuration() {
-    let files = Files::new("print", &switched_on(""));
+    let files = Files::new(&switched_on(""));
     let good = files
         .run("print")
         .ends_with(0)
@@ -236,7 +230,7 @@ fn print_needs_no_daemon_and_says_3_for_a_wrong_configuration() {
 
 #[test]
 fn what_cannot_be_said_is_1() {
-    let files = Files::new("full", &switched_on(""));
+    let files = Files::new(&switched_on(""));
     for words in ["print", "--help", "check"] {
         let full = fs::OpenOptions::new()
             .write(true)
@@ -253,7 +247,7 @@ fn what_cannot_be_said_is_1() {
 
 #[test]
 fn check_needs_no_daemon_but_misses_it() {
-    let files = Files::new("check", &switched_on(""));
+    let files = Files::new(&switched_on(""));
     files.run("check").ends_with(1).says("configuration").says("ERROR");
     let told: Value = serde_json::from_str(&files.run("check --json").ends_with(1).out).expect("JSON");
     assert!(
@@ -271,7 +265,7 @@ fn print_and_check_need_no_root() {
     if !nix::unistd::geteuid().is_root() {
         return skip(&this_test(), "only root can become somebody else");
     }
-    let files = Files::new("nobody", &switched_on(""));
+    let files = Files::new(&switched_on(""));
     // Where the program was built may be closed to others.
     let copy = files.0.join("lanward");
     fs::copy(program(), &copy).expect("room for a copy");
@@ -284,7 +278,7 @@ fn print_and_check_need_no_root() {
             .args(words.split(' '))
             .arg("--config-dir")
             .arg(files.config());
-        command.arg("--ubus-socket").arg(files.0.join("ubus.sock"));
+        command.arg("--ubus-socket").arg(files.0.socket());
         Ran::of(words, command.output().expect("setpriv is there"))
     };
     assert_eq!(run("print").ends_with(0).out, files.run("print").out);

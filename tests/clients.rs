@@ -4,45 +4,15 @@
 use lanward_rig::daemon::program;
 use lanward_rig::namespace::Namespace;
 use lanward_rig::report_line::{skip, this_test};
+use lanward_rig::scratch::Scratch;
 use lanward_rig::segments::{flag, Packet};
 use lanward_rig::tap::Tap;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{symlink, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
-
-/// A folder that goes with its owner.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new() -> Self {
-        let name = this_test().replace("::", "-");
-        let path = std::env::temp_dir().join(format!("lanward-clients-{name}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir_all(&path).expect("a folder of our own");
-        Self(path)
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-
-    /// A file that only we may read, as programs demand of files with keys.
-    fn write(&self, name: &str, text: &str) -> PathBuf {
-        let path = self.path(name);
-        fs::write(&path, text).expect("our own");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("our own");
-        path
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
 
 /// Whether one of these is not there. Says so.
 fn missing(programs: &[(&str, &str)]) -> bool {
@@ -64,17 +34,10 @@ struct Wire {
 
 impl Wire {
     fn new() -> Option<Self> {
-        let made = Namespace::new().and_then(|client| Ok((client, Namespace::new()?)));
-        let (client, router) = match made {
-            Ok(both) => both,
-            Err(error) => {
-                skip(
-                    &this_test(),
-                    &format!("no network namespaces here (root is needed): {error}"),
-                );
-                return None;
-            }
-        };
+        if !Namespace::can_be_made(&this_test()) {
+            return None;
+        }
+        let [client, router] = [(); 2].map(|()| Namespace::new().expect("one more"));
         client.ip(&format!(
             "link add eth0 type veth peer name wan netns {}\naddress add 192.0.2.1/24 dev eth0\n\
              address add 2001:db8::1/64 dev eth0 nodad\nlink set eth0 up\n",
@@ -156,7 +119,7 @@ fn a_knock_looks_like_one_of_the_stock_client() {
 fn keygen(scratch: &Scratch, words: &str) -> Output {
     let mut command = Command::new(program());
     command.args(["spa", "keygen"]).args(words.split(' '));
-    let output = command.arg("--state-dir").arg(&scratch.0).output();
+    let output = command.arg("--state-dir").arg(&**scratch).output();
     output.expect("it can be started")
 }
 
@@ -173,9 +136,9 @@ fn parts(output: &Output) -> [String; 3] {
 
 #[test]
 fn a_new_key_is_a_file_of_its_own_that_nothing_overwrites() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::new("clients");
     let [section, stanza, _] = parts(&keygen(&scratch, "laptop --host router.example --gate web"));
-    let path = scratch.path("laptop.key");
+    let path = scratch.join("laptop.key");
     let mode = fs::metadata(&path).expect("it is there").permissions().mode();
     assert_eq!(mode & 0o7777, 0o600);
     let key = fs::read_to_string(&path).expect("ours");
@@ -199,10 +162,10 @@ fn a_new_key_is_a_file_of_its_own_that_nothing_overwrites() {
     assert_eq!((again.status.code(), again.stdout.len()), (Some(1), 0), "{again:?}");
     assert!(text(&again.stderr).contains("never overwritten"), "{again:?}");
     assert_eq!(fs::read_to_string(&path).expect("ours"), key);
-    symlink(scratch.path("victim"), scratch.path("phone.key")).expect("planted");
+    symlink(scratch.join("victim"), scratch.join("phone.key")).expect("planted");
     let linked = keygen(&scratch, "phone");
     assert_eq!((linked.status.code(), linked.stdout.len()), (Some(1), 0), "{linked:?}");
-    assert!(!scratch.path("victim").exists());
+    assert!(!scratch.join("victim").exists());
     for words in [
         "../laptop",
         "my-phone",
@@ -218,14 +181,14 @@ fn a_new_key_is_a_file_of_its_own_that_nothing_overwrites() {
         );
     }
     assert!(
-        !scratch.path("phone2.key").exists(),
+        !scratch.join("phone2.key").exists(),
         "what goes wrong leaves no key behind"
     );
     let [_, other, _] = parts(&keygen(
         &scratch,
-        &format!("phone --key-file {}", scratch.path("x").display()),
+        &format!("phone --key-file {}", scratch.join("x").display()),
     ));
-    assert!(scratch.path("x").exists());
+    assert!(scratch.join("x").exists());
     assert_ne!(other.lines().last(), stanza.lines().last(), "no key is made twice");
 }
 
@@ -259,16 +222,16 @@ fn a_phone_reads_the_keys_from_the_code() {
     if missing(&[("zbarimg", "zbar-tools")]) {
         return;
     }
-    let scratch = Scratch::new();
+    let scratch = Scratch::new("clients");
     for name in ["a", "b", "c", "d"] {
         let [.., code] = parts(&keygen(&scratch, name));
-        let path = scratch.path("code.pgm");
+        let path = scratch.join("code.pgm");
         fs::write(&path, picture(&code)).expect("ours");
         let decoded = Command::new("zbarimg").args(QR_ONLY).arg(&path).output();
         let decoded = text(&decoded.expect("it can be started").stdout);
         // What Fwknop2 does: words, each a name and a value with a colon between.
         let words: Vec<_> = decoded.trim_end().split(' ').map(|word| word.split_once(':')).collect();
-        let file = fs::read_to_string(scratch.path(&format!("{name}.key"))).expect("ours");
+        let file = fs::read_to_string(scratch.join(format!("{name}.key"))).expect("ours");
         let keys: Vec<_> = file.lines().map(|line| line.split_once(' ')).collect();
         assert_eq!(words, keys);
     }
@@ -279,7 +242,7 @@ fn the_stock_client_takes_the_stanza() {
     if missing(&[("fwknop", "fwknop-client")]) {
         return;
     }
-    let scratch = Scratch::new();
+    let scratch = Scratch::new("clients");
     for (name, words, digest) in [
         ("laptop", "--host 203.0.113.1", "SHA256"),
         (
@@ -313,7 +276,7 @@ fn the_stock_client_takes_the_stanza() {
         assert_eq!(field("destination port"), port);
         assert_eq!(field("IP/host"), "203.0.113.1");
         // And what it makes of it opens with our file.
-        let key = fs::read(scratch.path(&format!("{name}.key"))).expect("ours");
+        let key = fs::read(scratch.join(format!("{name}.key"))).expect("ours");
         let keys = lanward::spa::Keys::parse(&key).expect("ours");
         let digest = lanward::spa::Digest::parse(digest).expect("known");
         lanward::spa::open(field("Final SPA Data").as_bytes(), &keys, digest).expect("made with this key");
@@ -335,7 +298,7 @@ fn fwknopd(wire: &Wire, scratch: &Scratch, key: &Path) -> (Server, std::sync::mp
     let keys = fs::read_to_string(key).expect("ours");
     let access = scratch.write(
         "access.conf",
-        &format!("SOURCE ANY\nOPEN_PORTS tcp/22\nFW_ACCESS_TIMEOUT 20\n{keys}"),
+        format!("SOURCE ANY\nOPEN_PORTS tcp/22\nFW_ACCESS_TIMEOUT 20\n{keys}"),
     );
     let config = scratch.write("fwknopd.conf", "PCAP_INTF wan;\nPCAP_FILTER udp port 62201;\n");
     let mut command = Command::new("stdbuf");
@@ -355,7 +318,7 @@ fn fwknopd(wire: &Wire, scratch: &Scratch, key: &Path) -> (Server, std::sync::mp
         .arg("-a")
         .arg(access)
         .arg("-r")
-        .arg(&scratch.0);
+        .arg(&**scratch);
     command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -383,9 +346,9 @@ fn the_stock_server_accepts_our_packet() {
         return;
     }
     let Some(wire) = Wire::new() else { return };
-    let scratch = Scratch::new();
+    let scratch = Scratch::new("clients");
     parts(&keygen(&scratch, "laptop"));
-    let key = scratch.path("laptop.key");
+    let key = scratch.join("laptop.key");
     let (_server, told) = fwknopd(&wire, &scratch, &key);
     let mut log = String::new();
     let mut hears = |what: &str| {
@@ -433,10 +396,10 @@ fn the_stock_server_accepts_our_packet() {
 #[test]
 fn behind_nat_it_says_what_is_needed_and_sends_nothing() {
     let Some(wire) = Wire::new() else { return };
-    let scratch = Scratch::new();
+    let scratch = Scratch::new("clients");
     parts(&keygen(&scratch, "laptop"));
     let spa = |words: &str| {
-        let key = scratch.path("laptop.key");
+        let key = scratch.join("laptop.key");
         wire.seen(
             &lanward(),
             &format!("spa {words} --access tcp/22 --key-file {}", key.display()),
@@ -465,9 +428,9 @@ fn behind_nat_it_says_what_is_needed_and_sends_nothing() {
 
 #[test]
 fn a_key_that_others_may_read_is_not_used() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::new("clients");
     parts(&keygen(&scratch, "laptop"));
-    let key = scratch.path("laptop.key");
+    let key = scratch.join("laptop.key");
     let spa = || {
         let mut command = Command::new(program());
         command
@@ -512,7 +475,7 @@ fn a_file_of_knockd_becomes_sections() {
     let lost = import(&["-"], &door.replace("tcpflags = syn", "tcpflags = fin"));
     assert_eq!(lost.status.code(), Some(3), "{lost:?}");
     assert!(text(&lost.stderr).contains("-: line 1: door: "), "{lost:?}");
-    let scratch = Scratch::new();
+    let scratch = Scratch::new("clients");
     let path = scratch.write("knockd.conf", door);
     let path = path.to_string_lossy();
     assert_eq!(import(&[&path], "").stdout, import(&["-"], door).stdout);

@@ -20,7 +20,8 @@ use lanward_rig::knock::Dice;
 use lanward_rig::namespace::Namespace;
 use lanward_rig::netifd::Netifd;
 use lanward_rig::probe::{within, Connection};
-use lanward_rig::report_line::{figure, skip, this_test};
+use lanward_rig::report_line::{figure, this_test};
+use lanward_rig::sections;
 use lanward_rig::settings::Firewall;
 use nix::sys::signal::{kill, Signal};
 use nix::unistd::Pid;
@@ -153,10 +154,9 @@ impl Step {
 
 /// `/etc/config/lanward` with the switch and everything else that is looked at.
 fn everything(on: bool) -> String {
-    let mut text = if on { switched_on("") } else { switched_off("") };
-    text.push_str("\nconfig gate 'ssh'\n\toption enabled '1'\n\tlist service 'tcp:22'\n\toption window '3600'\n\toption forget 'never'\n");
-    text.push_str("\nconfig ledger 'ledger'\n");
-    text
+    let switch = if on { switched_on("") } else { switched_off("") };
+    let gate = sections::gate("list service 'tcp:22'\noption window '3600'\noption forget 'never'");
+    [switch, gate, sections::ledger()].concat()
 }
 
 /// Somebody who calls one thing after the other until told to stop, or until no answer comes.
@@ -419,11 +419,8 @@ fn each_after_each(states: usize) -> Vec<usize> {
 
 #[test]
 fn whatever_becomes_of_the_bus_and_of_netifd_what_is_enforced_stays() {
-    if let Err(error) = Namespace::new() {
-        return skip(
-            &this_test(),
-            &format!("no network namespaces here (root is needed): {error}"),
-        );
+    if !Namespace::can_be_made(&this_test()) {
+        return;
     }
     let mut house = House::plan().build().expect("a house");
     house.configure(&switched_on(""));

@@ -10,13 +10,13 @@ use lanward_rig::home::{switched_off, Home};
 use lanward_rig::house::House;
 use lanward_rig::node;
 use lanward_rig::report_line::{not_asked, skip, this_test};
+use lanward_rig::scratch::Scratch;
 use lanward_rig::settings::Firewall;
 use serde_json::{json, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 
 const LUA: &str = "files/usr/lib/lua/prometheus-collectors/lanward.lua";
 const UCODE: &str = "files/usr/share/ucode/node-exporter/lib/lanward.uc";
@@ -62,24 +62,6 @@ impl Bus {
     }
 }
 
-struct File(PathBuf);
-
-impl File {
-    fn new(text: &str) -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("lanward-fleet-{}-{number}", std::process::id()));
-        fs::write(&path, text).unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for File {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
-    }
-}
-
 /// As libubus-lua gives it: a table, with its numbers and strings as Lua has them.
 fn lua(value: &Value) -> String {
     match value {
@@ -113,14 +95,11 @@ fn by_lua(bus: &Bus) -> Option<String> {
         skip(&this_test(), &format!("{program}: {error}"));
         return None;
     }
-    let file;
+    let scratch = Scratch::new("fleet");
     let given = match bus {
-        Bus::Answers(status) => {
-            file = File::new(&format!("return {}", lua(status)));
-            file.0.to_str().unwrap()
-        }
-        Bus::WithoutDaemon => "no daemon",
-        Bus::Missing => "no bus",
+        Bus::Answers(status) => scratch.write("status", format!("return {}", lua(status))),
+        Bus::WithoutDaemon => "no daemon".into(),
+        Bus::Missing => "no bus".into(),
     };
     let mut command = Command::new(program);
     command
@@ -268,10 +247,11 @@ fn ucode_itself_says_what_node_says() {
     };
     let buses = [full(), hostile()].map(Bus::Answers);
     for bus in buses.into_iter().chain([Bus::WithoutDaemon, Bus::Missing]) {
-        let file = File::new(&bus.as_json().to_string());
+        let scratch = Scratch::new("fleet");
+        let file = scratch.write("bus.json", bus.as_json().to_string());
         let mut command = Command::new(&ucode);
         command.arg(root().join("tests/fleet/exporter.uc"));
-        command.arg(root().join(UCODE)).arg(&file.0);
+        command.arg(root().join(UCODE)).arg(file);
         let Some(by_node) = by_ucode(&bus) else {
             return;
         };
@@ -493,11 +473,10 @@ fn promtool_agrees() {
     let Some(text) = by_ucode(&Bus::Answers(full())) else {
         return;
     };
-    let file = File::new(&text);
+    let scratch = Scratch::new("fleet");
+    let file = scratch.write("metrics", text);
     let mut command = Command::new(&promtool);
-    command
-        .args(["check", "metrics"])
-        .stdin(fs::File::open(&file.0).unwrap());
+    command.args(["check", "metrics"]).stdin(fs::File::open(file).unwrap());
     let output = command.output().unwrap();
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
 }

@@ -3,11 +3,12 @@
 
 use lanward::system::ubus::{Bus, Incoming, Object};
 use lanward_rig::daemon::program;
-use lanward_rig::home::Home;
+use lanward_rig::home::{switched_off, Home};
 use lanward_rig::house::{Family, Host, House, Plan, FAMILIES};
 use lanward_rig::probe::{within, Connection};
 use lanward_rig::report_line::this_test;
 use lanward_rig::scan::{nmap, Scan};
+use lanward_rig::sections;
 use lanward_rig::servers::{Caller, Dialogue, Keys, Login, Server};
 use lanward_rig::settings::{Firewall, Refusal};
 use serde_json::{json, Value};
@@ -24,17 +25,7 @@ const SOON: Duration = Duration::from_secs(10);
 
 /// `/etc/config/lanward` with a gate of these options and a witness of those.
 fn gated(gate: &str, witness: &str) -> String {
-    let mut text = "config lanward 'lanward'\n\nconfig lan_only 'lan_only'\n\toption enabled '0'\n".to_owned();
-    for (section, first, options) in [
-        ("gate 'ssh'", "option enabled '1'", gate),
-        ("witness 'imaps'", "option gate 'ssh'", witness),
-    ] {
-        text.push_str(&format!("\nconfig {section}\n\t{first}\n"));
-        for line in options.lines().map(str::trim).filter(|line| !line.is_empty()) {
-            text.push_str(&format!("\t{line}\n"));
-        }
-    }
-    text
+    [switched_off(""), sections::gate(gate), sections::witness(witness)].concat()
 }
 
 /// The router's SSH behind a gate with these further options.

@@ -1,10 +1,11 @@
 //! A flood of packets by addresses that are nobody's, at a guarded port and at a witness's: who gets in, who is put off, and what it costs.
 
 use lanward_rig::flood::{nobody, Cable};
-use lanward_rig::home::Home;
+use lanward_rig::home::{switched_off, Home};
 use lanward_rig::house::{Family, House, FAMILIES};
 use lanward_rig::probe::Connection;
 use lanward_rig::report_line::{figure, this_test};
+use lanward_rig::sections;
 use lanward_rig::segments::{flag, Segment};
 use lanward_rig::tcp::connect;
 use serde_json::{json, Value};
@@ -29,22 +30,12 @@ struct Stand {
 
 impl Stand {
     fn start(gate: &str, witness: &str) -> Option<Self> {
-        let config = format!(
-            "config lanward 'lanward'
-
-config lan_only 'lan_only'
-	option enabled '0'
-
-config gate 'ssh'
-	option enabled '1'
-	list service 'tcp:22'
-	option forget 'never'
-{gate}
-config witness 'imaps'
-	option gate 'ssh'
-	option port '993'
-{witness}"
-        );
+        let config = [
+            switched_off(""),
+            sections::gate(&format!("list service 'tcp:22'\noption forget 'never'\n{gate}")),
+            sections::witness(witness),
+        ]
+        .concat();
         let home = Home::start(&this_test(), House::plan(), &config)?;
         home.house.router().nft(ACCEPTED);
         let servers = FAMILIES.into_iter().flat_map(|family| [(family, SSH), (family, IMAPS)]);

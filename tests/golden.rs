@@ -10,6 +10,7 @@
 use lanward::system::nftables::{Nftables, Verdict};
 use lanward::{config, network, nft, policy, ruleset, uci};
 use lanward_rig::report_line;
+use lanward_rig::scratch::Scratch;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
@@ -189,12 +190,10 @@ fn every_table_is_the_same_as_script_and_over_netlink() {
     if !nft_is_there() {
         return;
     }
-    let directory = std::env::temp_dir().join(format!("lanward-golden-{}", std::process::id()));
-    fs::create_dir_all(&directory).unwrap();
+    let scratch = Scratch::new("golden");
     for path in cases() {
         let table = outcome(&blocks(&fs::read_to_string(&path).unwrap())).table;
-        let script = directory.join(path.file_name().unwrap());
-        fs::write(&script, nft::text::script(&table)).unwrap();
+        let script = scratch.write("script", nft::text::script(&table));
         let file = script.to_str().unwrap().to_string();
         let meant = table.clone();
         let by_script = listed_after(move || {
@@ -210,5 +209,4 @@ fn every_table_is_the_same_as_script_and_over_netlink() {
         assert_eq!(by_script, by_netlink, "{}", path.display());
         assert!(by_script.contains("chain lan_only"), "{by_script}");
     }
-    fs::remove_dir_all(directory).unwrap();
 }

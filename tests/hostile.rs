@@ -3,6 +3,7 @@
 use lanward_rig::home::{switched_on, Home};
 use lanward_rig::house::{Family, House, FAMILIES, MAPPED_PORT};
 use lanward_rig::probe::Fate;
+use lanward_rig::scratch::Scratch;
 use serde_json::{json, Value};
 use std::fs;
 use std::net::SocketAddr;
@@ -175,15 +176,14 @@ fn a_configuration_file_of_any_kind_is_answered() {
 
 #[test]
 fn print_names_every_file_that_it_could_not_read() {
-    let directory = std::env::temp_dir().join(format!("lanward-print-{}", std::process::id()));
-    fs::create_dir_all(&directory).expect("a directory");
+    let scratch = Scratch::new("print");
     for file in ["lanward", "firewall", "network"] {
         for name in ["lanward", "firewall", "network"] {
-            fs::write(directory.join(name), if name == file { "config zone '" } else { "" }).expect("written");
+            scratch.write(name, if name == file { "config zone '" } else { "" });
         }
         let output = std::process::Command::new(env!("CARGO_BIN_EXE_lanward"))
             .args(["print", "--config-dir"])
-            .arg(&directory)
+            .arg(&*scratch)
             .output()
             .expect("it runs");
         let complaint = String::from_utf8_lossy(&output.stderr);
@@ -193,5 +193,4 @@ fn print_names_every_file_that_it_could_not_read() {
         );
         assert_eq!(output.status.code(), Some(3), "{file}");
     }
-    fs::remove_dir_all(directory).expect("removed");
 }

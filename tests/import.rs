@@ -5,6 +5,7 @@
 use lanward::date::Date;
 use lanward::syslog_import::{DayCount, FileCount, Reading, Tally, Times};
 use lanward::system::import::Source;
+use lanward_rig::scratch::Scratch;
 use lanward_rig::seed_log::{self, write_april, Forms, Told};
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -36,13 +37,6 @@ fn read(tally: &mut Tally, name: &Path) -> (FileCount, Result<(), String>) {
         "all of the file was read"
     );
     (tally.add(reading), result)
-}
-
-/// A directory for the test alone.
-fn directory(name: &str) -> PathBuf {
-    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("import-{name}-{}", std::process::id()));
-    std::fs::create_dir_all(&directory).unwrap();
-    directory
 }
 
 /// Writes both Aprils, each into its own file.
@@ -111,9 +105,9 @@ fn check_the_seed(days: &[DayCount]) {
 
 #[test]
 fn the_seed_s_figures_come_out_of_the_seed_s_lines() {
-    let directory = directory("seed");
+    let scratch = Scratch::new("import");
     let mut tally = Tally::default();
-    for (path, told) in write(&directory, Forms::Seed) {
+    for (path, told) in write(&scratch, Forms::Seed) {
         let (count, result) = read(&mut tally, &path);
         result.unwrap();
         assert_eq!(
@@ -122,15 +116,14 @@ fn the_seed_s_figures_come_out_of_the_seed_s_lines() {
         );
     }
     check_the_seed(&tally.into_days().collect::<Vec<_>>());
-    std::fs::remove_dir_all(directory).unwrap();
 }
 
 #[test]
 fn so_they_do_in_all_forms_mixed_and_packed_and_a_file_counts_once() {
-    let directory = directory("mixed");
+    let scratch = Scratch::new("import");
     let mut tally = Tally::default();
     let mut damaged = None;
-    for (path, told) in write(&directory, Forms::Mixed) {
+    for (path, told) in write(&scratch, Forms::Mixed) {
         let packed = path.with_extension("gz");
         let out = File::create(&packed).unwrap();
         let status = Command::new("gzip").arg("-1c").arg(&path).stdout(out).status();
@@ -164,7 +157,6 @@ fn so_they_do_in_all_forms_mixed_and_packed_and_a_file_counts_once() {
     );
     assert!(result.as_ref().unwrap_err().starts_with(&wanted), "{result:?}");
     assert!(count.attempts > 50_000 && count.unread == 0);
-    std::fs::remove_dir_all(directory).unwrap();
 }
 
 /// KiB that this process had at most.
@@ -179,8 +171,8 @@ fn peak() -> u64 {
 fn memory_does_not_grow_with_the_log() {
     const DAYS: u32 = 150;
     const LINES: u32 = 6000;
-    let directory = directory("pipe");
-    let pipe = directory.join("log");
+    let scratch = Scratch::new("import");
+    let pipe = scratch.join("log");
     nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
     let end = pipe.clone();
     let writer = std::thread::spawn(move || {
@@ -212,5 +204,4 @@ fn memory_does_not_grow_with_the_log() {
     let grown = peak() - before;
     println!("{} MB read, memory grew by {grown} KiB", written / 1_000_000);
     assert!(grown < 8 * 1024, "memory grew by {grown} KiB");
-    std::fs::remove_dir_all(directory).unwrap();
 }

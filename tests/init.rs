@@ -9,8 +9,10 @@ mod router;
 
 use lanward::system::ubus::{Bus, Incoming, Object};
 use lanward_rig::broker::Tested;
+use lanward_rig::namespace::Namespace;
 use lanward_rig::netifd::Netifd;
 use lanward_rig::report_line::{not_asked, skip, this_test};
+use lanward_rig::scratch::Scratch;
 use lanward_rig::user::{as_user, NOBODY};
 use procd::Era;
 use router::{which, Router};
@@ -55,12 +57,9 @@ fn possible() -> bool {
         .collect();
     if !missing.is_empty() {
         skip(&this_test(), &format!("no {}", missing.join(", ")));
-    } else if lanward_rig::namespace::Namespace::new().is_err() {
-        skip(&this_test(), "cannot make network namespaces (not root?)");
-    } else {
-        return true;
+        return false;
     }
-    false
+    Namespace::can_be_made(&this_test())
 }
 
 fn gated() -> String {
@@ -759,20 +758,13 @@ fn the_firewall_itself_loads_the_table_and_takes_the_rules() {
 
 /// What somebody who is not root can do on the bus with an access file, of what the daemon does: in order, each as it went.
 fn on_the_bus_as_nobody(access: &Value) -> Vec<String> {
-    static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
-    let number = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    let directory = std::env::temp_dir().join(format!("lanward-acl-{}-{number}", std::process::id()));
-    fs::create_dir_all(directory.join("acl.d")).expect("a directory of our own");
-    let file = directory.join("acl.d/lanward.json");
-    fs::write(
-        &file,
-        access
-            .to_string()
-            .replace("\"user\":\"lanward\"", "\"user\":\"nobody\""),
-    )
-    .expect("our own");
-    let socket = directory.join("ubus.sock");
-    let broker = Tested::start(&socket, Some(&directory.join("acl.d")));
+    let scratch = Scratch::for_everybody("acl");
+    fs::create_dir(scratch.join("acl.d")).expect("a directory of our own");
+    let access = access.to_string();
+    let access = access.replace("\"user\":\"lanward\"", "\"user\":\"nobody\"");
+    fs::write(scratch.join("acl.d/lanward.json"), access).expect("our own");
+    let socket = scratch.socket();
+    let broker = Tested::start(&socket, Some(&scratch.join("acl.d")));
     let netifd = Netifd::start(&socket, json!({ "interface": [] })).expect("the bus is there");
     let seen = as_user(NOBODY, NOBODY, move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -782,7 +774,6 @@ fn on_the_bus_as_nobody(access: &Value) -> Vec<String> {
         runtime.block_on(daemons_words(&socket))
     });
     drop((netifd, broker));
-    let _ = fs::remove_dir_all(directory);
     seen
 }
 

@@ -5,6 +5,7 @@
 use lanward::config::{self, Knock, Protocol, Step};
 use lanward::knockd_import::{import, Imported, MAX_BYTES, MAX_LINES};
 use lanward_rig::report_line;
+use lanward_rig::scratch::Scratch;
 use proptest::prelude::*;
 use proptest::sample::select;
 use std::path::{Path, PathBuf};
@@ -439,14 +440,12 @@ proptest! {
 
 /// What knockd's own reader says of a file (it is started for an interface that is not there, so that it reads, and ends).
 fn knockd(text: &str) -> Result<Vec<(String, Vec<Step>, i64)>, String> {
-    let path = std::env::temp_dir().join(format!("lanward-knockd-{}.conf", std::process::id()));
-    std::fs::write(&path, text).unwrap();
+    let scratch = Scratch::new("knockd");
     let output = Command::new("knockd")
         .args(["-D", "-i", "lanward-none", "-c"])
-        .arg(&path)
+        .arg(scratch.write("knockd.conf", text))
         .output()
         .unwrap();
-    std::fs::remove_file(&path).unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
     if !complaint.contains("lanward-none") {

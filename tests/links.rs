@@ -8,6 +8,7 @@ use lanward::config::Subnet;
 use lanward::network::{Links, Route};
 use lanward::sorted::Map;
 use lanward::system::links::{Reader, Watcher};
+use lanward_rig::scratch::Scratch;
 use namespaces::{possible, Namespace};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -213,10 +214,8 @@ fn many_routes() {
     let batch: String = (0..10_000_u32)
         .map(|n| format!("route add 10.{}.{}.0/24 dev wan\n", n / 250, n % 250))
         .collect();
-    let file = std::env::temp_dir().join(format!("{}.routes", namespace.name));
-    std::fs::write(&file, batch).unwrap();
-    namespace.run(&format!("ip -batch {}", file.display()));
-    std::fs::remove_file(&file).unwrap();
+    let scratch = Scratch::new("links");
+    namespace.run(&format!("ip -batch {}", scratch.write("routes", batch).display()));
     let start = std::time::Instant::now();
     let links = read(&namespace);
     eprintln!("10 000 routes in {:?}", start.elapsed());
@@ -296,13 +295,12 @@ fn lost_notifications_wake() {
         runtime().block_on(async move {
             let mut watcher = Watcher::open().unwrap();
             run(&name, "ip link add base type veth peer name base-peer").await;
-            let file = std::env::temp_dir().join(format!("{name}.addresses"));
+            let scratch = Scratch::new("links");
             let batch: String = (0..3000)
                 .map(|n| format!("address add 10.{}.{}.1/32 dev base\n", n / 250, n % 250))
                 .collect();
-            std::fs::write(&file, batch).unwrap();
+            let file = scratch.write("addresses", batch);
             run(&name, &format!("ip -batch {}", file.display())).await;
-            std::fs::remove_file(&file).unwrap();
             assert!(settled(&mut watcher).await > 0);
             run(&name, "ip link add later type veth peer name later-peer").await;
             assert!(settled(&mut watcher).await > 0, "deaf after a loss");

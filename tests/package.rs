@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used)]
 
 use lanward_rig::report_line::{not_asked, this_test};
+use lanward_rig::scratch::Scratch;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -19,27 +20,6 @@ const PROGRAM: &str = "#!/bin/sh\necho lanward, says a test\n";
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// A directory of our own that goes with the test.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new(name: &str) -> Self {
-        let directory = std::env::temp_dir().join(format!("lanward-package-{}-{name}", std::process::id()));
-        fs::create_dir_all(&directory).unwrap();
-        Self(directory)
-    }
-
-    fn join(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }
 
 /// `package/build.sh` of a tree.
@@ -84,7 +64,7 @@ fn gunzip(bytes: &[u8]) -> Vec<u8> {
         [0x1f, 0x8b, 8, 0, 0, 0, 0, 0],
         "what gzip says of the machine"
     );
-    let scratch = Scratch::new(&format!("gunzip-{:p}", bytes.as_ptr()));
+    let scratch = Scratch::new("package");
     let file = scratch.join("file.gz");
     fs::write(&file, bytes).unwrap();
     succeed(Command::new("gzip").arg("-dc").arg(file)).stdout
@@ -230,9 +210,9 @@ fn name_of(package: &str, arch: &str) -> String {
 const PAGE: [&str; 2] = ["luci-app-lanward", "luci-i18n-lanward-ja"];
 
 /// All packages, by name.
-fn packages(test: &str) -> BTreeMap<&'static str, Package> {
-    let scratch = Scratch::new(test);
-    succeed(&mut build(root(), &scratch.0, ARCH));
+fn packages() -> BTreeMap<&'static str, Package> {
+    let scratch = Scratch::new("package");
+    succeed(&mut build(root(), &scratch, ARCH));
     let mut packages = BTreeMap::new();
     let mut expected = vec!["SHA256SUMS".to_owned(), "sizes.txt".to_owned()];
     for (name, arch) in [("lanward", ARCH), (PAGE[0], "all"), (PAGE[1], "all")] {
@@ -293,7 +273,7 @@ fn bare(name: &str, content: &[u8]) -> String {
 
 #[test]
 fn every_file_is_in_its_package_and_no_other() {
-    let packages = packages("files");
+    let packages = packages();
     let daemon = &packages["lanward"];
     let mut expected = vec![("/usr/sbin/lanward".to_owned(), PROGRAM.as_bytes().to_vec())];
     expected.extend(contents("files", ""));
@@ -324,8 +304,8 @@ fn every_file_is_in_its_package_and_no_other() {
 /// What the page may take of a router's flash, and of the way to it.
 #[test]
 fn the_page_is_small() {
-    let scratch = Scratch::new("small");
-    succeed(&mut build(root(), &scratch.0, ARCH));
+    let scratch = Scratch::new("package");
+    succeed(&mut build(root(), &scratch, ARCH));
     let bytes = fs::metadata(scratch.join("dist").join(name_of(PAGE[0], "all")))
         .unwrap()
         .len();
@@ -334,7 +314,7 @@ fn the_page_is_small() {
 
 #[test]
 fn modes_are_those_that_openwrt_gives() {
-    for (package, parts) in packages("modes") {
+    for (package, parts) in packages() {
         for (name, member) in &parts.data {
             let program = ["/usr/sbin/", "/etc/init.d/", "/etc/uci-defaults/"];
             let expected = match name.as_str() {
@@ -356,7 +336,7 @@ fn modes_are_those_that_openwrt_gives() {
 
 #[test]
 fn the_control_files_say_what_opkg_asks_for() {
-    let packages = packages("control");
+    let packages = packages();
     for (name, package) in &packages {
         let field = |name: &str| package.field(name);
         assert_eq!(field("Package").as_deref(), Some(*name));
@@ -384,7 +364,7 @@ fn the_control_files_say_what_opkg_asks_for() {
         }
         for (name, member) in &package.control {
             if member.mode == 0o755 && !member.directory {
-                let script = Scratch::new("script");
+                let script = Scratch::new("package");
                 fs::write(script.join("script"), &member.content).unwrap();
                 succeed(Command::new("sh").arg("-n").arg(script.join("script")));
                 assert!(member.content.starts_with(b"#!/bin/sh\n"), "{name}");
@@ -425,7 +405,7 @@ fn the_control_files_say_what_opkg_asks_for() {
 /// `po2lmo.py` is tested for itself; here: that its work is what is packed, and can be read as LuCI does.
 #[test]
 fn the_catalogue_can_be_read() {
-    let packages = packages("catalogue");
+    let packages = packages();
     let package = &packages[PAGE[1]];
     let lmo = &package.data["/usr/lib/lua/luci/i18n/lanward.ja.lmo"].content;
     let word = |at: usize| u32::from_be_bytes(lmo[at..at + 4].try_into().unwrap()) as usize;
@@ -459,7 +439,7 @@ fn the_catalogue_can_be_read() {
 
 #[test]
 fn the_same_tree_gives_the_same_bytes_anywhere() {
-    let scratch = Scratch::new("reproducible");
+    let scratch = Scratch::new("package");
     let mut dists = Vec::new();
     for (place, umask, zone, language) in [
         ("one", "022", "UTC", "C"),
@@ -477,7 +457,7 @@ fn the_same_tree_gives_the_same_bytes_anywhere() {
         if umask == "077" {
             succeed(Command::new("chmod").arg("-R").arg("go=").arg(&tree));
         }
-        let into = scratch.join(&format!("{place} into"));
+        let into = scratch.join(format!("{place} into"));
         let inner = build(&tree, &into, ARCH);
         let apk = std::env::var_os("LANWARD_APK").unwrap_or_default();
         let mut command = Command::new("sh");
@@ -505,7 +485,7 @@ fn the_same_tree_gives_the_same_bytes_anywhere() {
         assert!(one == other, "{name:?} depends on where it was made");
     }
     // What is inside says nothing of the place either.
-    let place = scratch.0.file_name().unwrap().to_str().unwrap();
+    let place = scratch.file_name().unwrap().to_str().unwrap();
     for file in files
         .iter()
         .filter(|file| file.extension().is_some_and(|extension| extension == "ipk"))
@@ -522,7 +502,7 @@ fn the_same_tree_gives_the_same_bytes_anywhere() {
 
 #[test]
 fn what_is_wrong_ends_the_build_and_says_so() {
-    let scratch = Scratch::new("wrong");
+    let scratch = Scratch::new("package");
     let fail = |command: &mut Command, says: &str| {
         let output = command.output().unwrap();
         let error = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -533,20 +513,20 @@ fn what_is_wrong_ends_the_build_and_says_so() {
         );
     };
     fail(
-        &mut build(root(), &scratch.0, "z80"),
+        &mut build(root(), &scratch, "z80"),
         "no such architecture in package/targets: z80",
     );
-    let mut missing = build(root(), &scratch.0, ARCH);
+    let mut missing = build(root(), &scratch, ARCH);
     fs::remove_file(scratch.join("program")).unwrap();
     fail(&mut missing, "program");
     let tree = scratch.join("a tree");
     copy(&tree);
-    fail(&mut build(&tree, &scratch.0, ARCH), "a path with a blank");
+    fail(&mut build(&tree, &scratch, ARCH), "a path with a blank");
     // A file that the Makefile names and the tree does not have.
     let tree = scratch.join("tree");
     copy(&tree);
     fs::remove_file(tree.join("files/etc/init.d/lanward")).unwrap();
-    fail(&mut build(&tree, &scratch.0, ARCH), "etc/init.d/lanward");
+    fail(&mut build(&tree, &scratch, ARCH), "etc/init.d/lanward");
     // A catalogue that cannot be converted.
     let tree = scratch.join("another-tree");
     copy(&tree);
@@ -555,13 +535,13 @@ fn what_is_wrong_ends_the_build_and_says_so() {
         "msgid \"a\"\nmsgstr \"b\nc\"\n",
     )
     .unwrap();
-    fail(&mut build(&tree, &scratch.0, ARCH), "lanward.po");
+    fail(&mut build(&tree, &scratch, ARCH), "lanward.po");
 }
 
 /// The sections that a mips program's kernel never reads go, and nothing that it reads.
 #[test]
 fn stripping_sections_leaves_a_program_that_runs() {
-    let scratch = Scratch::new("strip");
+    let scratch = Scratch::new("package");
     let stripped = scratch.join("true");
     let mut command = Command::new(root().join("package/strip-sections.py"));
     succeed(command.arg("/bin/true").arg(&stripped));
@@ -673,7 +653,7 @@ fn opkg_installs_upgrades_and_removes_them() {
     let Some(opkg) = std::env::var_os("LANWARD_OPKG").filter(|path| !path.is_empty()) else {
         return not_asked(&this_test(), "LANWARD_OPKG does not say where opkg is");
     };
-    let scratch = Scratch::new("opkg");
+    let scratch = Scratch::new("package");
     let tree = scratch.join("tree");
     copy(&tree);
     let first = scratch.join("first");
@@ -814,7 +794,7 @@ fn apk_installs_upgrades_and_removes_them() {
     let Some(apk) = std::env::var_os("LANWARD_APK").filter(|path| !path.is_empty()) else {
         return not_asked(&this_test(), "LANWARD_APK does not say where apk of apk-tools 3 is");
     };
-    let scratch = Scratch::new("apk");
+    let scratch = Scratch::new("package");
     let tree = scratch.join("tree");
     copy(&tree);
     let first = scratch.join("first");
@@ -864,7 +844,7 @@ fn apk_installs_upgrades_and_removes_them() {
         "kmod-nfnetlink-log",
         "luci-base",
     ] {
-        let file = scratch.join(&format!("{name}.apk"));
+        let file = scratch.join(format!("{name}.apk"));
         let mut command = Command::new(&apk);
         command.args([
             "mkpkg",

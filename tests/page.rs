@@ -8,6 +8,7 @@ use lanward::report::METHODS;
 use lanward::uci;
 use lanward_rig::node;
 use lanward_rig::report_line::skip;
+use lanward_rig::scratch::Scratch;
 use serde_json::{json, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -535,23 +536,6 @@ fn po2lmo(test: &str, source: &Path, target: &Path) -> Option<bool> {
     }
 }
 
-/// A directory for this test alone, removed at its end.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("lanward-page-{name}-{}", std::process::id()));
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
 /// An .lmo file's entries: key to number of forms and text.
 fn entries(lmo: &[u8]) -> Vec<(u32, u32, String)> {
     let word = |at: usize| u32::from_be_bytes(lmo[at..at + 4].try_into().unwrap());
@@ -576,8 +560,8 @@ fn the_converted_catalogue_answers_every_message_by_its_hash() {
     assert_eq!(hash("abcdé"), 0x67f5_702e);
     assert_eq!(hash("abcé"), 0xe8f6_f75e);
     assert_eq!(hash("aé"), 0xe3d9_c55b);
-    let scratch = Scratch::new("lmo");
-    let [first, second] = ["1.lmo", "2.lmo"].map(|name| scratch.0.join(name));
+    let scratch = Scratch::new("page");
+    let [first, second] = ["1.lmo", "2.lmo"].map(|name| scratch.join(name));
     for target in [&first, &second] {
         let Some(done) = po2lmo("page: the converted catalogue", &japanese(), target) else {
             return;
@@ -643,9 +627,9 @@ fn the_converter_refuses_what_it_would_have_to_guess() {
             true,
         ),
     ];
-    let scratch = Scratch::new("cases");
+    let scratch = Scratch::new("page");
     for (name, text, good) in cases {
-        let [source, target] = ["in.po", "out.lmo"].map(|name| scratch.0.join(name));
+        let [source, target] = ["in.po", "out.lmo"].map(|name| scratch.join(name));
         fs::write(&source, format!("{header}{text}")).unwrap();
         let _ = fs::remove_file(&target);
         let Some(done) = po2lmo("page: the converter", &source, &target) else {

@@ -13,6 +13,7 @@ use lanward_rig::netifd::Netifd;
 use lanward_rig::probe::{now, within, Connection, Fate};
 use lanward_rig::relay::{greets, Greets, Relay, Setup, Software, Target};
 use lanward_rig::report_line::{figure, skip, this_test};
+use lanward_rig::scratch::Scratch;
 use lanward_rig::settings::Firewall;
 use nix::sys::signal::{kill, Signal};
 use nix::sys::socket::{getsockopt, sockopt};
@@ -55,11 +56,7 @@ impl Scene {
 
     /// Everything that root alone may read is closed to others, as on a router.
     fn start_with(config: &str, acl: &Value, firewall: Firewall) -> Option<Self> {
-        if let Err(error) = Namespace::new() {
-            skip(
-                &this_test(),
-                &format!("no network namespaces here (root is needed): {error}"),
-            );
+        if !Namespace::can_be_made(&this_test()) {
             return None;
         }
         let mut house = House::plan().build().expect("a house");
@@ -67,7 +64,6 @@ impl Scene {
         let mode = |path: &Path, mode| {
             fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("it is ours");
         };
-        mode(&place, 0o755);
         house.configure(config);
         house.set_firewall(firewall);
         house.publish(fw4_rules(&house));
@@ -731,9 +727,8 @@ fn whom_it_cannot_become_it_says() {
     if !nix::unistd::geteuid().is_root() {
         return skip(&this_test(), "only root can become somebody else");
     }
-    let place = std::env::temp_dir().join(format!("lanward-user-{}", std::process::id()));
-    fs::create_dir_all(&place).expect("a directory");
     // Where the program was built may be closed to others.
+    let place = Scratch::for_everybody("user");
     let copy = place.join("lanward");
     fs::copy(program(), &copy).expect("room for a copy");
     for (before, user, why) in [
@@ -758,5 +753,4 @@ fn whom_it_cannot_become_it_says() {
         assert!(said.contains(why) && said.contains(user), "{user}: {said}");
         assert!(!place.join("run").exists());
     }
-    fs::remove_dir_all(place).expect("removed");
 }

@@ -7,10 +7,11 @@ use lanward_rig::namespace::Namespace;
 use lanward_rig::probe::within;
 use lanward_rig::relay::{Client, Disk, Greets, Relay, Setup, Software, Target, Visitor, CLIENTS, SOFTWARE, USER};
 use lanward_rig::report_line::{skip, this_test};
+use lanward_rig::scratch::Scratch;
 use lanward_rig::servers::Dialogue;
 use nix::sys::signal::{kill, Signal};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -24,21 +25,12 @@ const SOON: Duration = Duration::from_secs(20);
 /// For what is not to come.
 const MOMENT: Duration = Duration::from_millis(300);
 
-/// A folder of a test's own, gone with it.
-struct Folder(PathBuf);
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
 /// A relay with a visitor on it, and a target to lead to. Dropped in this order.
 struct Scene {
     _target: Target,
     visitor: Visitor,
     relay: Relay,
-    folder: Folder,
+    folder: Scratch,
 }
 
 /// What the program prints for a relay of this port.
@@ -72,22 +64,13 @@ impl Scene {
 
     /// With these lines.
     fn start_with(setup: &Setup, lines: impl Fn(&Files) -> String) -> Option<Self> {
-        if let Err(error) = Namespace::new() {
-            skip(
-                &this_test(),
-                &format!("no network namespaces here (root is needed): {error}"),
-            );
+        if !Namespace::can_be_made(&this_test()) {
             return None;
         }
-        let name = this_test().replace("::", "-");
-        static NUMBER: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("lanward-{name}-{}-{number}", std::process::id()));
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir_all(&path).expect("a folder of our own");
-        let folder = Folder(path);
-        let mut relay = Relay::alone(&folder.0, setup.clone());
-        let visitor = Visitor::new(&folder.0.join("visitor"), relay.namespace(), &relay);
+        // Not all that runs there is root's.
+        let folder = Scratch::for_everybody("relay");
+        let mut relay = Relay::alone(&folder, setup.clone());
+        let visitor = Visitor::new(&folder.join("visitor"), relay.namespace(), &relay);
         let files = files(REMOTE, &visitor.public_key());
         relay.write("lanward-relay", &files.script, 0o700);
         relay.authorize(&lines(&files));
@@ -282,7 +265,7 @@ fn two_relays_in_one_account_leave_each_other_alone() {
             return;
         };
         // The second one has a key of its own, as two routers have.
-        let second = Visitor::new(&scene.folder.0.join("second"), scene.relay.namespace(), &scene.relay);
+        let second = Visitor::new(&scene.folder.join("second"), scene.relay.namespace(), &scene.relay);
         let line = |files: Files| match software {
             Software::OpenSsh => files.authorized_keys,
             Software::Dropbear => files.authorized_keys_dropbear,
@@ -423,7 +406,7 @@ fn the_clients_key_leads_to_the_tunnel_and_does_nothing_else() {
     let Some(scene) = Scene::start(&Setup::of(Software::OpenSsh)) else {
         return;
     };
-    let guest = Visitor::new(&scene.folder.0.join("guest"), scene.relay.namespace(), &scene.relay);
+    let guest = Visitor::new(&scene.folder.join("guest"), scene.relay.namespace(), &scene.relay);
     let all = files(REMOTE, &scene.visitor.public_key());
     let place = all
         .authorized_keys_client
@@ -489,7 +472,7 @@ fn records_that_do_not_tell_the_truth_end_nobody() {
     let parts: Vec<_> = record.splitn(5, '.').collect();
     let (pid, began) = (parts[3], parts[4]);
     let server = "1";
-    let precious = scene.folder.0.join("precious");
+    let precious = scene.folder.join("precious");
     fs::write(&precious, "precious").expect("ours");
     // Process 1 is the server itself, in the relay's own count; the others have never been.
     let untrue = [

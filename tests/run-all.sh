@@ -4,6 +4,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 exec </dev/null
+built=${CARGO_TARGET_DIR:-target}/debug
 
 # As many reloads as are promised, and more cases of the properties; a single run of a test does fewer.
 export LANWARD_RELOADS=${LANWARD_RELOADS:-1000}
@@ -117,7 +118,7 @@ if cargo fuzz --version >/dev/null 2>&1; then
 else
 	echo 'NOT ASKED cargo-fuzz: it is not installed; tests/fuzz.rs ran the same targets' >>"$LANWARD_TEST_NOTES"
 fi
-part 'demo' target/debug/demo
+part 'demo' "$built/demo"
 # A minute of what `make soak` does for hours.
-part 'soak' target/debug/soak --minutes 1 --seed 7
+part 'soak' "$built/soak" --minutes 1 --seed 7
 finish

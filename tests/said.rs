@@ -819,6 +819,19 @@ fn left_in_english(text: &str) -> Option<String> {
     None
 }
 
+/// A sentence's end where another one's brackets are still open: what is a sentence of its own was taken for a value.
+fn has_sentence_in_brackets(text: &str) -> bool {
+    let mut depth = 0;
+    text.chars().any(|letter| {
+        match letter {
+            '（' => depth += 1,
+            '）' => depth -= 1,
+            _ => {}
+        }
+        letter == '。' && depth > 0
+    })
+}
+
 #[test]
 fn every_message_that_the_program_makes_is_said_in_japanese_and_the_same_in_english() {
     let Some(said) = say("said: the program's messages", &messages()) else {
@@ -834,6 +847,11 @@ fn every_message_that_the_program_makes_is_said_in_japanese_and_the_same_in_engl
         let is_said = one.japanese != one.message && !one.japanese.is_ascii();
         if !is_said {
             wrong.push(format!("not said: {}", one.message));
+        } else if has_sentence_in_brackets(&one.japanese) {
+            wrong.push(format!(
+                "one sentence within another: {}\n  {}",
+                one.message, one.japanese
+            ));
         } else if let Some(words) = left_in_english(&one.japanese) {
             wrong.push(format!("'{words}' is left: {}\n  {}", one.message, one.japanese));
         }

@@ -1,10 +1,11 @@
 //! What `nmap` sees of a guarded port: what it sees of a closed one, in every mode of refusal and whatever the firewall's zone does with
 //! strangers. Each test has a house of its own.
 
-use lanward_rig::home::Home;
+use lanward_rig::home::{switched_off, Home};
 use lanward_rig::house::{Family, Host, House, FAMILIES};
 use lanward_rig::report_line::this_test;
 use lanward_rig::scan::{nmap, nmap_all, Scan, Verdict};
+use lanward_rig::sections;
 use lanward_rig::servers::{Keys, Server};
 use lanward_rig::settings::{Firewall, Refusal};
 use serde_json::json;
@@ -22,12 +23,11 @@ const DROPPED: u16 = 2301;
 const IMAPS: u16 = 993;
 
 fn config(refuse: &str) -> String {
-    format!(
-        "config lanward 'lanward'\n\nconfig lan_only 'lan_only'\n\toption enabled '0'\n\n\
-         config gate 'ssh'\n\toption enabled '1'\n\toption forget 'never'\n\toption refuse '{refuse}'\n\tlist service 'tcp:{SSH}'\n\
-         \tlist service 'tcp:{FORWARDED}>192.168.77.100:{SSH}'\n\tlist service 'tcp:{SSH}>[fd77::100]:{SSH}'\n\n\
-         config witness 'imaps'\n\toption gate 'ssh'\n"
-    )
+    let gate = format!(
+        "option forget 'never'\noption refuse '{refuse}'\nlist service 'tcp:{SSH}'\n\
+         list service 'tcp:{FORWARDED}>192.168.77.100:{SSH}'\nlist service 'tcp:{SSH}>[fd77::100]:{SSH}'"
+    );
+    [switched_off(""), sections::gate(&gate), sections::witness("")].concat()
 }
 
 fn with_mail(firewall: Firewall) -> Firewall {

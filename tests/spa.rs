@@ -1,11 +1,12 @@
 //! Authenticated packets on their whole way: the stock `fwknop` client outside, the router's real rules, the daemon. Each test has a house of its own.
 
 use lanward_rig::clock::faketime;
-use lanward_rig::home::Home;
+use lanward_rig::home::{switched_off, Home};
 use lanward_rig::house::{Family, House, FAMILIES};
 use lanward_rig::namespace::Namespace;
 use lanward_rig::report_line::{skip, this_test};
 use lanward_rig::scan::nmap_udp;
+use lanward_rig::sections;
 use lanward_rig::settings::{Firewall, Refusal};
 use serde_json::{json, Value};
 use std::fs::{self, Permissions};
@@ -54,13 +55,8 @@ impl Scene {
     }
 
     fn configure_at(&mut self, key: &Path, options: &str) {
-        let lines: String = options.lines().map(|line| format!("\t{}\n", line.trim())).collect();
-        let config = format!(
-            "config lanward 'lanward'\n\nconfig lan_only 'lan_only'\n\toption enabled '0'\n\n\
-             config gate 'ssh'\n\toption enabled '1'\n\tlist service 'tcp:22'\n\toption forget 'never'\n\n\
-             config spa 'laptop'\n\toption gate 'ssh'\n\toption key_file '{}'\n{lines}",
-            key.display()
-        );
+        let gate = sections::gate("list service 'tcp:22'\noption forget 'never'");
+        let config = [switched_off(""), gate, sections::spa(key, options)].concat();
         let reply = self.home.reload_gated(&config);
         assert_eq!(reply["applied"], json!(true), "{reply}");
     }

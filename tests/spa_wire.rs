@@ -6,11 +6,12 @@
 use lanward::config::Protocol;
 use lanward::spa::{open, seal, seal_text, Digest, Keys, Opened, Refused, Request};
 use lanward_rig::report_line::{skip, this_test};
+use lanward_rig::scratch::Scratch;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/spa");
@@ -274,33 +275,6 @@ fn wrong_texts_are_named() {
     );
 }
 
-/// A folder that goes with its owner.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new() -> Self {
-        let name = this_test().replace("::", "-");
-        let path = std::env::temp_dir().join(format!("lanward-spa-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    /// A file that only we may read, as both programs demand of files with keys.
-    fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
-        use std::os::unix::fs::PermissionsExt;
-        let path = self.0.join(name);
-        std::fs::write(&path, bytes).unwrap();
-        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
-        path
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
 fn is_missing(program: &str) -> bool {
     let missing = Command::new(program).arg("--version").output().is_err();
     if missing {
@@ -351,7 +325,7 @@ fn the_stock_client_is_understood() {
     if is_missing("fwknop") {
         return;
     }
-    let scratch = Scratch::new();
+    let scratch = Scratch::new("spa");
     let inputs = (
         key_files(),
         digests(),
@@ -371,10 +345,10 @@ fn the_stock_client_is_understood() {
         &inputs,
         |(file, digest, address, ports, seconds, user, inner, offset)| {
             let rc = scratch.write("rc", format!("[default]\n{file}USE_HMAC Y\n").as_bytes());
-            let saved = scratch.0.join("packet");
+            let saved = scratch.join("packet");
             let mut command = Command::new("fwknop");
             command
-                .env("HOME", &scratch.0)
+                .env("HOME", &*scratch)
                 .arg("--rc-file")
                 .arg(rc)
                 .arg("-B")
@@ -487,10 +461,10 @@ fn ask_server(scratch: &Scratch, file: &str, digest: Digest, packets: &[String])
     let paths = [
         ("--access-file", scratch.write("access.conf", access.as_bytes())),
         ("--config-file", scratch.write("fwknopd.conf", conf.as_bytes())),
-        ("--pcap-file", scratch.write("packets", &capture(packets))),
-        ("--digest-file", scratch.0.join("digests")),
-        ("--run-dir", scratch.0.clone()),
-        ("--pid-file", scratch.0.join("pid")),
+        ("--pcap-file", scratch.write("packets", capture(packets))),
+        ("--digest-file", scratch.join("digests")),
+        ("--run-dir", scratch.to_path_buf()),
+        ("--pid-file", scratch.join("pid")),
     ];
     let mut command = Command::new("timeout");
     command.args(["60", "fwknopd", "--foreground", "--test", "-vv"]);
@@ -515,7 +489,7 @@ fn the_stock_server_reads_ours() {
     if is_missing("fwknopd") {
         return;
     }
-    let scratch = Scratch::new();
+    let scratch = Scratch::new("spa");
     let packets = prop::collection::vec((requests(), any::<[u8; 16]>()), 8);
     let inputs = (key_files(), packets);
     let mut runner = TestRunner::new(Config {

@@ -6,13 +6,13 @@ use lanward::blobmsg::{self, Data, Field, Writer};
 use lanward::system::ubus::frame::{Decoder, Frame, Header, Message, Type};
 use lanward::system::ubus::{Bus, Incoming, Kind, Method, Object, Status};
 use lanward_rig::broker::Tested;
+use lanward_rig::scratch::Scratch;
 use lanward_rig::wire::{self, Line, Sender};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 const DATA: u32 = 7;
@@ -357,28 +357,6 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().take(4096).map(|byte| format!("{byte:02x}")).collect()
 }
 
-struct Place(PathBuf);
-
-impl Place {
-    fn new(name: &str) -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("lanward-wire-{}-{number}-{name}", std::process::id()));
-        std::fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    fn socket(&self) -> PathBuf {
-        self.0.join("ubus.sock")
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
 /// Conversations of one party that need nothing but a bus.
 #[test]
 fn the_broker_says_what_ubusd_said_to_one() {
@@ -402,7 +380,7 @@ fn the_broker_says_what_ubusd_said_to_one() {
         "raw-rules.d",
         "unknown-types",
     ] {
-        let place = Place::new(name);
+        let place = Scratch::new("wire");
         let _broker = Tested::start(&place.socket(), None);
         let mut replay = Replay::new();
         if name == "add-object-duplicate" {
@@ -420,7 +398,7 @@ fn the_broker_says_what_ubusd_said_to_one() {
 #[test]
 fn the_broker_hangs_up_where_ubusd_did() {
     for name in ["bad-length", "ping-max-plus-1-unpadded", "ping-max-plus-4"] {
-        let place = Place::new(name);
+        let place = Scratch::new("wire");
         let _broker = Tested::start(&place.socket(), None);
         let mut party = Party::new(name, &place.socket(), wire::read(name));
         assert_eq!(party.wait().header.kind, Type::Hello);
@@ -458,7 +436,7 @@ fn added(name: &str) -> Message {
 #[test]
 fn the_broker_lists_what_ubusd_listed() {
     for name in ["lookup-one", "lookup-wildcard", "lookup-all", "signature", "wait-for"] {
-        let place = Place::new(name);
+        let place = Scratch::new("wire");
         let _broker = Tested::start(&place.socket(), None);
         let lines = wire::read(name);
         let mut owner = Party::new("owner", &place.socket(), Vec::new());
@@ -529,7 +507,7 @@ fn the_broker_passes_calls_and_answers_as_ubusd_did() {
         ("ucode-retval", "ucode"),
         ("ucode-wrong-type", "ucode"),
     ] {
-        let place = Place::new(name);
+        let place = Scratch::new("wire");
         let _broker = Tested::start(&place.socket(), None);
         let (client, server) = (format!("{name}.client"), format!("{name}.server"));
         let recorded = wire::read(&server)
@@ -556,7 +534,7 @@ fn the_broker_keeps_ubusds_rules() {
         &["listen-events"][..],
         &["subscribe-unsubscribe.subscriber", "subscribe-unsubscribe.publisher"],
     ] {
-        let place = Place::new(names[0]);
+        let place = Scratch::new("wire");
         let _broker = Tested::start(&place.socket(), None);
         let mut replay = Replay::new();
         if let Some(publisher) = names.get(1) {
@@ -640,7 +618,7 @@ fn run<T>(test: impl std::future::Future<Output = T>) -> T {
 /// Takes our connection through the recorded ADD_OBJECT, says to it what `name` has, and returns what it says to that, with
 /// the calls that came out.
 fn said_to_us(name: &str, mut handle: impl FnMut(&mut Bus, Incoming)) -> Vec<Message> {
-    let place = Place::new(name);
+    let place = Scratch::new("wire");
     let listener = UnixListener::bind(place.socket()).unwrap();
     run(async {
         let mut bus = Bus::new(place.socket(), WIRE_TEST);

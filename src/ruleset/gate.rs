@@ -5,7 +5,7 @@ mod lists;
 pub use lists::{counter_names, listed, lists, List};
 pub(super) use lists::{families, gate_lists, sources};
 
-use super::parts::{address, configured, device_matches, element, rule};
+use super::parts::{address, chain, configured, device_matches, element, ending, rule};
 use super::{knock, spa, WAN};
 use crate::config::Forget;
 use crate::gather::Gather;
@@ -538,19 +538,6 @@ pub(super) fn copies(gates: &Gates, prefix: &str) -> Vec<Rule> {
         ],
         "tell the daemon",
     )]
-}
-
-pub(super) fn ending(matches: impl IntoIterator<Item = Match>, last: Statement, comment: &str) -> Rule {
-    let statements = matches.into_iter().map(Statement::Match).chain([last]);
-    rule(statements.gathered(), comment)
-}
-
-pub(super) fn chain(name: &str, rules: Vec<Rule>) -> Chain {
-    Chain {
-        name: name.into(),
-        base: None,
-        rules,
-    }
 }
 
 fn guard_name(gate: &Gate) -> String {

@@ -7,10 +7,8 @@
 //!
 //! Packets go on to the firewall whatever they have done here: the ports of a sequence answer as any other.
 
-use super::gate::{
-    chain, copies, counter_names, ending, families, gate_lists, is_in, not_a_network, sources, List, Statements,
-};
-use super::parts::rule;
+use super::gate::{copies, counter_names, families, gate_lists, is_in, not_a_network, sources, List, Statements};
+use super::parts::{chain, ending, rule};
 use crate::config::{self, Protocol, Step};
 use crate::gather::Gather;
 use crate::gather::GatherInto;

@@ -3,9 +3,9 @@
 //! The switch is `udp` in `lan_only_on`, a pause is `udp` in `lan_only_pause` with the kernel's own timeout. So the rules are constant, a switch
 //! costs one element, and a pause ends with the daemon dead.
 
-use super::gate::{chain, ending};
 use super::parts::{
-    answers, configured, device_matches, device_set, element, port_range, ranges, returns, rule, subnet_range,
+    answers, chain, configured, device_matches, device_set, element, ending, port_range, ranges, returns, rule,
+    subnet_range,
 };
 use super::TABLE;
 use crate::config::Subnet;

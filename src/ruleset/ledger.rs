@@ -3,8 +3,8 @@
 //!
 //! The two counters tell how many there were, whatever happens to the sets; the sets tell to which ports and from whom, as far as there is room.
 
-use super::gate::{chain, ending, GROUP, SNAPLEN};
-use super::parts::{configured, rule};
+use super::gate::{GROUP, SNAPLEN};
+use super::parts::{chain, configured, ending, rule};
 use crate::gather::Gather;
 use crate::gather::GatherInto;
 use crate::nft::{Chain, Contents, Family, Field, Kind, Match, Rule, Set, State, Statement, Value};

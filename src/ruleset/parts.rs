@@ -4,7 +4,7 @@ use crate::config::Subnet;
 use crate::gather::Gather;
 use crate::network::Device;
 use crate::nft::{
-    Contents, Direction, Element, Field, Kind, Match, PortRange, Range, Rule, Set, State, Statement, Value,
+    Chain, Contents, Direction, Element, Field, Kind, Match, PortRange, Range, Rule, Set, State, Statement, Value,
 };
 use crate::policy::Devices;
 use std::net::IpAddr;
@@ -75,11 +75,26 @@ fn device_elements(devices: &Devices) -> Vec<Element> {
     names.map(|name| element(vec![Value::Ifname(name).into()])).gathered()
 }
 
+/// A chain that rules lead to.
+pub(super) fn chain(name: &str, rules: Vec<Rule>) -> Chain {
+    Chain {
+        name: name.into(),
+        base: None,
+        rules,
+    }
+}
+
 pub(super) fn rule(statements: Vec<Statement>, comment: &str) -> Rule {
     Rule {
         statements,
         comment: format!("!lanward: {comment}"),
     }
+}
+
+/// A rule that ends in one thing where all this holds.
+pub(super) fn ending(matches: impl IntoIterator<Item = Match>, last: Statement, comment: &str) -> Rule {
+    let statements = matches.into_iter().map(Statement::Match).chain([last]);
+    rule(statements.gathered(), comment)
 }
 
 pub(super) fn returns(fields: Vec<Field>, set: &str, comment: &str) -> Rule {

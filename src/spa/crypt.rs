@@ -414,6 +414,7 @@ pub(crate) fn decode<'b>(text: &[u8], buffer: &'b mut [u8]) -> Option<&'b mut [u
 mod tests {
     use super::*;
     use lanward_rig::report_line::{skip, this_test};
+    use lanward_rig::scratch::Scratch;
     use std::process::Command;
 
     const KINDS: [(Kind, &str); 5] = [
@@ -431,20 +432,19 @@ mod tests {
     /// All lengths around the blocks' ends, beside coreutils.
     #[test]
     fn digests_are_those_of_coreutils() {
-        let folder = std::env::temp_dir().join(format!("lanward-digests-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
+        let scratch = Scratch::new("digests");
         let text: Vec<u8> = (0..300_u32)
             .map(|at| at.wrapping_mul(at).to_le_bytes()[0] ^ 0x5a)
             .collect();
         for length in 0..text.len() {
-            std::fs::write(folder.join(format!("{length:03}")), &text[..length]).unwrap();
+            scratch.write(&format!("{length:03}"), &text[..length]);
         }
         let mut compared = 0;
         for (kind, program) in KINDS {
             let script = format!("exec {program} *");
             let output = Command::new("sh")
                 .args(["-c", &script])
-                .current_dir(&folder)
+                .current_dir(&scratch)
                 .output()
                 .unwrap();
             for (length, line) in String::from_utf8(output.stdout).unwrap().lines().enumerate() {
@@ -457,7 +457,6 @@ mod tests {
                 compared += 1;
             }
         }
-        std::fs::remove_dir_all(&folder).unwrap();
         assert_eq!(compared, 5 * text.len());
     }
 

@@ -107,8 +107,7 @@ mod tests {
 
     #[test]
     fn a_zone_is_read_from_its_file_where_there_is_no_text() {
-        let here = std::env::temp_dir().join(format!("lanward-zone-{}", std::process::id()));
-        std::fs::create_dir_all(&here).unwrap();
+        let here = lanward_rig::scratch::Scratch::new("zone");
         let (text, binary) = (here.join("TZ"), here.join("localtime"));
         assert_eq!(of_files(&text, &binary), "", "neither: UTC");
         std::fs::write(&binary, b"TZif2\0\0data\nCET-1CEST,M3.5.0,M10.5.0/3\n").unwrap();
@@ -118,7 +117,6 @@ mod tests {
         std::fs::remove_file(&text).unwrap();
         std::fs::write(&binary, b"what").unwrap();
         assert!(of_files(&text, &binary).contains("no time zone"));
-        std::fs::remove_dir_all(here).unwrap();
     }
 
     #[test]

@@ -450,23 +450,17 @@ fn answer(mut socket: &UnixStream, kind: u8, bytes: &[u8]) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lanward_rig::scratch::Scratch;
     use std::fs;
-
-    fn directory(name: &str) -> PathBuf {
-        let path = std::env::temp_dir().join(format!("lanward-keeper-{name}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir_all(&path).unwrap();
-        path
-    }
 
     #[test]
     fn a_change_that_is_being_committed_is_waited_for_and_kept() {
-        let here = directory("locked");
+        let here = Scratch::new("keeper");
         let path = here.join("lanward");
         fs::write(&path, "config lan_only 'lan_only'\n\toption enabled '0'\n").unwrap();
         // As libuci commits: it locks the file, reads, writes beside and renames.
         let lock = Flock::lock(fs::File::open(&path).unwrap(), FlockArg::LockExclusive).unwrap();
-        let (place, file) = (here.clone(), path.clone());
+        let (place, file) = (here.to_path_buf(), path.clone());
         let other = std::thread::spawn(move || {
             std::thread::sleep(Duration::from_millis(200));
             let aside = place.join(".lanward.uci");
@@ -487,7 +481,6 @@ mod tests {
         );
         let _lock = Flock::lock(fs::File::open(&path).unwrap(), FlockArg::LockExclusive).unwrap();
         assert!(save(&here, false).unwrap_err().contains("keeps it locked"));
-        fs::remove_dir_all(here).unwrap();
     }
 
     /// The keeper's loop in a thread, and the other end of its socket.
@@ -507,7 +500,7 @@ mod tests {
 
     #[test]
     fn files_are_read_and_the_switch_is_set() {
-        let place = directory("served");
+        let place = Scratch::new("keeper");
         fs::write(place.join("lanward"), "config lan_only 'lan_only'\n").unwrap();
         fs::create_dir(place.join("network")).unwrap();
         let large = vec![b'#'; 3 << 20];
@@ -524,12 +517,11 @@ mod tests {
         assert_eq!(keeper.ask(Request::Read(File::Lanward)).unwrap(), (NOTHING, Vec::new()));
         drop(keeper);
         thread.join().unwrap();
-        fs::remove_dir_all(place).unwrap();
     }
 
     #[test]
     fn whatever_is_said_it_answers_requests_or_ends() {
-        let place = directory("garbage");
+        let place = Scratch::new("keeper");
         let text = "config lan_only 'lan_only'\n\toption enabled '0'\n";
         fs::write(place.join("lanward"), text).unwrap();
         for byte in 0..=u8::MAX {
@@ -546,12 +538,11 @@ mod tests {
             thread.join().unwrap();
         }
         assert_eq!(fs::read_to_string(place.join("lanward")).unwrap(), text);
-        fs::remove_dir_all(place).unwrap();
     }
 
     #[test]
     fn a_key_is_found_by_its_section_and_nothing_else_of_its_file_is_told() {
-        let place = directory("key");
+        let place = Scratch::new("keeper");
         let key = place.join("laptop.key");
         let config = |path: &Path| {
             let text = format!(
@@ -599,12 +590,11 @@ mod tests {
         assert_eq!(asked("laptop").0, FAILED);
         drop(keeper);
         thread.join().unwrap();
-        fs::remove_dir_all(place).unwrap();
     }
 
     #[test]
     fn half_a_request_for_a_key_ends_it_with_the_socket() {
-        let place = directory("half");
+        let place = Scratch::new("keeper");
         for said in [&b"K"[..], b"K\x05lapt", b"K\x02\xff\xfe"] {
             let (mut socket, thread) = served(&place);
             socket.write_all(said).unwrap();
@@ -614,7 +604,6 @@ mod tests {
             assert_eq!(heard, b"");
             thread.join().unwrap();
         }
-        fs::remove_dir_all(place).unwrap();
     }
 
     #[test]

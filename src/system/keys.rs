@@ -195,14 +195,8 @@ pub fn random<const N: usize>() -> Result<Zeroizing<[u8; N]>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lanward_rig::scratch::Scratch;
     use std::os::unix::fs::{symlink, PermissionsExt};
-
-    fn directory(name: &str) -> PathBuf {
-        let path = std::env::temp_dir().join(format!("lanward-keys-{name}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir_all(&path).unwrap();
-        path
-    }
 
     fn me() -> u32 {
         nix::unistd::geteuid().as_raw()
@@ -214,7 +208,7 @@ mod tests {
 
     #[test]
     fn what_is_made_is_closed_to_others_and_never_overwritten() {
-        let place = directory("made");
+        let place = Scratch::new("keys");
         let path = path(&place, "laptop").unwrap();
         create(&path, b"secret").unwrap();
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o600);
@@ -230,12 +224,11 @@ mod tests {
         assert!(create(&place.join("none/x.key"), b"")
             .unwrap_err()
             .contains("directory"));
-        fs::remove_dir_all(place).unwrap();
     }
 
     #[test]
     fn every_refusal_names_the_file_and_what_to_do() {
-        let place = directory("refused");
+        let place = Scratch::new("keys");
         let key = place.join("a.key");
         let refused = |path: &Path, user, what: &str| {
             let error = read(path, user, SPA).unwrap_err();
@@ -281,12 +274,11 @@ mod tests {
                 "its own is read"
             );
         }
-        fs::remove_dir_all(place).unwrap();
     }
 
     #[test]
     fn only_key_files_of_the_directory_are_removed() {
-        let place = directory("removed");
+        let place = Scratch::new("keys");
         for name in ["a.key", "my-phone.key"] {
             create(&place.join(name), b"x").unwrap();
             remove(&place, &place.join(name)).unwrap();
@@ -308,7 +300,6 @@ mod tests {
             assert!(remove(&place, &path).unwrap_err().contains("by hand"), "{name}");
             assert!(path.exists() || name.contains(".."), "{name}");
         }
-        fs::remove_dir_all(place).unwrap();
     }
 
     #[test]

@@ -144,18 +144,12 @@ pub fn remove(path: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lanward_rig::scratch::Scratch;
     use std::os::unix::fs::symlink;
-
-    fn directory(name: &str) -> PathBuf {
-        let path = std::env::temp_dir().join(format!("lanward-storage-{name}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir_all(&path).unwrap();
-        path
-    }
 
     #[test]
     fn a_replaced_file_keeps_its_mode_and_leaves_nothing_behind() {
-        let directory = directory("mode");
+        let directory = Scratch::new("storage");
         let path = directory.join("lanward");
         fs::write(&path, "old").unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
@@ -163,23 +157,21 @@ mod tests {
         assert_eq!(read(&path).unwrap().unwrap(), b"new");
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o640);
         assert_eq!(fs::read_dir(&directory).unwrap().count(), 1);
-        fs::remove_dir_all(directory).unwrap();
     }
 
     #[test]
     fn a_link_planted_aside_is_not_written_through() {
-        let directory = directory("link");
+        let directory = Scratch::new("storage");
         let victim = directory.join("victim");
         fs::write(&victim, "precious").unwrap();
         symlink(&victim, directory.join("state.json.new")).unwrap();
         replace(&directory.join("state.json"), b"new", Durability::Memory).unwrap();
         assert_eq!(fs::read(&victim).unwrap(), b"precious");
-        fs::remove_dir_all(directory).unwrap();
     }
 
     #[test]
     fn a_link_keeps_pointing_at_the_replaced_file() {
-        let directory = directory("target");
+        let directory = Scratch::new("storage");
         fs::write(directory.join("real"), "old").unwrap();
         symlink(directory.join("real"), directory.join("name")).unwrap();
         replace(&directory.join("name"), b"new", Durability::Flash).unwrap();
@@ -192,12 +184,11 @@ mod tests {
             b"new",
             "a file of our own is no link"
         );
-        fs::remove_dir_all(directory).unwrap();
     }
 
     #[test]
     fn links_are_followed_to_the_end_wherever_they_are_relative_to() {
-        let directory = directory("links");
+        let directory = Scratch::new("storage");
         fs::create_dir(directory.join("there")).unwrap();
         symlink("there/next", directory.join("first")).unwrap();
         symlink("../real", directory.join("there/next")).unwrap();
@@ -206,7 +197,6 @@ mod tests {
         symlink("round", directory.join("round")).unwrap();
         replace(&directory.join("round"), b"new", Durability::Flash).unwrap();
         assert!(fs::symlink_metadata(directory.join("round")).unwrap().is_file());
-        fs::remove_dir_all(directory).unwrap();
     }
 
     #[test]

@@ -10,7 +10,7 @@ use lanward_rig::home::Home;
 use lanward_rig::house::{Family, House};
 use lanward_rig::namespace::Namespace;
 use lanward_rig::netifd::Netifd;
-use lanward_rig::report_line::{skip, this_test};
+use lanward_rig::report_line::this_test;
 use lanward_rig::settings::Firewall;
 use lanward_rig::user::{as_user, NOBODY};
 use lanward_rig::web::{Site, Web};
@@ -71,11 +71,8 @@ fn nobody_tries(socket: &Path) -> (usize, Vec<String>) {
 
 #[test]
 fn a_local_user_with_the_buss_socket_gets_nothing() {
-    if let Err(error) = Namespace::new() {
-        return skip(
-            &this_test(),
-            &format!("no network namespaces here (root is needed): {error}"),
-        );
+    if !Namespace::can_be_made(&this_test()) {
+        return;
     }
     let mut house = House::plan().build().expect("a house");
     house.configure(&everything(true));

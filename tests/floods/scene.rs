@@ -5,11 +5,12 @@ use lanward::config::Protocol;
 use lanward::spa::{seal, Digest, Keys, Request};
 use lanward_rig::bench::Spread;
 use lanward_rig::flood::nobody;
-use lanward_rig::home::{Home, Switch};
+use lanward_rig::home::{switched_off, Home, Switch};
 use lanward_rig::house::{Family, House, FAMILIES};
-use lanward_rig::knock::{tcp, udp, Knocker, Spoofed};
+use lanward_rig::knock::{tcp, udp, Knocker, Spoofed, Step};
 use lanward_rig::probe::{now, within, Connection};
 use lanward_rig::report_line::this_test;
+use lanward_rig::sections;
 use lanward_rig::segments::flag;
 use lanward_rig::session::Session;
 use lanward_rig::settings::Firewall;
@@ -37,6 +38,7 @@ pub const PATIENCE: Duration = Duration::from_secs(8);
 pub const SOON: Duration = Duration::from_secs(10);
 /// Seconds for a knock.
 const TIMEOUT: u64 = 5;
+const SEQUENCE: [Step; 3] = [tcp(7000), udp(8000), tcp(9000)];
 /// How soon after a flood a knock opens: places become free as the stages' time ends.
 pub const OPENS: Duration = Duration::from_secs(TIMEOUT + 3);
 /// Sources that send one kind of packet before others send the next.
@@ -199,38 +201,17 @@ impl Scene {
         let keys = Keys::from_random(&[7; 96].map(scatter()));
         fs::write(&key, keys.file().as_bytes()).expect("our own");
         fs::set_permissions(&key, Permissions::from_mode(0o600)).expect("our own");
-        let reply = home.reload_gated(&format!(
-            "config lanward 'lanward'
-
-config lan_only 'lan_only'
-	option enabled '0'
-
-config gate 'ssh'
-	option enabled '1'
-	list service 'tcp:{SSH}'
-	option forget 'last_close'
-	option window '600'
-
-config witness 'imaps'
-	option gate 'ssh'
-	option port '{IMAPS}'
-
-config knock 'door'
-	option gate 'ssh'
-	list open 'tcp:7000'
-	list open 'udp:8000'
-	list open 'tcp:9000'
-	option timeout '{TIMEOUT}'
-
-config spa 'laptop'
-	option gate 'ssh'
-	option port '{SPA}'
-	option key_file '{}'
-
-config ledger 'ledger'
-",
-            key.display()
-        ));
+        let config = [
+            switched_off(""),
+            sections::gate(&format!(
+                "list service 'tcp:{SSH}'\noption forget 'last_close'\noption window '600'"
+            )),
+            sections::witness(&format!("option port '{IMAPS}'")),
+            sections::knock(&SEQUENCE, &format!("option timeout '{TIMEOUT}'")),
+            sections::spa(&key, &format!("option port '{SPA}'")),
+            sections::ledger(),
+        ];
+        let reply = home.reload_gated(&config.concat());
         assert_eq!(reply["applied"], json!(true), "{reply}");
         let router = home.house.router();
         let doors = [SSH, IMAPS]
@@ -478,7 +459,7 @@ config ledger 'ledger'
             .to_vec(),
             Kind::Witness => vec![vec![knocker.frame(from, tcp(IMAPS))]],
             Kind::Knock => {
-                let [first, second] = [tcp(7000), udp(8000)].map(|step| knocker.frame(from, step));
+                let [first, second] = [SEQUENCE[0], SEQUENCE[1]].map(|step| knocker.frame(from, step));
                 vec![vec![first.clone()], vec![first, second]]
             }
             Kind::Spa => {
@@ -568,9 +549,8 @@ config ledger 'ledger'
         let packet = self.packet(&self.keys, 77);
         assert!(self.proves(family, &packet), "{family}: a packet after a flood");
         let proved = over.elapsed();
-        let knocks = [tcp(7000), udp(8000), tcp(9000)];
         let knocked = within(OPENS, || {
-            self.knocker.knock(self.newcomer(family), &knocks);
+            self.knocker.knock(self.newcomer(family), &SEQUENCE);
             self.comes_in(family)
         });
         assert!(knocked, "{family}: a knock {:?} after a flood", over.elapsed());

@@ -6,13 +6,13 @@ use lanward_rig::broker::Tested;
 use lanward_rig::daemon::program;
 use lanward_rig::namespace::Namespace;
 use lanward_rig::netifd::Netifd;
+use lanward_rig::scratch::Scratch;
 use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::{symlink, PermissionsExt};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// Everything in it ends, and the files go, when it is dropped or the test dies.
@@ -22,6 +22,8 @@ pub struct Router {
     init: Child,
     syslog: UnixDatagram,
     bus: Option<(Procd, Netifd, Tested)>,
+    /// The last to go.
+    _root: Scratch,
 }
 
 /// What it takes to run a command in there.
@@ -69,21 +71,20 @@ impl Router {
 
     /// As at boot before anything listens.
     pub fn without_bus(lanward: &str) -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let root = std::env::temp_dir().join(format!("lanward-init-{}-{number}", std::process::id()));
-        let _ = fs::remove_dir_all(&root);
+        // The daemon is not root in there, and this is its `/`.
+        let root = Scratch::for_everybody("init");
         fill(&root);
         fs::write(root.join("etc/config/lanward"), lanward).expect("a file of our own");
         let syslog = UnixDatagram::bind(root.join("dev/log")).expect("a socket of our own");
         syslog.set_nonblocking(true).expect("a socket can be");
         let net = Namespace::new().expect("tried before");
-        let (inside, init) = Inside::start(root, net);
+        let (inside, init) = Inside::start(root.to_path_buf(), net);
         Self {
             inside,
             init,
             syslog,
             bus: None,
+            _root: root,
         }
     }
 
@@ -211,7 +212,6 @@ impl Drop for Router {
         self.bus = None;
         drop(self.init.stdin.take());
         let _ = self.init.wait();
-        let _ = fs::remove_dir_all(&self.inside.root);
     }
 }
 

@@ -160,68 +160,99 @@ pub fn steps(received: &Received<'_>, mut each: impl FnMut(Step)) {
     let (Some(table), Some(chain), Some(expressions)) = (string(rule, 1), string(rule, 2), find(rule, 4)) else {
         return;
     };
-    let (mut device, mut loaded) = (None, None);
+    let mut known = Known::default();
     for (_, expression) in attributes(expressions) {
         let (Some(name), data) = (string(expression, 1), find(expression, 2).unwrap_or_default()) else {
             continue;
         };
-        let (first, second) = (u32(data, 1), u32(data, 2));
-        let mut does = None;
-        match name {
-            // `NFTA_META_DREG`, `NFTA_META_KEY`; without the first it is written (`NFTA_META_SREG`).
-            "meta" => match (first, second) {
-                (None, Some(3)) => {
-                    let (keeps, may_set) = match loaded {
-                        Some(Loaded::Mark(keeps, may_set)) => (keeps, may_set),
-                        _ => (0, u32::MAX),
-                    };
-                    does = Some(Does::Mark { keeps, may_set });
-                }
-                (Some(_), Some(3)) => loaded = Some(Loaded::Mark(u32::MAX, 0)),
-                (Some(_), Some(6)) => loaded = Some(Loaded::Device),
-                _ => loaded = None,
-            },
-            // `NFTA_CT_KEY`: the state is 0.
-            "ct" => loaded = (second == Some(0)).then_some(Loaded::State(u32::MAX)),
-            // `NFTA_BITWISE_MASK`, `NFTA_BITWISE_XOR`; those that shift, or join two registers, have none.
-            "bitwise" => {
-                loaded = match (loaded, native(data, 4), native(data, 5)) {
-                    (Some(Loaded::State(state)), Some(mask), _) => Some(Loaded::State(state & mask)),
-                    (Some(Loaded::Mark(keeps, may_set)), Some(mask), Some(flip)) => {
-                        Some(Loaded::Mark(keeps & mask & !flip, may_set & mask | flip))
-                    }
-                    (_, Some(mask), Some(flip)) => Some(Loaded::Mark(0, mask | flip)),
-                    _ => None,
-                }
-            }
-            // `NFTA_CMP_OP`, `NFTA_CMP_DATA`
-            "cmp" => match (loaded, second) {
-                (Some(Loaded::Device), Some(0)) => {
-                    device = find(data, 3).and_then(|value| string(value, 1)).map(str::to_owned);
-                }
-                (Some(Loaded::State(state)), Some(1)) if state & BEGINS == 0 => return,
-                _ => {}
-            },
-            // `NFTA_IMMEDIATE_DATA`, with a verdict (`NFTA_DATA_VERDICT`) or a value.
-            "immediate" => {
-                let verdict = find(data, 2).and_then(|value| find(value, 2));
-                does = verdict
-                    .and_then(|verdict| string(verdict, 2))
-                    .map(|chain| Does::Jump(chain.to_owned()));
-                loaded = native(data, 2).map(|value| Loaded::Mark(0, value));
-            }
-            "target" => does = xtables(data),
-            "counter" | "log" | "limit" => {}
-            _ => loaded = None,
-        }
+        let does = match name {
+            "meta" => known.meta(data),
+            "ct" => known.ct(data),
+            "bitwise" => known.bitwise(data),
+            "cmp" if known.is_of_what_has_begun(data) => return,
+            "cmp" => known.cmp(data),
+            "immediate" => known.immediate(data),
+            "target" => xtables(data),
+            "counter" | "log" | "limit" => None,
+            _ => known.load(None),
+        };
         if let Some(does) = does {
             each(Step {
                 table: table.to_owned(),
                 chain: chain.to_owned(),
-                device: device.clone(),
+                device: known.device.clone(),
                 does,
             });
         }
+    }
+}
+
+/// What is known in the middle of a rule. Each expression that it reads may do something.
+#[derive(Default)]
+struct Known {
+    /// As in [`Step`].
+    device: Option<String>,
+    loaded: Option<Loaded>,
+}
+
+impl Known {
+    fn load(&mut self, loaded: Option<Loaded>) -> Option<Does> {
+        self.loaded = loaded;
+        None
+    }
+
+    /// `NFTA_META_DREG`, `NFTA_META_KEY`; without the first it is written (`NFTA_META_SREG`).
+    fn meta(&mut self, data: &[u8]) -> Option<Does> {
+        match (u32(data, 1), u32(data, 2)) {
+            (None, Some(3)) => {
+                let (keeps, may_set) = match self.loaded {
+                    Some(Loaded::Mark(keeps, may_set)) => (keeps, may_set),
+                    _ => (0, u32::MAX),
+                };
+                Some(Does::Mark { keeps, may_set })
+            }
+            (Some(_), Some(3)) => self.load(Some(Loaded::Mark(u32::MAX, 0))),
+            (Some(_), Some(6)) => self.load(Some(Loaded::Device)),
+            _ => self.load(None),
+        }
+    }
+
+    /// `NFTA_CT_KEY`: the state is 0.
+    fn ct(&mut self, data: &[u8]) -> Option<Does> {
+        self.load((u32(data, 2) == Some(0)).then_some(Loaded::State(u32::MAX)))
+    }
+
+    /// `NFTA_BITWISE_MASK`, `NFTA_BITWISE_XOR`; those that shift, or join two registers, have none.
+    fn bitwise(&mut self, data: &[u8]) -> Option<Does> {
+        let loaded = match (self.loaded, native(data, 4), native(data, 5)) {
+            (Some(Loaded::State(state)), Some(mask), _) => Some(Loaded::State(state & mask)),
+            (Some(Loaded::Mark(keeps, may_set)), Some(mask), Some(flip)) => {
+                Some(Loaded::Mark(keeps & mask & !flip, may_set & mask | flip))
+            }
+            (_, Some(mask), Some(flip)) => Some(Loaded::Mark(0, mask | flip)),
+            _ => None,
+        };
+        self.load(loaded)
+    }
+
+    /// `NFTA_CMP_OP`: whether a comparison (other than with nothing) leaves only connections that have begun.
+    fn is_of_what_has_begun(&self, data: &[u8]) -> bool {
+        matches!(self.loaded, Some(Loaded::State(state)) if state & BEGINS == 0) && u32(data, 2) == Some(1)
+    }
+
+    /// `NFTA_CMP_OP`, `NFTA_CMP_DATA`
+    fn cmp(&mut self, data: &[u8]) -> Option<Does> {
+        if let (Some(Loaded::Device), Some(0)) = (self.loaded, u32(data, 2)) {
+            self.device = find(data, 3).and_then(|value| string(value, 1)).map(str::to_owned);
+        }
+        None
+    }
+
+    /// `NFTA_IMMEDIATE_DATA`, with a verdict (`NFTA_DATA_VERDICT`) or a value.
+    fn immediate(&mut self, data: &[u8]) -> Option<Does> {
+        self.loaded = native(data, 2).map(|value| Loaded::Mark(0, value));
+        let verdict = find(find(data, 2)?, 2)?;
+        Some(Does::Jump(string(verdict, 2)?.to_owned()))
     }
 }
 

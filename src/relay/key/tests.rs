@@ -3,13 +3,13 @@
 use super::*;
 use crate::relay::words::{word, worst, Word};
 use lanward_rig::report_line::{skip, this_test};
+use lanward_rig::scratch::Scratch;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
 /// A directory of a test's own, gone with it.
-struct Folder(PathBuf);
+struct Folder(Scratch);
 
 impl Folder {
     /// `None`, loudly, where one of the programs is missing.
@@ -22,16 +22,11 @@ impl Folder {
             skip(&this_test(), &format!("{missing} is not installed"));
             return None;
         }
-        let name = this_test().replace("::", "-");
-        let path = std::env::temp_dir().join(format!("{name}-{}", std::process::id()));
-        fs::create_dir_all(&path).unwrap();
-        Some(Self(path))
+        Some(Self(Scratch::new("keys")))
     }
 
     fn write(&self, name: &str, bytes: &[u8]) {
-        let path = self.0.join(name);
-        fs::write(&path, bytes).unwrap();
-        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+        self.0.write(name, bytes);
     }
 
     fn read(&self, name: &str) -> Vec<u8> {
@@ -47,7 +42,7 @@ impl Folder {
         Command::new(words[0])
             .args(&words[1..])
             .current_dir(&self.0)
-            .env("HOME", &self.0)
+            .env("HOME", &*self.0)
             .output()
             .unwrap()
     }
@@ -56,12 +51,6 @@ impl Folder {
         let output = self.run(line);
         assert!(output.status.success(), "{line}: {output:?}");
         String::from_utf8(output.stdout).unwrap()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
     }
 }
 
@@ -449,7 +438,7 @@ fn real_clients_know_the_relay_by_these_files() {
         let output = Command::new("unshare")
             .args(["-n", "sh", "-c", &script])
             .current_dir(&folder.0)
-            .env("HOME", &folder.0)
+            .env("HOME", &*folder.0)
             .output()
             .unwrap();
         let said = folder.read("said");

@@ -46,7 +46,7 @@ pub struct Nftables {
 }
 
 /// What a reading brings along beside counters and sets.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 enum Parts {
     /// Nothing.
     Sets,
@@ -54,6 +54,17 @@ enum Parts {
     Chains,
     /// Chains and rules.
     Rules,
+}
+
+impl Parts {
+    /// What is asked for, one after the other.
+    fn dumps(self) -> &'static [u8] {
+        match self {
+            Parts::Sets => &[kind::GETOBJ, kind::GETSET],
+            Parts::Chains => &[kind::GETOBJ, kind::GETSET, kind::GETCHAIN],
+            Parts::Rules => &[kind::GETOBJ, kind::GETSET, kind::GETCHAIN, kind::GETRULE],
+        }
+    }
 }
 
 impl Nftables {
@@ -330,21 +341,10 @@ impl Nftables {
             Err(error) if error.is_absence() => return Ok(true),
             result => result?,
         };
-        let by_table = [(1, table)];
-        let all: &[(u16, &str)] = &[];
-        let dumps = [
-            (kind::GETOBJ, &by_table[..]),
-            (kind::GETSET, &by_table),
-            (kind::GETCHAIN, all),
-            (kind::GETRULE, &by_table),
-        ];
-        let wanted = match parts {
-            Parts::Sets => 2,
-            Parts::Chains => 3,
-            Parts::Rules => 4,
-        };
-        for (kind, filter) in dumps.into_iter().take(wanted) {
-            if !self.dump(kind, table, filter, present)? {
+        for kind in parts.dumps() {
+            // Chains come of all tables, whatever is asked.
+            let filter: &[_] = if *kind == kind::GETCHAIN { &[] } else { &[(1, table)] };
+            if !self.dump(*kind, table, filter, present)? {
                 return Ok(false);
             }
         }

@@ -340,7 +340,8 @@ const request = {
 const STATUS = [ 'Command OK', 'Invalid command', 'Invalid argument', 'Method not found', 'Resource not found', 'No data received', 'Permission denied',
 	'Request timeout', 'Not supported', 'Unspecified error', 'Connection lost' ];
 const kind = value => Object.prototype.toString.call(value);
-const rpcError = message => Object.assign(new Error(message), { name: 'RPCError' });
+/* With where it was thrown behind it, as LuCI's `raise` has it. */
+const rpcError = message => Object.assign(new Error(`${message}\n  at call (rpc.js:1:1)`), { name: 'RPCError' });
 let waiting = [];
 let ids = 0;
 

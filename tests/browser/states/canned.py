@@ -26,8 +26,8 @@ FILES = {
 START = 1_700_000_000
 SOURCE = os.environ.get("LANWARD_LUCI_SOURCE") and pathlib.Path(os.environ["LANWARD_LUCI_SOURCE"])
 # What LuCI's server puts around a view.
-REAL = """<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><link rel="icon" href="data:,">
-<link rel="stylesheet" href="/luci-static/bootstrap/cascade.css"><script src="/luci-static/resources/cbi.js"></script></head>
+REAL = """<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">
+<link rel="stylesheet" href="/luci-static/bootstrap/cascade.css"><link rel="stylesheet" media="only screen and (max-device-width: 854px)" href="/luci-static/bootstrap/mobile.css"><script src="/luci-static/resources/cbi.js"></script></head>
 <body data-page="admin-services-lanward-NAME"><header><div id="indicators" class="pull-right"></div></header>
 <div id="maincontent" class="container"><script src="/luci-static/resources/luci.js"></script><script>
 L = new LuCI({ resource: '/luci-static/resources', scriptname: '/cgi-bin/luci', documentroot: '/www', media: '/luci-static/bootstrap',

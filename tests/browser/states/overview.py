@@ -359,7 +359,8 @@ def wrong_host(opened):
 @case("a configuration that cannot be read is an error at the form, and the rest works")
 def unreadable(opened):
     page = show(opened, status(), answers={"uci.get": Refused(6)})
-    assert "cannot be read" in page.page.get_by_role("alert").filter(visible=True).inner_text()
+    said = page.page.get_by_role("alert").filter(visible=True).inner_text()
+    assert "cannot be read" in said and said.endswith("Permission denied"), "without LuCI's list of where it was thrown"
     assert page.switch.is_enabled()
 
 

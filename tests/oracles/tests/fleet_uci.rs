@@ -4,6 +4,7 @@
 use lanward_rig::daemon::program;
 use lanward_rig::fleet::{self, root};
 use lanward_rig::report_line::{skip, this_test};
+use lanward_rig::scratch::Scratch;
 use serde_json::{json, Value};
 use std::env;
 use std::fs;
@@ -27,14 +28,13 @@ fn uci() -> PathBuf {
 }
 
 /// A router as far as this goes: `/etc/config`, and the commands that the plays and scripts call.
-struct Router(PathBuf);
+struct Router(Scratch);
 
 impl Router {
-    fn new(test: &str) -> Self {
-        let router = Self(env::temp_dir().join(format!("lanward-fleet-uci-{}-{test}", std::process::id())));
-        let _ = fs::remove_dir_all(&router.0);
+    fn new() -> Self {
+        let router = Self(Scratch::new("fleet-uci"));
         for directory in ["bin", "config", "delta"] {
-            fs::create_dir_all(router.path(directory)).expect("a directory of our own");
+            fs::create_dir(router.path(directory)).expect("a directory of our own");
         }
         for (from, to) in [
             ("tests/openwrt/firewall.uci", "config/firewall"),
@@ -123,19 +123,13 @@ impl Router {
     }
 }
 
-impl Drop for Router {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
 fn output(command: &mut Command) -> Output {
     command.output().expect("it can be started")
 }
 
 /// What all three are to come to, written by hand.
 fn expected() -> String {
-    let router = Router::new("expected");
+    let router = Router::new();
     let text = format!(
         "config lan_only 'lan_only'\n\toption enabled '1'\n\tlist host '{HOST}'\n\
          config gate 'ssh'\n\toption enabled '1'\n\tlist service 'tcp:22'\n\toption window '3600'\n\
@@ -186,13 +180,13 @@ fn apply_template(router: &Router, context: &Value) -> Option<()> {
 
 #[test]
 fn openwisp_renders_the_template() {
-    let router = Router::new("template");
+    let router = Router::new();
     if apply_template(&router, &json!({ "lanward_host": HOST })).is_none() {
         return;
     }
     carries(&router);
     // A router whose variable nobody has set: what was applied stays, and it is said which option it is.
-    let router = Router::new("unset");
+    let router = Router::new();
     if apply_template(&router, &json!({})).is_some() {
         let said = router.refused();
         assert!(
@@ -251,7 +245,7 @@ fn recap(output: &Output) -> (u32, u32) {
 
 #[test]
 fn the_play_configures_once_and_then_changes_nothing() {
-    let router = Router::new("play");
+    let router = Router::new();
     let before = router.read("config/lanward");
     let stage = router.path("stage");
     let judged = format!("lanward check --config-dir {}", stage.display());
@@ -262,6 +256,7 @@ fn the_play_configures_once_and_then_changes_nothing() {
     assert_eq!(recap(&asked), (1, 0), "{asked:?}");
     assert_eq!(router.read("config/lanward"), before);
     assert_eq!(router.calls(), [judged.as_str()]);
+    assert!(!stage.exists(), "the copy of the network's secrets goes");
 
     let done = play(&router, &[]).expect("it was there");
     assert_eq!(recap(&done), (1, 0), "{done:?}");
@@ -300,11 +295,12 @@ fn the_play_configures_once_and_then_changes_nothing() {
         3,
         "nothing is left behind"
     );
+    assert!(!stage.exists());
 }
 
 #[test]
 fn the_play_puts_nothing_wrong_in_place() {
-    let router = Router::new("wrong");
+    let router = Router::new();
     let before = router.read("config/lanward");
     let gate = |option: &str, value: &str| {
         json!({ "lanward_sections": { "ssh": { "type": "gate", "enabled": true, "service": ["tcp:22"], option: value } } }).to_string()
@@ -327,7 +323,7 @@ fn the_play_puts_nothing_wrong_in_place() {
         assert_eq!(recap(&output), (0, 1), "{sections}: {text}");
         assert!(text.contains(says), "{sections}: {text}");
         assert_eq!(router.read("config/lanward"), before);
-        assert!(!router.path("pwned").exists());
+        assert!(!router.path("pwned").exists() && !router.path("stage").exists());
         let calls = router.calls();
         assert!(calls.iter().all(|call| call.contains(" check ")), "{calls:?}");
     }
@@ -356,7 +352,7 @@ fn first_boot(router: &Router, script: &Path) -> Option<Output> {
 #[test]
 fn an_image_configures_its_routers_once() {
     let script = root().join("docs/fleet/99-lanward");
-    let router = Router::new("image");
+    let router = Router::new();
     if first_boot(&router, &script).is_none() {
         return;
     }
@@ -386,7 +382,7 @@ fn an_image_configures_its_routers_once() {
 
 #[test]
 fn an_image_with_a_mistake_says_so_and_is_shut() {
-    let router = Router::new("mistake");
+    let router = Router::new();
     let text = fs::read_to_string(root().join("docs/fleet/99-lanward")).expect("it is there");
     let wrong = router.path("wrong");
     fs::write(&wrong, text.replace("window='3600'", "window='an hour'")).expect("a file of our own");
@@ -401,7 +397,7 @@ fn an_image_with_a_mistake_says_so_and_is_shut() {
 /// Without the package in the image, or where it has no configuration of its own.
 #[test]
 fn an_image_without_lanwards_own_configuration_gets_one() {
-    let router = Router::new("bare");
+    let router = Router::new();
     fs::write(router.path("config/lanward"), "").expect("a file of our own");
     if first_boot(&router, &root().join("docs/fleet/99-lanward")).is_some() {
         carries(&router);

@@ -21,7 +21,7 @@ impl Flash {
         flash
     }
 
-    /// Takes away what a process that was killed left mounted in there: nothing below it could be removed otherwise.
+    /// Takes away what is mounted in there.
     pub fn unmount_below(directory: &Path) {
         let mounts = std::fs::read_to_string("/proc/mounts").unwrap_or_default();
         let points = mounts.lines().filter_map(|line| line.split(' ').nth(1));

@@ -5,7 +5,7 @@ use crate::daemon::{self, Caller, Daemon};
 use crate::house::{House, Plan};
 use crate::namespace::Namespace;
 use crate::netifd::Netifd;
-use crate::report_line::skip;
+use crate::sections::section;
 use crate::settings::Firewall;
 use lanward::system::ubus::client::call_once;
 use lanward::system::ubus::{CallError, Status};
@@ -34,21 +34,18 @@ pub struct Home {
 /// `/etc/config/lanward` with `lan_only` switched on and these lines in its section.
 #[must_use]
 pub fn switched_on(options: &str) -> String {
-    section("1", options)
+    with_switch("1", options)
 }
 
 /// `/etc/config/lanward` with `lan_only` switched off and these lines in its section.
 #[must_use]
 pub fn switched_off(options: &str) -> String {
-    section("0", options)
+    with_switch("0", options)
 }
 
-fn section(enabled: &str, options: &str) -> String {
-    let mut text = format!("config lanward 'lanward'\n\nconfig lan_only 'lan_only'\n\toption enabled '{enabled}'\n");
-    for line in options.lines().map(str::trim).filter(|line| !line.is_empty()) {
-        text.push_str(&format!("\t{line}\n"));
-    }
-    text
+fn with_switch(enabled: &str, options: &str) -> String {
+    "config lanward 'lanward'\n".to_owned()
+        + &section("lan_only 'lan_only'", &format!("option enabled '{enabled}'\n{options}"))
 }
 
 impl Home {
@@ -75,8 +72,7 @@ impl Home {
     }
 
     fn start_in(test: &str, plan: Plan, config: &str, prepare: impl FnOnce(&mut House)) -> Option<Self> {
-        if let Err(error) = Namespace::new() {
-            skip(test, &format!("no network namespaces here (root is needed): {error}"));
+        if !Namespace::can_be_made(test) {
             return None;
         }
         let mut house = plan.build().unwrap_or_else(|error| panic!("no house: {error}"));

@@ -9,10 +9,10 @@
 //! ```
 //! `internet` and `internet2` are two addresses of one namespace; with a second WAN, `internet2` is behind it.
 
-use crate::flash::Flash;
 use crate::namespace::Namespace;
 use crate::plain;
 use crate::probe::Way;
+use crate::scratch::Scratch;
 use crate::settings::{self, Firewall};
 use lanward::system::nftables::Nftables;
 use std::collections::BTreeMap;
@@ -21,7 +21,6 @@ use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 
 /// IPv4 or IPv6.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -162,7 +161,7 @@ pub struct House {
     interfaces: Vec<Interface>,
     firewall: Firewall,
     is_plain: bool,
-    directory: Directory,
+    directory: Scratch,
 }
 
 /// The port that the user forwards (IPv4) or opens (IPv6) to `lan`, by their own `redirect` and `rule`.
@@ -182,7 +181,7 @@ impl House {
     fn build(plan: Plan) -> io::Result<Self> {
         let router = Namespace::new()?;
         let internet = Namespace::new()?;
-        let directory = Directory::new()?;
+        let directory = Scratch::for_everybody("house");
         let mut house = Self {
             hosts: BTreeMap::new(),
             router,
@@ -214,7 +213,7 @@ impl House {
         house.reload_fw4();
         house.load_upnp();
         for part in ["config", "state", "run"] {
-            fs::create_dir(house.directory.0.join(part))?;
+            fs::create_dir(house.directory.join(part))?;
         }
         house.write_settings();
         house.configure("config lanward 'lanward'\n\nconfig lan_only 'lan_only'\n\toption enabled '0'\n");
@@ -583,61 +582,12 @@ impl House {
     /// A directory of this house's own, gone with it.
     #[must_use]
     pub fn directory(&self) -> &Path {
-        &self.directory.0
+        &self.directory
     }
 
     /// What `--config-dir` takes.
     #[must_use]
     pub fn config_dir(&self) -> PathBuf {
-        self.directory.0.join("config")
-    }
-}
-
-/// A directory that is removed with its owner; those of processes that ended otherwise are removed by the next one.
-#[derive(Debug)]
-struct Directory(PathBuf);
-
-impl Directory {
-    fn new() -> io::Result<Self> {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        static SWEEP: std::sync::Once = std::sync::Once::new();
-        SWEEP.call_once(sweep);
-        loop {
-            let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-            let path = std::env::temp_dir().join(format!("{PREFIX}{}-{number}", std::process::id()));
-            match fs::create_dir(&path) {
-                Ok(()) => return Ok(Self(path)),
-                // A process that had this one's number left it behind.
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(error),
-            }
-        }
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-const PREFIX: &str = "lanward-house-";
-
-fn sweep() {
-    let Ok(entries) = fs::read_dir(std::env::temp_dir()) else {
-        return;
-    };
-    for entry in entries.flatten() {
-        let name = entry.file_name();
-        let Some(owner) = name
-            .to_str()
-            .and_then(|name| name.strip_prefix(PREFIX)?.split('-').next())
-        else {
-            continue;
-        };
-        if !Path::new("/proc").join(owner).exists() {
-            Flash::unmount_below(&entry.path());
-            let _ = fs::remove_dir_all(entry.path());
-        }
+        self.directory.join("config")
     }
 }

@@ -23,6 +23,8 @@ pub mod recent;
 pub mod relay;
 pub mod report_line;
 pub mod scan;
+pub mod scratch;
+pub mod sections;
 pub mod seed_log;
 pub mod segments;
 pub mod servers;

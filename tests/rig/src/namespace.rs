@@ -1,5 +1,6 @@
 //! A network namespace without a name: it lives as long as somebody holds it, so nothing is left behind however a test ends.
 
+use crate::report_line::skip;
 use nix::sched::{setns, unshare, CloneFlags};
 use serde_json::Value;
 use std::fs::{self, File};
@@ -35,6 +36,15 @@ impl Namespace {
         }
         namespace.ip("link set lo up\n");
         Ok(namespace)
+    }
+
+    /// Whether one can be made here. If not, the test is skipped, loudly.
+    #[must_use]
+    pub fn can_be_made(test: &str) -> bool {
+        let made = Self::new();
+        let made =
+            made.inspect_err(|error| skip(test, &format!("no network namespaces here (root is needed): {error}")));
+        made.is_ok()
     }
 
     /// A path that `ip`, `nsenter --net=` and the like take for it while this process lives.

@@ -4,6 +4,7 @@ use lanward::system::ubus::frame::{Builder, Type};
 use lanward::system::ubus::{call_once, Client};
 use lanward_rig::broker::Broker;
 use lanward_rig::netifd::Netifd;
+use lanward_rig::scratch::Scratch;
 use lanward_rig::settings::{interface_dump, interfaces, wan6};
 use serde_json::{json, Map, Value};
 use std::time::{Duration, Instant};
@@ -12,8 +13,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 #[test]
 fn it_answers_with_the_house_and_tells_of_changes() {
-    let socket = std::env::temp_dir().join(format!("lanward-netifd-{}.sock", std::process::id()));
-    let _broker = Broker::start(&socket).expect("a socket in the temporary directory");
+    let scratch = Scratch::new("netifd");
+    let socket = scratch.socket();
+    let _broker = Broker::start(&socket).expect("a socket in a directory of our own");
     let mut rooms = interfaces();
     let netifd = Netifd::start(&socket, interface_dump(&rooms)).expect("it gets on the bus");
     let dump = || call_once(&socket, "network.interface", "dump", &Map::new(), PATIENCE).expect("an answer");

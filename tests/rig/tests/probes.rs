@@ -5,7 +5,6 @@ use lanward_rig::flood::{Arrivals, Rate};
 use lanward_rig::house::{Family, House, FAMILIES, MAPPED_PORT, REDIRECTED_PORT, ROUTER_PORT};
 use lanward_rig::namespace::Namespace;
 use lanward_rig::probe::{now, Connection, Fate};
-use lanward_rig::report_line::skip;
 use std::time::Duration;
 
 /// What `lan_only` on, level seed with mirror, comes to. Unlike the daemon it knows no exceptions.
@@ -32,8 +31,7 @@ table inet lanward {
 "#;
 
 fn house(test: &str) -> Option<House> {
-    if let Err(error) = Namespace::new() {
-        skip(test, &format!("no network namespaces here: {error}"));
+    if !Namespace::can_be_made(test) {
         return None;
     }
     Some(House::plan().with_guest().build().expect("namespaces work"))

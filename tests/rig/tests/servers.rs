@@ -1,24 +1,16 @@
 //! The rig's real servers and clients, without anything of lanward's between them.
 
 use lanward_rig::house::{Family, House, FAMILIES};
+use lanward_rig::namespace::Namespace;
 use lanward_rig::probe::Connection;
-use lanward_rig::report_line::{skip, this_test};
+use lanward_rig::report_line::this_test;
 use lanward_rig::scan::{nmap, nmap_all, Scan};
 use lanward_rig::servers::{Keys, Login, Server};
 use lanward_rig::settings::{Firewall, Refusal};
 use serde_json::{json, Value};
 
 fn house() -> Option<House> {
-    match House::plan().build() {
-        Ok(house) => Some(house),
-        Err(error) => {
-            skip(
-                &this_test(),
-                &format!("no network namespaces here (root is needed): {error}"),
-            );
-            None
-        }
-    }
+    Namespace::can_be_made(&this_test()).then(|| House::plan().build().expect("namespaces work"))
 }
 
 #[test]

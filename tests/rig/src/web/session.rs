@@ -10,6 +10,8 @@ pub const NOBODY: &str = "00000000000000000000000000000000";
 /// Everybody's password.
 const PASSWORD: &str = "test";
 const SECONDS: u32 = 3600;
+/// The groups that the README names for a login that may only read.
+const READERS: [&str; 2] = ["luci-base", "luci-app-lanward"];
 
 /// What luci-base brings, as far as the pages need it; `commit` and `revert` are LuCI's own server's to call on a router, which has no
 /// rights to ask for, and here the page's.
@@ -32,38 +34,42 @@ type Right = (String, String, String);
 
 /// Those who have logged in, by their sessions' names.
 pub struct Sessions {
-    /// What the levels `read` and `write` give.
-    levels: BTreeMap<&'static str, Vec<Right>>,
+    /// What each group gives at the levels `read` and `write`.
+    groups: BTreeMap<(String, &'static str), Vec<Right>>,
     open: BTreeMap<String, Vec<Right>>,
 }
 
 impl Sessions {
     /// With the rights of luci-base and of an app's ACL file.
     pub fn new(acl: &str) -> io::Result<Self> {
-        let mut levels: BTreeMap<&'static str, Vec<Right>> = BTreeMap::new();
+        let mut groups = BTreeMap::new();
         for text in [LUCI_BASE, acl] {
-            let groups: BTreeMap<String, Value> = serde_json::from_str(text)?;
-            for (group, scopes) in &groups {
+            let file: BTreeMap<String, Value> = serde_json::from_str(text)?;
+            for (group, scopes) in file {
                 for level in ["read", "write"] {
-                    let rights = levels.entry(level).or_default();
-                    rights.extend(rights_of(group, level, &scopes[level]));
+                    let rights = rights_of(&group, level, &scopes[level]);
+                    groups.insert((group.clone(), level), rights);
                 }
             }
         }
         Ok(Self {
-            levels,
+            groups,
             open: BTreeMap::new(),
         })
     }
 
-    /// `root` has everything, `reader` what the levels `read` give. The reply of `session login`; nothing for anybody else.
+    /// `root` has everything, `reader` what two groups give at the level `read`. The reply of `session login`; nothing for anybody else.
     pub fn log_in(&mut self, user: &str, password: &str) -> Option<Value> {
-        let levels: &[&str] = match (user, password) {
-            ("root", PASSWORD) => &["read", "write"],
-            ("reader", PASSWORD) => &["read"],
+        let all = match (user, password) {
+            ("root", PASSWORD) => true,
+            ("reader", PASSWORD) => false,
             _ => return None,
         };
-        let rights = levels.iter().flat_map(|level| self.levels[level].clone()).collect();
+        let given = self
+            .groups
+            .iter()
+            .filter(|((group, level), _)| all || (*level == "read" && READERS.contains(&group.as_str())));
+        let rights = given.flat_map(|(_, rights)| rights.clone()).collect();
         let sid = random_name()?;
         self.open.insert(sid.clone(), rights);
         Some(json!({ "ubus_rpc_session": sid, "timeout": SECONDS, "expires": SECONDS, "data": { "username": user } }))

@@ -3,22 +3,15 @@
 use crate::{say, Report};
 use lanward_rig::home::{switched_on, Home};
 use lanward_rig::house::House;
+use lanward_rig::sections;
 use lanward_rig::settings::Firewall;
 use serde_json::json;
 use std::time::{Duration, Instant};
 
-const GATE: &str = "
-config gate 'ssh'
-	option enabled '1'
-	list service 'tcp:22'
-
-config witness 'imaps'
-	option gate 'ssh'
-";
-
 /// Counts how often the daemon is woken in so long; `false` where the machine does not allow it. The switch is on and a gate is there, and nobody comes.
 pub fn wake_ups(watched: Duration, report: &mut Report) -> bool {
-    let config = switched_on("") + GATE;
+    let gate = sections::gate("list service 'tcp:22'");
+    let config = [switched_on(""), gate, sections::witness("")].concat();
     let Some(home) = Home::start_gated("bench idle", House::plan(), Firewall::default(), &config) else {
         return false;
     };

@@ -4,6 +4,7 @@ use crate::{say, Report};
 use lanward::syslog_import::{DayCount, Reading, Tally, Times};
 use lanward::system::import::Source;
 use lanward_rig::bench::Spread;
+use lanward_rig::scratch::Scratch;
 use lanward_rig::seed_log::{self, write_april, Forms};
 use serde_json::json;
 use std::fs::File;
@@ -28,10 +29,9 @@ END { print all, ports["2020-04-06", "UDP", 1900] }
 
 pub fn measure(rounds: u32, report: &mut Report) -> bool {
     say("reading a log");
-    let path = std::env::temp_dir().join(format!("lanward-bench-{}.log", std::process::id()));
+    let scratch = Scratch::new("bench");
+    let path = scratch.join("log");
     let measured = write(&path).and_then(|lines| compare(&path, lines, rounds, report));
-    // It is only there for the measurement.
-    let _ = std::fs::remove_file(&path);
     if let Err(why) = &measured {
         eprintln!("bench: reading a log: {why}");
     }

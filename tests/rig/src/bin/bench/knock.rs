@@ -3,10 +3,11 @@
 use crate::{beside, say, unit, Report};
 use lanward_rig::bench::Clock;
 use lanward_rig::flood::nobody;
-use lanward_rig::home::Home;
+use lanward_rig::home::{switched_off, Home};
 use lanward_rig::house::{House, FAMILIES};
-use lanward_rig::knock::{steps, tcp, Knocker, Step};
+use lanward_rig::knock::{tcp, Knocker, Step};
 use lanward_rig::knockd::{Door, Knockd};
+use lanward_rig::sections;
 use serde_json::json;
 use std::time::{Duration, Instant};
 
@@ -14,26 +15,9 @@ use std::time::{Duration, Instant};
 pub const RATE: u32 = 100_000;
 /// SYNs of one measurement of the kernel's part.
 const PACKETS: u32 = 10_000;
-const SEQUENCE: &str = "7000 8000 9000";
+const SEQUENCE: [Step; 3] = [FIRST, tcp(8000), tcp(9000)];
 const FIRST: Step = tcp(7000);
 const UNUSED: Step = tcp(6000);
-
-const CONFIG: &str = "config lanward 'lanward'
-
-config lan_only 'lan_only'
-	option enabled '0'
-
-config gate 'ssh'
-	option enabled '1'
-	option knock_alone '1'
-	list service 'tcp:22'
-
-config knock 'door'
-	option gate 'ssh'
-	list open 'tcp:7000'
-	list open 'tcp:8000'
-	list open 'tcp:9000'
-";
 
 /// What is sent.
 #[derive(Clone, Copy)]
@@ -84,7 +68,9 @@ impl Cost {
 /// `false` where the machine does not allow it. Without knockd there is nothing to compare with, and no rows.
 pub fn measure(rounds: u32, flooded: Duration, report: &mut Report) -> bool {
     say("building three routers: knocks, knockd, neither");
-    let Some(home) = Home::start("bench", House::plan(), CONFIG) else {
+    let gate = sections::gate("option knock_alone '1'\nlist service 'tcp:22'");
+    let config = [switched_off(""), gate, sections::knock(&SEQUENCE, "")].concat();
+    let Some(home) = Home::start("bench", House::plan(), &config) else {
         return false;
     };
     let [with_knockd, bare] = [(); 2].map(|()| {
@@ -94,7 +80,7 @@ pub fn measure(rounds: u32, flooded: Duration, report: &mut Report) -> bool {
     bare.router().nft("table inet lanward\n");
     let door = Door {
         name: "door".to_owned(),
-        sequence: steps(SEQUENCE),
+        sequence: SEQUENCE.to_vec(),
         timeout: 5,
     };
     let Some(knockd) = Knockd::start("bench", &with_knockd, &[door]) else {

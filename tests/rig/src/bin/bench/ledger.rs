@@ -15,10 +15,11 @@ use lanward::report::imported_day;
 use lanward::system::nflog::{Copied, Heard, Nflog};
 use lanward_rig::bench::{of_children, Clock, Spread};
 use lanward_rig::flood::nobody;
-use lanward_rig::home::Home;
+use lanward_rig::home::{switched_off, Home};
 use lanward_rig::house::{Family, House, FAMILIES};
 use lanward_rig::knock::{udp, Knocker, Step};
 use lanward_rig::namespace::Namespace;
+use lanward_rig::sections;
 use lanward_rig::seed_log::{write_april, Forms};
 use serde_json::{json, Value};
 use std::fs::{self, File};
@@ -29,8 +30,6 @@ use std::sync::mpsc::channel;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-const ON: &str =
-    "config lanward 'lanward'\n\nconfig lan_only 'lan_only'\n\toption enabled '0'\n\nconfig ledger 'ledger'\n";
 const GROUP: u16 = 77;
 const LOG_RULE: &str = "table inet seed {
 	chain input {
@@ -43,10 +42,14 @@ const LOG_RULE: &str = "table inet seed {
 const UNUSED: Step = udp(1900);
 const DAYS: i32 = 800;
 
+fn on() -> String {
+    switched_off("") + &sections::ledger()
+}
+
 /// `false` where the machine does not allow it.
 pub fn measure(rounds: u32, flooded: Duration, report: &mut Report) -> bool {
     say("building three routers: a ledger, log lines, neither");
-    let Some(home) = Home::start("bench", House::plan(), ON) else {
+    let Some(home) = Home::start("bench", House::plan(), &on()) else {
         return false;
     };
     let [logging, bare] = [(); 2].map(|()| {
@@ -278,7 +281,7 @@ fn days(rounds: u32, report: &mut Report) -> bool {
     let mut measured = Vec::new();
     for size in [Size::Usual, Size::Largest] {
         say(&format!("{DAYS} days, {size:?}"));
-        let Some(mut home) = Home::start("bench", House::plan(), ON) else {
+        let Some(mut home) = Home::start("bench", House::plan(), &on()) else {
             return false;
         };
         measured.push(Held::measure(&mut home, size, rounds));

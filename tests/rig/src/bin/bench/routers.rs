@@ -2,10 +2,12 @@
 
 use lanward_rig::bench::{self, Clock};
 use lanward_rig::flood::{nobody, Cable};
-use lanward_rig::home::Home;
+use lanward_rig::home::{switched_off, switched_on, Home};
 use lanward_rig::house::{Family, Host, House, FAMILIES};
+use lanward_rig::knock::tcp;
 use lanward_rig::namespace::Namespace;
 use lanward_rig::recent::seed_rules;
+use lanward_rig::sections;
 use lanward_rig::segments::{datagram, flag, Packet, Segment, Session};
 use lanward_rig::settings::Firewall;
 use lanward_rig::tap::Tap;
@@ -18,6 +20,7 @@ use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::AsRawFd;
+use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -123,48 +126,28 @@ fn behind(said: &Segment) -> Session {
 
 /// `/etc/config/lanward` with a gate that forgets so.
 fn configuration(forget: &str) -> String {
-    format!(
-        "config lanward 'lanward'
+    switched_off("") + &gated(forget)
+}
 
-config lan_only 'lan_only'
-	option enabled '0'
-
-config gate 'ssh'
-	option enabled '1'
-	list service 'tcp:{SSH}'
-	list service 'tcp:{FORWARDED_SSH}>192.168.77.100:{SSH}'
-	list service 'tcp:{SSH}>[fd77::100]:{SSH}'
-	option window '{WINDOW}'
-	option size '{}'
-	option forget '{forget}'
-
-config witness 'imaps'
-	option gate 'ssh'
-	option port '{IMAPS}'
-",
+fn gated(forget: &str) -> String {
+    let gate = format!(
+        "list service 'tcp:{SSH}'\nlist service 'tcp:{FORWARDED_SSH}>192.168.77.100:{SSH}'\nlist service 'tcp:{SSH}>[fd77::100]:{SSH}'\n\
+         option window '{WINDOW}'\noption size '{}'\noption forget '{forget}'",
         LISTED * 2
-    )
+    );
+    sections::gate(&gate) + &sections::witness(&format!("option port '{IMAPS}'"))
 }
 
 /// The same with everything else that can be switched on.
 fn everything() -> String {
-    let gate = configuration("first_fin").replacen("option enabled '0'", "option enabled '1'", 1);
-    format!(
-        "{gate}
-config knock 'door'
-	option gate 'ssh'
-	list open 'tcp:7000'
-	list open 'tcp:8000'
-	list open 'tcp:9000'
-
-config spa 'laptop'
-	option gate 'ssh'
-	option key_file '/etc/lanward/laptop.key'
-
-config ledger 'ledger'
-	option enabled '1'
-"
-    )
+    [
+        switched_on(""),
+        gated("first_fin"),
+        sections::knock(&[tcp(7000), tcp(8000), tcp(9000)], ""),
+        sections::spa(Path::new("/etc/lanward/laptop.key"), ""),
+        sections::ledger(),
+    ]
+    .concat()
 }
 
 /// A way in for everybody.

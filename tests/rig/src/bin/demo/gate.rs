@@ -2,9 +2,10 @@
 
 use crate::Demo;
 use lanward_rig::daemon;
-use lanward_rig::home::Home;
+use lanward_rig::home::{switched_off, Home};
 use lanward_rig::house::{Family, Host, House, FAMILIES};
 use lanward_rig::scan::{nmap, Scan};
+use lanward_rig::sections;
 use lanward_rig::servers::{Keys, Login, Server};
 use lanward_rig::settings::Firewall;
 use serde_json::{json, Value};
@@ -12,20 +13,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::panic::{catch_unwind, set_hook, take_hook, AssertUnwindSafe};
 use std::time::{Duration, Instant};
 
-const CONFIG: &str = "config lanward 'lanward'
-
-config lan_only 'lan_only'
-	option enabled '0'
-
-config gate 'ssh'
-	option enabled '1'
-	list service 'tcp:22'
-	list service 'tcp:2222>192.168.77.100:22'
-	list service 'tcp:22>[fd77::100]:22'
-
-config witness 'imaps'
-	option gate 'ssh'
-	option port '993'
+const GATE: &str = "list service 'tcp:22'
+list service 'tcp:2222>192.168.77.100:22'
+list service 'tcp:22>[fd77::100]:22'
 ";
 
 const SSH: u16 = 22;
@@ -74,7 +64,8 @@ impl Demo {
         // The mail server is open to everybody, as it was before.
         let mail = json!({ "type": "rule", "name": "Allow-IMAPS", "src": "wan", "proto": "tcp", "dest_port": "993", "target": "ACCEPT" });
         self.home.house.set_firewall(Firewall::default().with(mail));
-        self.home.reload_gated(CONFIG);
+        let (gate, witness) = (sections::gate(GATE), sections::witness("option port '993'"));
+        self.home.reload_gated(&[switched_off(""), gate, witness].concat());
         let keys = Keys::make(&self.home.house);
         let router = self.home.house.router();
         let _servers = [

@@ -5,12 +5,14 @@ use lanward::spa::Keys;
 use lanward::system::ubus::{call_once, CallError};
 use lanward_rig::daemon::{program, Caller, Daemon};
 use lanward_rig::flash::Flash;
-use lanward_rig::home::fw4_rules;
+use lanward_rig::home::{fw4_rules, switched_off, switched_on};
 use lanward_rig::house::{Family, House};
+use lanward_rig::knock::{tcp, udp, Step};
 use lanward_rig::namespace::Namespace;
 use lanward_rig::netifd::Netifd;
 use lanward_rig::probe::within;
 use lanward_rig::relay::{Greets, Relay, Setup, Software, Target, USER};
+use lanward_rig::sections;
 use lanward_rig::settings::Firewall;
 use nix::sys::signal::{kill, Signal};
 use nix::unistd::Pid;
@@ -28,6 +30,8 @@ pub const SPA_PORT: u16 = 62_201;
 pub const DESKTOP: u16 = 3389;
 /// Seconds that a knock and a key list for.
 pub const SECONDS: u64 = 15;
+/// What opens by knocking.
+pub const SEQUENCE: [Step; 3] = [tcp(7000), tcp(8000), udp(9000)];
 /// How long anything may take on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 /// Addresses of outsiders, in each family.
@@ -216,23 +220,33 @@ impl Scene {
             refuse,
         } = model.settings;
         let state = self.house.directory().join("state");
-        let state = state.display();
-        let target = self.house.host("lan").socket(Family::V4, DESKTOP);
-        format!(
-            "config lanward 'lanward'\n\n\
-             config lan_only 'lan_only'\n\toption enabled '{}'\n\toption level '{}'\n\n\
-             config gate 'ssh'\n\toption enabled '1'\n\tlist service 'tcp:{SSH}'\n\toption window '{window}'\n\toption forget '{forget}'\n\toption refuse '{refuse}'\n\n\
-             config witness 'imaps'\n\toption gate 'ssh'\n\toption port '{IMAPS}'\n\n\
-             config knock 'door'\n\toption gate 'ssh'\n\tlist open 'tcp:7000'\n\tlist open 'tcp:8000'\n\tlist open 'udp:9000'\n\toption timeout '5'\n\toption seconds '{SECONDS}'\n\n\
-             config spa 'laptop'\n\toption gate 'ssh'\n\toption key_file '{state}/laptop.key'\n\toption seconds '{SECONDS}'\n\n\
-             config ledger 'ledger'\n\toption enabled '1'\n\n\
-             config relay 'office'\n\toption enabled '1'\n\toption host '{}'\n\toption user '{USER}'\n\toption key '{state}/relay_ed25519'\n\toption host_key '{}'\n\
-             \toption remote_port '{DESKTOP}'\n\toption target '{target}'\n\toption check '10'\n\toption retry '1'\n\toption retry_max '5'\n",
-            u8::from(model.saved),
-            level.0,
+        let level = format!("option level '{}'", level.0);
+        let gate = format!(
+            "list service 'tcp:{SSH}'\noption window '{window}'\noption forget '{forget}'\noption refuse '{refuse}'"
+        );
+        let seconds = format!("option seconds '{SECONDS}'");
+        let relay = format!(
+            "option enabled '1'\noption host '{}'\noption user '{USER}'\noption key '{}/relay_ed25519'\noption host_key '{}'\n\
+             option remote_port '{DESKTOP}'\noption target '{}'\noption check '10'\noption retry '1'\noption retry_max '5'",
             self.relay.address(),
+            state.display(),
             self.relay.host_key(),
-        )
+            self.house.host("lan").socket(Family::V4, DESKTOP),
+        );
+        [
+            if model.saved {
+                switched_on(&level)
+            } else {
+                switched_off(&level)
+            },
+            sections::gate(&gate),
+            sections::witness(&format!("option port '{IMAPS}'")),
+            sections::knock(&SEQUENCE, &format!("option timeout '5'\n{seconds}")),
+            sections::spa(&state.join("laptop.key"), &seconds),
+            sections::ledger(),
+            sections::section("relay 'office'", &relay),
+        ]
+        .concat()
     }
 
     pub fn socket(&self) -> PathBuf {

@@ -56,6 +56,9 @@ const readFile = rpc.declare({
 	reject: true
 });
 
+/* What an error says. LuCI appends where it was thrown, line by line. */
+const reason = error => String((error && error.message) || error).split(/\n/)[0];
+
 const language = () => String(document.documentElement.lang || '').substring(0, 2);
 
 /* An answer with the daemon's sentences in the page's language, wherever a method may give them. */
@@ -81,6 +84,8 @@ const inWords = reply => {
 };
 
 return baseclass.extend({
+	reason: reason,
+
 	/* Calls the daemon. Rejects with an Error whose `kind` is 'down', 'denied', 'absent' (the daemon has no such method) or
 	 * 'failed', and whose message is for people. A refusal that the daemon has words for comes with its answer in `reply`: it may have done part of what was asked. */
 	call(method, ...args) {
@@ -99,7 +104,7 @@ return baseclass.extend({
 
 	/* The bus and the web server have numbers only. */
 	explain(error, method) {
-		const text = String((error && error.message) || error);
+		const text = reason(error);
 		const has = part => text.indexOf(part) >= 0;
 		let kind = 'failed';
 		let message = _('The request failed: %s').format(text);
@@ -380,7 +385,7 @@ return baseclass.extend({
 			uci.unload('lanward');
 
 			return uci.load('lanward').catch(() => null).then(() => {
-				throw new Error(_('The configuration cannot be saved: %s').format(String((error && error.message) || error)));
+				throw new Error(_('The configuration cannot be saved: %s').format(reason(error)));
 			});
 		});
 	},
@@ -460,7 +465,7 @@ return baseclass.extend({
 				applications: this.list(known.applications),
 				measurement: known.measurement || {}
 			};
-		}).catch(error => ({ levels: [], applications: [], measurement: {}, error: String((error && error.message) || error) }));
+		}).catch(error => ({ levels: [], applications: [], measurement: {}, error: reason(error) }));
 	},
 
 	/* One of the texts of the profiles, in the page's language. */

@@ -2,7 +2,7 @@
 
 use super::{arrived, Act, Play};
 use crate::judge;
-use crate::scene::{call, IMAPS, PATIENCE, SECONDS, SPA_PORT, SSH};
+use crate::scene::{call, IMAPS, PATIENCE, SECONDS, SEQUENCE, SPA_PORT, SSH};
 use lanward::config::Protocol;
 use lanward::spa::{seal, Digest, Request};
 use lanward_rig::flood::nobody;
@@ -46,7 +46,7 @@ impl Play {
     fn knock(&mut self) {
         let who = self.someone();
         self.book.did("knock", &who.to_string());
-        Knocker::new(&self.scene.house).knock(who, &[tcp(7000), tcp(8000), udp(9000)]);
+        Knocker::new(&self.scene.house).knock(who, &SEQUENCE);
         arrived();
         self.model.proved(who, SECONDS);
         self.visit(who);

@@ -57,7 +57,7 @@ const reveal = (name, ports, reply, failed, back) => {
 		copy,
 		E('p', {}, [ _('Then run the first of these before ssh; or the second, with the two lines of keys in a file of their own:') ]),
 		E('pre', {}, [ 'fwknop -n %s'.format(name) ]),
-		E('pre', {}, [ 'lanward spa HOST --access %s --key-file FILE'.format(ports) ]),
+		E('pre', {}, [ 'lanward spa HOST --access %s --key-file FILE --address source'.format(ports) ]),
 		E('h5', {}, [ _('For a phone') ]),
 		E('p', {}, [ _('Scan this with the app Fwknop2, and give it the router\'s name and the access %s.').format(ports) ]),
 		picture(lanward.list(reply.qr), _('QR code of the key %s').format(name))

@@ -174,13 +174,13 @@ const messages = _ => [
 	_('There is no fw4 on this router. lanward needs the nftables firewall of OpenWrt 22.03 or later; fw3 with iptables is not supported'),
 	_('Devices and routes were not read, so it is not known whether a default route leads past the destination zones'),
 	_('All zones have devices, and every default route leads through a destination zone'),
-	_('%s is no zone of /etc/config/firewall; there are %s'),
+	_("%s: '%s' is no zone of /etc/config/firewall; there are %s"),
 	_('zone %s has no device, so nothing is dropped there. Give it a network in /etc/config/firewall'),
-	_('%s that a rule leads to routing table %s'),
+	_('%s that a rule leads to routing table %s leaves through %s, which is in none of lanward.lan_only.dest_zone: nothing is dropped there'),
 	_('lan_only does not touch what these zones send to the internet: %s. List those that it is to keep in as lanward.lan_only.source_zone'),
 	_("The firewall forwards whatever no rule takes (firewall.defaults.forward): a device in no zone, such as Docker's, sends what it likes, and lan_only does not touch that"),
 	_('%s leaves through %s, which is in none of lanward.lan_only.dest_zone: nothing is dropped there'),
-	_('If it leads to the internet: list dest_zone %s'),
+	_("If it leads to the internet: list dest_zone '%s'"),
 	_('It is in no zone of /etc/config/firewall'),
 	_("The kernel was not asked for other tables' chains: that needs root"),
 	_("Chains of others stand before lanward's at hook forward: %s. What they accept is still judged here; what they drop is not counted here; a flow that they offload never comes here"),
@@ -407,6 +407,7 @@ const messages = _ => [
 	_('is not base64 behind its type'),
 	_('is of another type than it says, or cut off'),
 	_('is cut off'),
+	_('is empty'),
 	_('has a part of the wrong length'),
 	_('has something behind its end'),
 	_('is too large for a key'),
@@ -504,6 +505,11 @@ const stop = _ => [
 	_('%s.')
 ];
 
+/* How values are marked as such where a message has no marks for them. */
+const marks = _ => [
+	_("'%s', '%s'")
+];
+
 /* More than any message needs; a text from outside cannot keep the page busy. */
 const MOST_TRIES = 200;
 const MOST_PLACES = 12;
@@ -526,6 +532,7 @@ const exact = new Map();
 let known = [];
 let joining = [];
 let stopping = null;
+let marking = null;
 
 /* Read at the first message: the catalogue is there by then. The longest first: the one that says most. */
 const prepare = () => {
@@ -535,6 +542,7 @@ const prepare = () => {
 	known = pair(messages).sort((a, b) => weight(b) - weight(a));
 	joining = pair(joints);
 	stopping = pair(stop)[0];
+	marking = pair(marks)[0].spoken;
 };
 
 /* What stands for each %s, or null. The first middle part is looked for from `from` on. */
@@ -569,6 +577,15 @@ const match = (parts, text, from) => {
 
 /* A value in quotes is somebody's own and stays; the rest may hold messages. */
 const inside = (parts, i) => [ "'", '"' ].some(quote => parts[i].endsWith(quote) && parts[i + 1].startsWith(quote));
+
+/* Values in the daemon's quotes, one or several, in the page's. */
+const marked = value => {
+	const names = value.slice(1, -1).split("', '");
+
+	return (value == "'" + names.join("', '") + "'" && names.every(name => name.indexOf("'") < 0))
+		? marking[0] + names.join(marking[1]) + marking[2]
+		: value;
+};
 
 /* Whether a text can be parted at a place: neither in quotes nor in brackets. An apostrophe is no quote. */
 const partsAt = (text, at) => {
@@ -617,6 +634,7 @@ class Reading {
 
 	search(text) {
 		let best = null;
+		let whole = null;
 
 		if (text.endsWith('.')) {
 			const said = this.put(stopping, [ text.substring(0, text.length - 1) ]);
@@ -628,8 +646,15 @@ class Reading {
 		for (let one of known) {
 			const values = match(one.parts, text);
 
-			if (values)
-				return this.put(one, values);
+			if (values) {
+				whole = this.put(one, values);
+
+				/* A message within one sentence; the next sentence is none of its values. */
+				if (values.some(value => value.indexOf('. ') > 0))
+					break;
+
+				return whole;
+			}
 		}
 
 		for (let one of joining) {
@@ -647,7 +672,7 @@ class Reading {
 			}
 		}
 
-		return best;
+		return (whole && (!best || whole.stayed < best.stayed)) ? whole : best;
 	}
 
 	put(one, values) {
@@ -666,7 +691,7 @@ class Reading {
 				all.stayed += bare.length;
 			}
 
-			all.text += (said ? this.spaced(value, bare, said.text) : value) + one.spoken[i + 1];
+			all.text += (said ? this.spaced(value, bare, said.text) : own ? value : marked(value)) + one.spoken[i + 1];
 		});
 
 		return all;

@@ -131,7 +131,7 @@ return view.extend({
 			lanward.text(this.parts.mine, words[me.from == 'inside' && me.name ? 'known' : me.from].format(
 				me.name ? '%s (%s)'.format(me.address, me.name) : me.address));
 		}, error => {
-			lanward.text(this.parts.mine, _('Your own address could not be found out: %s').format(error.message));
+			lanward.text(this.parts.mine, _('Your own address could not be found out: %s').format(lanward.reason(error)));
 		}).then(() => {
 			lanward.show(this.parts.mine, true);
 			this.gates.forEach(gate => this.enableGate(gate));

@@ -93,7 +93,7 @@ return view.extend({
 		return scope.form(profiles, hosts).render().then(
 			node => node,
 			error => E('div', { 'class': 'alert-message error', 'role': 'alert' }, [
-				_('The configuration cannot be read: %s').format(String((error && error.message) || error))
+				_('The configuration cannot be read: %s').format(lanward.reason(error))
 			])
 		).then(node => {
 			this.parts.form.appendChild(node);
