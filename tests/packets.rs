@@ -475,6 +475,48 @@ fn the_daemon_killed_the_drop_holds_and_it_takes_up_where_it_was() {
     );
 }
 
+/// A modem's, in no file.
+#[test]
+fn a_device_that_only_netifd_knows_stays_covered_over_a_restart_and_a_reconnection() {
+    let Some(mut home) = Home::start("modem", House::plan(), &switched_on("")) else {
+        return;
+    };
+    let file = home.house.config_dir().join("network");
+    let text = fs::read_to_string(&file).expect("written before the start");
+    let (wan, modem) = ("option device 'wan0'\n\toption proto 'static'", "option proto 'qmi'");
+    assert!(text.contains(wan), "{text}");
+    fs::write(&file, text.replacen(wan, modem, 1)).expect("ours");
+    home.reload(&switched_on(""));
+    let is_covered = |home: &Home| home.daemon.lan_only()["dest_devices"] == json!(["wan0"]);
+    within(Duration::from_secs(10), || is_covered(&home)).expect("netifd names it");
+    home.daemon.kill9();
+    let arrivals = Arrivals::at(home.house.host("internet"), "50000");
+    let flood = home.house.way_out(Family::V4).flood(50000, Rate::Paced(20_000));
+    home.daemon.start_again().unwrap_or_else(|why| panic!("{why}"));
+    // So that netifd has answered by now.
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(is_covered(&home));
+
+    let whole = home.house.interface_dump();
+    let mut reconnecting = whole.clone();
+    let entries = reconnecting["interface"].as_array_mut().expect("a list");
+    let wan = entries
+        .iter_mut()
+        .find(|entry| entry["interface"] == "wan")
+        .expect("the WAN");
+    wan["up"] = json!(false);
+    let wan = wan.as_object_mut().expect("an object");
+    (wan.remove("l3_device"), wan.remove("device"));
+    for dump in [reconnecting, whole] {
+        home.netifd.change(dump);
+        std::thread::sleep(Duration::from_millis(500));
+        assert!(is_covered(&home));
+    }
+    let (sent, _) = flood.stop();
+    assert_eq!(arrivals.count(), 0, "of {sent} packets");
+    assert!(sent > 1000, "{sent}");
+}
+
 #[test]
 fn stopping_the_daemon_keeps_the_drop() {
     let Some(mut home) = Home::start("stopped", House::plan(), &switched_on("")) else {
