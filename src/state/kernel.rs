@@ -142,7 +142,7 @@ impl State {
             ),
             (Verdict::Missing, Kernel::Applied) => self.failed("it was removed at once".into(), now),
             (Verdict::Differs(_), Kernel::Unknown) if self.is_blind() => self.leave(now),
-            (Verdict::Differs(_), Kernel::Unknown) if self.awaits_netifd(now) => self.wait_for_netifd(),
+            (Verdict::Differs(_), Kernel::Unknown) if self.expects_netifd(now) => self.wait_for_netifd(),
             (_, Kernel::Unknown | Kernel::Failed(_)) => vec![Action::Apply(wanted)],
             (verdict, Kernel::Holds | Kernel::Lost) => {
                 let what = match verdict {
@@ -172,7 +172,7 @@ impl State {
     }
 
     /// Whether netifd, which has not answered yet, knows devices that no file names, as a modem's: the earlier daemon's table has them.
-    fn awaits_netifd(&self, now: Now) -> bool {
+    fn expects_netifd(&self, now: Now) -> bool {
         self.netifd.is_none()
             && self.netifd_silent.is_none()
             && self.network.zones.values().any(|zone| zone.is_incomplete)
