@@ -114,7 +114,7 @@ pub fn lay_out(policy: &Policy, on: bool) -> Table {
         begun.into_iter().chain(belt).chain(counted).gathered()
     });
     let [to_router, to_lan] = behind;
-    let to_router = [gate::sessions(gates), to_router].concat();
+    let to_router = [gate::own_sessions(gates), to_router].concat();
     let hooked = [
         ("prerouting", Hook::Prerouting, PREROUTING_PRIORITY, before_nat),
         ("forward", Hook::Forward, FORWARD_PRIORITY, lan_only::entrance()),

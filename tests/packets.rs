@@ -506,7 +506,8 @@ fn a_device_that_only_netifd_knows_stays_covered_over_a_restart_and_a_reconnecti
         .expect("the WAN");
     wan["up"] = json!(false);
     let wan = wan.as_object_mut().expect("an object");
-    (wan.remove("l3_device"), wan.remove("device"));
+    wan.remove("l3_device");
+    wan.remove("device");
     for dump in [reconnecting, whole] {
         home.netifd.change(dump);
         std::thread::sleep(Duration::from_millis(500));

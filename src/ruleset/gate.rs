@@ -1,14 +1,15 @@
 //! The gates in the table: who is listed, who proves what, who gets the mark.
 
 mod lists;
+mod sessions;
 
 pub use lists::{counter_names, listed, lists, List};
 pub(super) use lists::{families, gate_lists, sources};
+pub(super) use sessions::own as own_sessions;
 
 use super::parts::{address, chain, configured, device_matches, element, ending, rule};
 use super::{knock, spa, WAN};
-use crate::config::Forget;
-use crate::gather::Gather;
+use crate::gather::{Gather, GatherInto};
 use crate::nft::{
     tcp_flag, Bits, Chain, Direction, Element, Family, Field, Kind, Mark, Match, Operation, Reject, Rule, Set, State,
     Statement, Value,
@@ -34,7 +35,6 @@ pub const REMOVE: &str = "lanward remove";
 pub const CLOSED: &str = "lanward closed";
 
 const PORTS: &str = "gate_ports";
-const SESSIONS: &str = "gate_sessions";
 const TCP: u8 = 6;
 const FAMILIES: [Family; 2] = [Family::Ipv4, Family::Ipv6];
 
@@ -147,12 +147,10 @@ pub(super) fn chains(gates: &Gates) -> Vec<Chain> {
         if gate.shut {
             continue;
         }
-        chains.push(session(gate));
-        chains.extend(closing(gate, gates));
+        chains.push(sessions::session(gate));
+        chains.extend(sessions::closing(gate, gates));
     }
-    if with_sessions(gates).next().is_some() {
-        chains.push(own_sessions(gates));
-    }
+    chains.extend(sessions::chains(gates));
     let belts = [
         ("gate_to_router", to_router as fn(&Gate) -> Vec<Rule>),
         ("gate_to_lan", to_lan),
@@ -169,15 +167,12 @@ fn dispatch(gates: &Gates) -> Chain {
             rules.extend(proofs(witness));
         }
     }
+    rules.gather(sessions::entrance(gates));
     // What needs no look at the routes comes before what does: over IPv6 that look costs more than all the rest.
     for gate in gates.list.iter().filter(|gate| !gate.hosts.is_empty()) {
         let to_host = Match::In(vec![Field::Ip6Daddr, Field::TcpDport], hosts_set(gate));
         let guard = Statement::Goto(guard_name(gate));
         rules.push(ending([to_host], guard, "guarded on a LAN host"));
-    }
-    if with_sessions(gates).next().is_some() {
-        let seen_later = "a session: the router's own are seen to where they arrive";
-        rules.push(ending(complete(), Statement::Return, seen_later));
     }
     for gate in &gates.list {
         for matches in to_ports(gate) {
@@ -188,59 +183,6 @@ fn dispatch(gates: &Gates) -> Chain {
         }
     }
     chain("gate", rules)
-}
-
-/// Of a session of the router's own service: a packet that ends nowhere else. Most packets are, and in `input` no look at the routes is needed to know
-/// for whom they are; where the destination was translated the session may go on into the LAN, so that one is seen to in `prerouting`.
-fn complete() -> [Match; 3] {
-    let [established, flags] = begun();
-    [established, flags, Match::StatusAssuredNoDnat]
-}
-
-/// To conntrack a SYN belongs to a session whose entry outlives it, too; and related is what a helper expects, which begins with a SYN.
-fn begun() -> [Match; 2] {
-    [
-        Match::State(vec![State::Established]),
-        Match::TcpFlags(Bits::Any(tcp_flag::ACK | tcp_flag::RST)),
-    ]
-}
-
-/// Behind the firewall, where packets for the router itself arrive: those of a guarded service's sessions.
-pub(super) fn sessions(gates: &Gates) -> Vec<Rule> {
-    if with_sessions(gates).next().is_none() {
-        return Vec::new();
-    }
-    let rules = device_matches(&gates.wan, WAN, Field::IifName)
-        .into_iter()
-        .map(|device| {
-            let own = [
-                Match::Direction(Direction::Original),
-                Match::In(vec![Field::TcpDport], PORTS.into()),
-            ];
-            let matches = complete().into_iter().chain(own).chain(device);
-            ending(
-                matches,
-                Statement::Goto(SESSIONS.into()),
-                "a session of the router's own service",
-            )
-        });
-    rules.gathered()
-}
-
-/// The gates that have sessions of the router's own services.
-fn with_sessions(gates: &Gates) -> impl Iterator<Item = &Gate> {
-    let open = gates.list.iter().filter(|gate| !gate.shut);
-    open.filter(|gate| gate.ports.iter().any(|ports| !ports.is_empty()))
-}
-
-/// Whose session it is.
-fn own_sessions(gates: &Gates) -> Chain {
-    let mut rules = Vec::new();
-    for gate in with_sessions(gates) {
-        let session = Statement::Goto(session_name(gate));
-        rules.extend(to_ports(gate).map(|matches| ending(matches, session.clone(), "guarded on the router")));
-    }
-    chain(SESSIONS, rules)
 }
 
 /// To the gate's ports, by family.
@@ -328,13 +270,10 @@ fn proof(gate: &Gate, witness: &Witness) -> Chain {
 /// Who gets the mark.
 fn guard(gate: &Gate, mark: u32) -> Chain {
     let mut rules = Vec::new();
-    if !gate.shut {
-        // Half-open, it neither refreshes nor removes: by a listed address's SYN, sent by somebody else, its RST must not take it off the list.
-        let complete = begun().into_iter().chain([Match::StatusAssured]);
-        rules.push(ending(complete, Statement::Goto(session_name(gate)), "a session"));
-    }
+    // One of a gate that is open, and complete, has gone to `gate_begun`. Half-open it neither refreshes nor removes: by a listed address's SYN, sent by
+    // somebody else, its RST must not take it off the list.
     rules.push(ending(
-        begun(),
+        sessions::begun(),
         Statement::Return,
         "a session that has begun is never held up",
     ));
@@ -378,53 +317,6 @@ fn invalid(gate: &Gate) -> Rule {
         matches.insert(0, Match::TcpFlags(Bits::Any(tcp_flag::ACK | tcp_flag::RST)));
     }
     ending(matches, Statement::Return, "not ours to judge")
-}
-
-/// A session of a guarded service keeps its source listed, or ends that.
-fn session(gate: &Gate) -> Chain {
-    let mut rules = Vec::new();
-    if gate.forget != Forget::Never {
-        let closes = Match::TcpFlags(Bits::Any(tcp_flag::FIN | tcp_flag::RST));
-        rules.push(ending(
-            [closes],
-            Statement::Goto(closing_name(gate)),
-            "the session ends",
-        ));
-    }
-    for (family, source) in families(gate) {
-        let set = List::Seen.set(gate, family);
-        let update = Statement::Element {
-            operation: Operation::Update,
-            set: set.clone(),
-            key: vec![source],
-            timeout: Some(gate.window),
-        };
-        rules.push(rule(vec![is_in(source, &set), update], "seen again"));
-    }
-    chain(&session_name(gate), rules)
-}
-
-/// What the end of a session does to its source.
-fn closing(gate: &Gate, gates: &Gates) -> Vec<Chain> {
-    let (word, deletes) = match gate.forget {
-        Forget::Never => return Vec::new(),
-        Forget::FirstFin => (REMOVE, true),
-        Forget::LastClose => (CLOSED, false),
-    };
-    let mut rules = Vec::new();
-    for (_, source, set) in gate_lists(gate) {
-        let mut statements = vec![is_in(source, &set)];
-        statements.extend(deletes.then(|| Statement::Element {
-            operation: Operation::Delete,
-            set: set.clone(),
-            key: vec![source],
-            timeout: None,
-        }));
-        statements.push(Statement::Jump(closing_copy(gate)));
-        rules.push(rule(statements, "of a listed source"));
-    }
-    let copied = copies(gates, &format!("{word} {}", gate.name));
-    vec![chain(&closing_name(gate), rules), chain(&closing_copy(gate), copied)]
 }
 
 /// After fw4: what begins a connection to a guarded service and has come so far without the mark, or a probe that belongs to none. A rule that accepts
