@@ -164,9 +164,17 @@ fn settle(paths: &Paths, kept: Option<(User, Keeper)>) -> Result<Option<Keeper>,
     let Some((user, keeper)) = kept else { return Ok(None) };
     // Its files were root's, if a daemon ran as root before. (What may be a link there goes, not what it leads to.)
     let _ = std::fs::remove_dir_all(paths.run_dir.join("relay"));
-    for (directory, mode) in [(&paths.run_dir, 0o755), (&paths.state_dir, 0o700)] {
-        if let Err(error) = user.give_directory(directory, mode) {
-            log::warn!("{} cannot be given to the daemon's user: {error}", directory.display());
+    let told = |path: &std::path::Path, given: std::io::Result<()>| match given {
+        Ok(()) => true,
+        Err(error) => {
+            log::warn!("{} cannot be given to the daemon's user: {error}", path.display());
+            false
+        }
+    };
+    told(&paths.run_dir, user.give_directory(&paths.run_dir, 0o755));
+    if told(&paths.state_dir, user.give_directory(&paths.state_dir, 0o700)) {
+        for path in daemon::KEPT.map(|name| paths.state_dir.join(name)) {
+            told(&path, user.give_file(&path));
         }
     }
     user.become_it()?;

@@ -32,6 +32,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::signal::unix::{signal, SignalKind};
 
+/// The state directory's files that the daemon writes itself, and not its keeper.
+pub const KEPT: [&str; 3] = [ledger::FILE, ledger::ASIDE, keys::SEEN];
+
 /// Where things are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Paths {

@@ -22,7 +22,7 @@ use serde_json::{json, Map, Value};
 use std::fs;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, FromRawFd, OwnedFd};
-use std::os::unix::fs::{symlink, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{chown, symlink, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
@@ -686,6 +686,32 @@ fn links_that_the_user_planted_are_not_followed_by_root() {
     untouched(&other, 0o700);
     assert!(scene.keeps_in());
     assert!(scene.daemon.log().contains("cannot be given"), "{}", scene.daemon.log());
+}
+
+#[test]
+fn what_a_daemon_started_by_hand_as_root_has_kept_is_taken_over() {
+    let Some(mut scene) = Scene::start(&switched_on("")) else {
+        return;
+    };
+    let user = User::from_name(USER).expect("readable").expect("it is everywhere");
+    let state = scene.house.directory().join("state");
+    let [ledger, seen] = ["ledger", "spa.seen"].map(|name| state.join(name));
+    scene.daemon.terminate();
+    fs::write(&seen, "").expect("written");
+    chown(&seen, Some(0), Some(0)).expect("root may");
+    fs::set_permissions(&seen, fs::Permissions::from_mode(0o600)).expect("ours");
+    // Neither a link nor what has a name elsewhere is given away.
+    let victim = scene.house.directory().join("victim");
+    fs::write(&victim, "precious").expect("written");
+    let _ = fs::remove_file(&ledger);
+    fs::hard_link(&victim, &ledger).expect("on the same file system");
+    scene.daemon.start_again().expect("it starts");
+    let owner = |path: &Path| fs::metadata(path).expect("it is there").uid();
+    assert_eq!(owner(&seen), user.uid.as_raw());
+    assert_eq!(owner(&victim), 0);
+    let log = scene.daemon.log();
+    assert!(log.contains("ledger cannot be given"), "{log}");
+    assert!(!log.contains("spa.seen cannot be given"), "{log}");
 }
 
 #[test]

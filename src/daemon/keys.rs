@@ -9,7 +9,7 @@ use crate::system::storage::{self, Durability};
 use std::path::{Path, PathBuf};
 
 /// In the state directory.
-const SEEN: &str = "spa.seen";
+pub(super) const SEEN: &str = "spa.seen";
 
 impl Daemon {
     fn seen(&self) -> PathBuf {

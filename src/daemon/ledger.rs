@@ -18,9 +18,9 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 
 /// In the state directory.
-const FILE: &str = "ledger";
+pub(super) const FILE: &str = "ledger";
 /// A file that could not be read as a whole.
-const ASIDE: &str = "ledger.aside";
+pub(super) const ASIDE: &str = "ledger.aside";
 /// In the run directory.
 const RUN: &str = "ledger";
 

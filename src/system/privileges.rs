@@ -70,7 +70,7 @@ impl User {
     }
 
     /// Makes a directory if it is missing, and gives it to this user with this mode. A link is not followed. What lies in it stays
-    /// whose it is: the daemon never writes into a file there, it puts another in its place.
+    /// whose it is.
     ///
     /// # Errors
     /// What the system says; also for a directory that is a third user's, or that everybody may write in (such as `/tmp`).
@@ -95,6 +95,31 @@ impl User {
         }
         fchown(&directory, Some(self.uid.as_raw()), Some(self.gid.as_raw()))?;
         directory.set_permissions(fs::Permissions::from_mode(mode))
+    }
+
+    /// Gives it a file of root's, as a daemon leaves that was started by hand; one that is not there needs nothing. Neither a link nor a file that has another
+    /// name elsewhere.
+    ///
+    /// # Errors
+    /// What the system says; also for what is no file, is a third user's or has two names.
+    pub fn give_file(&self, path: &Path) -> io::Result<()> {
+        // A pipe is not waited for.
+        let opened = OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+            .open(path);
+        let file = match opened {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            opened => opened?,
+        };
+        let old = file.metadata()?;
+        if old.uid() == self.uid.as_raw() {
+            return Ok(());
+        }
+        if !old.is_file() || old.uid() != 0 || old.nlink() != 1 {
+            return Err(io::Error::other("it is not a file of root's own"));
+        }
+        fchown(&file, Some(self.uid.as_raw()), Some(self.gid.as_raw()))
     }
 
     /// Becomes this user for good, with `CAP_NET_ADMIN` alone: no other capability can be had again, by executing a file neither. To be
