@@ -122,6 +122,7 @@ fn with_keys() -> Play {
     }
     play.event(Event::Wake(Wake::Config));
     play.now.unix = 1_800_000_000;
+    play.now.monotonic += 10_000;
     (play.told, play.log) = (Vec::new(), Vec::new());
     play
 }
@@ -271,6 +272,7 @@ fn a_key_is_revoked_wherever_its_section_has_it() {
         play.key_files.insert(path.into(), keys(1).file().as_bytes().to_vec());
         play.event(Event::Wake(Wake::Config));
         play.now.unix = 1_800_000_000;
+        play.now.monotonic += 10_000;
         let before = packet(&play, 1, |_| {});
         arrives(&mut play, &before, SOURCE);
         assert_eq!(play.lists_now()["spa4_ssh"].len(), 1);
@@ -290,6 +292,73 @@ fn a_key_is_revoked_wherever_its_section_has_it() {
     }
 }
 
+/// What becomes of the file of what was accepted.
+fn lost() -> [Result<Option<Vec<u8>>, String>; 3] {
+    [
+        Ok(Some(b"rubbish".to_vec())),
+        Ok(None),
+        Err("an input/output error".into()),
+    ]
+}
+
+fn pass(play: &mut Play, seconds: u64) {
+    play.now.unix += seconds;
+    play.now.monotonic += seconds * 1000;
+}
+
+fn is_let_in(play: &mut Play, packet: &[u8]) -> bool {
+    arrives(play, packet, SOURCE);
+    let is_in = play.lists_now().values().any(|list| !list.is_empty());
+    let _ = play.call("gate_flush", json!({ "gate": "ssh" }));
+    is_in
+}
+
+/// The daemon anew, with its clock off by so many seconds.
+fn restart(play: &mut Play, off: i64) {
+    play.state = State::default();
+    play.now.unix = play.now.unix.checked_add_signed(off).unwrap();
+    play.event(Event::Started);
+}
+
+#[test]
+fn what_was_accepted_and_is_not_known_any_more_opens_nothing_again_whatever_the_clock_says() {
+    for (seen, off) in lost()
+        .into_iter()
+        .flat_map(|seen| [(seen.clone(), 0), (seen.clone(), -600), (seen, 86_400)])
+    {
+        let mut play = with_keys();
+        let before = packet(&play, 1, |_| {});
+        assert!(is_let_in(&mut play, &before));
+        pass(&mut play, 10);
+        play.seen = seen.clone();
+        restart(&mut play, off);
+        pass(&mut play, 5);
+        assert!(!is_let_in(&mut play, &before), "{seen:?} {off}");
+        // Somebody sets the clock.
+        play.now.unix = play.now.unix.checked_add_signed(-off).unwrap();
+        assert!(!is_let_in(&mut play, &before), "{seen:?} {off}");
+        let fresh = packet(&play, 1, |_| {});
+        assert!(is_let_in(&mut play, &fresh), "{seen:?} {off}");
+        // Now there is a file again, which does not hold the first one.
+        restart(&mut play, 0);
+        assert!(!is_let_in(&mut play, &before), "{seen:?} {off}");
+        let fresh = packet(&play, 1, |request| request.sent += 1);
+        assert!(is_let_in(&mut play, &fresh), "{seen:?} {off}");
+    }
+}
+
+#[test]
+fn a_first_start_lets_in_what_is_made_after_it() {
+    let mut play = with_keys();
+    play.seen = Ok(None);
+    restart(&mut play, 0);
+    let within_the_second = packet(&play, 1, |_| {});
+    assert!(!is_let_in(&mut play, &within_the_second));
+    pass(&mut play, 1);
+    let fresh = packet(&play, 1, |_| {});
+    assert!(is_let_in(&mut play, &fresh));
+}
+
 #[test]
 fn what_was_accepted_before_and_cannot_be_read_refuses_all_that_is_older() {
     let mut play = with_keys();
@@ -300,7 +369,7 @@ fn what_was_accepted_before_and_cannot_be_read_refuses_all_that_is_older() {
     play.event(Event::Started);
     arrives(&mut play, &before, SOURCE);
     assert!(play.lists_now().values().all(Vec::is_empty));
-    play.now.unix += 5;
+    pass(&mut play, 5);
     let after = packet(&play, 1, |_| {});
     arrives(&mut play, &after, SOURCE);
     assert_eq!(play.lists_now()["spa4_ssh"].len(), 1);

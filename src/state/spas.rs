@@ -11,7 +11,7 @@ use crate::json::json;
 use crate::policy::Gate;
 use crate::report;
 use crate::ruleset::gate::List;
-use crate::spa::{judge, open, Digest, Keys, Opened, Refused, Replay, Rules};
+use crate::spa::{judge, open, Denied, Digest, Keys, Opened, Refused, Replay, Rules};
 use crate::system::ubus::Status;
 use log::Level;
 use serde_json::{Map, Value};
@@ -26,6 +26,8 @@ pub(super) struct Spas {
     keys: Vec<Key>,
     /// Nothing is accepted before it was read.
     replay: Option<Replay>,
+    /// Since when packets are told apart, in monotonic milliseconds, where nobody knows what was accepted before; `None`: that was read.
+    since: Option<u64>,
     teller: Teller,
 }
 
@@ -34,6 +36,7 @@ impl Default for Spas {
         Self {
             keys: Vec::new(),
             replay: None,
+            since: None,
             teller: Teller::of_attempts(),
         }
     }
@@ -79,14 +82,15 @@ impl State {
         if self.spas.replay.is_none() {
             let seen = read.seen.map(|bytes| bytes.map(|bytes| Replay::parse(&bytes)));
             self.spas.replay = Some(match seen {
-                Ok(None) => Replay::default(),
                 Ok(Some(Some(replay))) => replay,
-                Ok(Some(None)) | Err(_) => {
-                    let line = "spa: what was accepted before cannot be read: packets made before now are refused";
-                    actions.push(Action::Log(Level::Warn, line.into()));
-                    let mut replay = Replay::default();
-                    replay.refuse_until(now.unix);
-                    replay
+                // A first start and a lost file look the same.
+                lost => {
+                    if !matches!(lost, Ok(None)) {
+                        let line = "spa: what was accepted before cannot be read: packets made before now are refused";
+                        actions.push(Action::Log(Level::Warn, line.into()));
+                    }
+                    self.spas.since = Some(now.monotonic);
+                    Replay::default()
                 }
             });
         }
@@ -133,7 +137,7 @@ impl State {
             let (gate, spa) = (gate.name.clone(), spa.name.clone());
             return match opened {
                 Ok((accepted, proof, sent)) => {
-                    let mut actions = self.remember(&proof, sent);
+                    let mut actions = self.remember(&proof, sent, now);
                     actions.extend(self.accept_packet(gate, spa, accepted, source, now));
                     actions
                 }
@@ -175,6 +179,10 @@ impl State {
             ports: &ports,
         };
         let grant = judge(opened, &rules, source, now.unix, replay).map_err(|denied| denied.to_string())?;
+        let floor = self.unknown_until(now);
+        if opened.request.sent <= floor {
+            return Err(Denied::Forgotten { floor }.to_string());
+        }
         let listed = gate::source(gate, &grant.address.to_string())?;
         let count = self.lists.of(&gate.name).iter().filter(|entry| {
             entry.list == List::Spa && entry.address.is_ipv6() == listed.is_ipv6() && entry.address != listed
@@ -189,11 +197,23 @@ impl State {
         })
     }
 
+    /// Unix time, up to which a packet may have been accepted without anybody knowing. By the clock of this moment: that of the start may have been wrong,
+    /// and have been set since.
+    fn unknown_until(&self, now: Now) -> u64 {
+        let seconds = |since| now.monotonic.saturating_sub(since) / 1000;
+        self.spas
+            .since
+            .map_or(0, |since| now.unix.saturating_sub(seconds(since)))
+    }
+
     /// On flash before anybody is let in, so that no loss of power makes a packet new again.
-    fn remember(&mut self, proof: &[u8; 16], sent: u64) -> Vec<Action> {
+    fn remember(&mut self, proof: &[u8; 16], sent: u64, now: Now) -> Vec<Action> {
+        let floor = self.unknown_until(now);
         let Some(replay) = &mut self.spas.replay else {
             return Vec::new();
         };
+        // For the next daemon, which finds a file. It is below what an accepted packet says of its time: no wrong clock alone has made it.
+        replay.refuse_until(floor);
         replay.note(proof, sent);
         vec![Action::KeepSeen(replay.bytes())]
     }
