@@ -348,6 +348,63 @@ fn what_was_accepted_and_is_not_known_any_more_opens_nothing_again_whatever_the_
 }
 
 #[test]
+fn what_was_refused_opens_nothing_later() {
+    // Early, until the clock is set; and again from elsewhere, which the packet does not forbid.
+    let mut play = with_keys();
+    let early = packet(&play, 1, |request| request.sent += 600);
+    assert!(!is_let_in(&mut play, &early));
+    play.now.unix += 600;
+    // Whatever is read again meanwhile.
+    play.event(Event::Wake(Wake::Config));
+    arrives(&mut play, &early, "198.51.100.77");
+    assert!(play.lists_now().values().all(Vec::is_empty));
+    assert!(play.log.iter().any(|line| line.contains("replay")), "{:?}", play.log);
+    let fresh = packet(&play, 1, |request| request.sent += 1);
+    assert!(is_let_in(&mut play, &fresh));
+
+    // For a list that was full.
+    let mut play = Play::started(&GATE.replace("forget 'never'", "forget 'never'\n\toption size '1'"));
+    play.key_files
+        .insert("/etc/lanward/laptop.key".into(), keys(1).file().as_bytes().to_vec());
+    play.event(Event::Wake(Wake::Config));
+    pass(&mut play, 10);
+    let first = packet(&play, 1, |request| request.sent += 1);
+    arrives(&mut play, &first, SOURCE);
+    let late = packet(&play, 1, |_| {});
+    arrives(&mut play, &late, "198.51.100.77");
+    assert!(play.log.iter().any(|line| line.contains("is full")), "{:?}", play.log);
+    let _ = play.call("gate_flush", json!({ "gate": "ssh" }));
+    assert!(!is_let_in(&mut play, &late));
+
+    // At the port of another section with the same key.
+    let mut play = with_keys();
+    play.lanward = GATE.replace("phone.key'\n", "laptop.key'\n\toption port '4000'\n");
+    play.event(Event::Wake(Wake::Config));
+    let early = packet(&play, 1, |request| request.sent += 600);
+    assert!(!is_let_in(&mut play, &early));
+    play.now.unix += 600;
+    play.event(Event::Heard(vec![Heard::Packet {
+        port: 4000,
+        packet: early,
+        source: SOURCE.parse().unwrap(),
+    }]));
+    assert!(play.lists_now().values().all(Vec::is_empty));
+}
+
+#[test]
+fn a_key_with_a_wrong_clock_shuts_nobody_elses() {
+    let mut play = with_keys();
+    for n in 0..200 {
+        let early = packet(&play, 1, |request| request.sent += 86_400 + n);
+        assert!(!is_let_in(&mut play, &early));
+    }
+    for (key, is_in) in [(1, false), (2, true)] {
+        let packet = packet(&play, key, |_| {});
+        assert_eq!(is_let_in(&mut play, &packet), is_in);
+    }
+}
+
+#[test]
 fn a_first_start_lets_in_what_is_made_after_it() {
     let mut play = with_keys();
     play.seen = Ok(None);

@@ -48,6 +48,8 @@ struct Key {
     file: KeyFile,
     keys: Result<Keys, String>,
     counts: Counts,
+    /// What it has made and got nothing: who has recorded that is not to get it later, by another clock or with room on the list.
+    refused: Replay,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -107,9 +109,15 @@ impl State {
                     restricts: false,
                 });
             }
-            let counts = before.iter().find(|key| key.file.spa == file.spa);
-            let counts = counts.map(|key| key.counts.clone()).unwrap_or_default();
-            self.spas.keys.push(Key { file, keys, counts });
+            let known = before.iter().find(|key| key.file.spa == file.spa);
+            let known = known.map(|key| (key.counts.clone(), key.refused.clone()));
+            let (counts, refused) = known.unwrap_or_default();
+            self.spas.keys.push(Key {
+                file,
+                keys,
+                counts,
+                refused,
+            });
         }
         let fresh = self.key_problems.iter().filter(|problem| !known.contains(problem));
         actions.gather(fresh.flat_map(super::tell_problem));
@@ -130,16 +138,23 @@ impl State {
             let opened = match open(packet, keys, digest) {
                 Err(Refused::Foreign) => continue,
                 Err(refused) => Err(refused.to_string()),
-                Ok(opened) => self
-                    .admissible(gate, spa, &opened, source, now)
-                    .map(|accepted| (accepted, opened.proof, opened.request.sent)),
+                Ok(opened) => {
+                    let accepted = self.admissible(gate, spa, &opened, source, now);
+                    Ok((accepted, opened.proof, opened.request.sent))
+                }
             };
             let (gate, spa) = (gate.name.clone(), spa.name.clone());
             return match opened {
-                Ok((accepted, proof, sent)) => {
+                Ok((Ok(accepted), proof, sent)) => {
                     let mut actions = self.remember(&proof, sent, now);
                     actions.extend(self.accept_packet(gate, spa, accepted, source, now));
                     actions
+                }
+                Ok((Err(why), proof, sent)) => {
+                    for key in self.spas.keys.iter_mut().filter(|key| key.file.spa == spa) {
+                        key.refused.note(&proof, sent);
+                    }
+                    self.reject(&spa, source, &why, now)
                 }
                 Err(why) => self.reject(&spa, source, &why, now),
             };
@@ -179,10 +194,7 @@ impl State {
             ports: &ports,
         };
         let grant = judge(opened, &rules, source, now.unix, replay).map_err(|denied| denied.to_string())?;
-        let floor = self.unknown_until(now);
-        if opened.request.sent <= floor {
-            return Err(Denied::Forgotten { floor }.to_string());
-        }
+        self.is_unknown(spa, opened, now).map_err(|denied| denied.to_string())?;
         let listed = gate::source(gate, &grant.address.to_string())?;
         let count = self.lists.of(&gate.name).iter().filter(|entry| {
             entry.list == List::Spa && entry.address.is_ipv6() == listed.is_ipv6() && entry.address != listed
@@ -195,6 +207,23 @@ impl State {
             seconds: grant.seconds,
             user: opened.request.user.clone(),
         })
+    }
+
+    /// Whether it is certain that it was neither accepted by an earlier daemon nor refused by this one. Two sections may have the same key; but the floor of the
+    /// one is made by its own packets.
+    fn is_unknown(&self, spa: &Spa, opened: &Opened, now: Now) -> Result<(), Denied> {
+        let (proof, sent) = (&opened.proof, opened.request.sent);
+        let floor = self.unknown_until(now);
+        if sent <= floor {
+            return Err(Denied::Forgotten { floor });
+        }
+        for key in &self.spas.keys {
+            match key.refused.check(proof, sent) {
+                Err(Denied::Forgotten { .. }) if key.file.spa != spa.name => {}
+                checked => checked?,
+            }
+        }
+        Ok(())
     }
 
     /// Unix time, up to which a packet may have been accepted without anybody knowing. By the clock of this moment: that of the start may have been wrong,
