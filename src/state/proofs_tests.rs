@@ -289,6 +289,45 @@ fn a_key_is_revoked_wherever_its_section_has_it() {
         let after = packet(&play, 1, |_| {});
         arrives(&mut play, &after, SOURCE);
         assert!(play.lists_now().values().all(Vec::is_empty), "{path}");
+        // And whatever is read again.
+        for _ in 0..2 {
+            play.event(Event::Wake(Wake::Config));
+            pass(&mut play, 1);
+            let after = packet(&play, 1, |_| {});
+            arrives(&mut play, &after, SOURCE);
+            assert!(play.lists_now().values().all(Vec::is_empty), "{path}");
+        }
+        let list = play.call("spa_list", json!({}));
+        assert_eq!(list["spas"][0]["ready"], false, "{list}");
+    }
+}
+
+#[test]
+fn a_revoked_name_is_free_for_another_key() {
+    let elsewhere = GATE.replace("/etc/lanward/laptop.key", "/root/laptop.key");
+    let is_ready = |play: &mut Play| play.call("spa_list", json!({}))["spas"][0]["ready"] == true;
+    let without = elsewhere.replace("config spa 'laptop'", "config spa 'other'");
+    for between in [GATE.to_string(), without] {
+        let mut play = Play::started(&elsewhere);
+        play.key_files
+            .insert("/root/laptop.key".into(), keys(1).file().as_bytes().to_vec());
+        play.event(Event::Wake(Wake::Config));
+        let _ = play.call("spa_revoke", json!({ "name": "laptop" }));
+        assert!(!is_ready(&mut play));
+        // Its section goes, or leads elsewhere; and comes back, since somebody wants it so.
+        play.lanward = between;
+        play.event(Event::Wake(Wake::Config));
+        play.lanward.clone_from(&elsewhere);
+        play.event(Event::Wake(Wake::Config));
+        assert!(is_ready(&mut play));
+    }
+    let mut play = Play::started(GATE);
+    for _ in 0..2 {
+        let made = play.call("spa_keygen", json!({ "name": "laptop" }));
+        assert_eq!(made["ok"], true, "{made}");
+        assert!(is_ready(&mut play));
+        let _ = play.call("spa_revoke", json!({ "name": "laptop" }));
+        assert!(!is_ready(&mut play));
     }
 }
 

@@ -28,6 +28,8 @@ pub(super) struct Spas {
     replay: Option<Replay>,
     /// Since when packets are told apart, in monotonic milliseconds, where nobody knows what was accepted before; `None`: that was read.
     since: Option<u64>,
+    /// Keys that are dead, although their files may still be there.
+    revoked: Vec<KeyFile>,
     teller: Teller,
 }
 
@@ -37,6 +39,7 @@ impl Default for Spas {
             keys: Vec::new(),
             replay: None,
             since: None,
+            revoked: Vec::new(),
             teller: Teller::of_attempts(),
         }
     }
@@ -99,7 +102,14 @@ impl State {
         let before = std::mem::take(&mut self.spas.keys);
         let known = self.key_problems.clone();
         self.key_problems.clear();
+        let is_configured = |dead: &KeyFile| read.keys.iter().any(|(file, _)| file == dead);
+        self.spas.revoked.retain(is_configured);
         for (file, text) in read.keys {
+            let is_dead = self.spas.revoked.contains(&file);
+            let text = text.and_then(|text| match is_dead {
+                true => Err(format!("{}: revoked", file.path)),
+                false => Ok(text),
+            });
             let keys = text.and_then(|text| Keys::parse(&text).map_err(|why| format!("{}: {why}", file.path)));
             if let Err(why) = &keys {
                 self.key_problems.push(Problem {
@@ -323,6 +333,14 @@ impl State {
             }
             let section = self.config.spas.iter().find(|spa| spa.name == name);
             let path = section.map(|spa| spa.key_file.clone());
+            // Its file may stay: no reload brings it back.
+            let dead = path.clone().map(|path| KeyFile {
+                spa: name.clone(),
+                path,
+            });
+            self.spas
+                .revoked
+                .gather(dead.filter(|dead| !self.spas.revoked.contains(dead)));
             return vec![Action::RemoveKey { name, path, call: id }];
         }
         let host = text("host").filter(|host| !host.is_empty());
@@ -345,6 +363,7 @@ impl State {
         match result {
             Err(why) => error(new.call, &why),
             Ok((path, keys)) => {
+                self.spas.revoked.retain(|dead| dead.path != path);
                 let line = format!("spa: a key was made in {path}");
                 let answer = report::new_key(new, &path, &keys);
                 let mut actions = vec![Action::Log(Level::Info, line), Action::Answer(new.call, Ok(answer))];
@@ -359,6 +378,8 @@ impl State {
         if let Err(why) = result {
             return error(call, &why);
         }
+        // What lies there from now on is another key.
+        self.spas.revoked.retain(|dead| dead.spa != name);
         let mut actions = vec![
             Action::Log(Level::Info, format!("spa: the key {name} was revoked")),
             Action::Answer(call, Ok(json!({ "ok": true }))),
