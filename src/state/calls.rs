@@ -114,6 +114,7 @@ impl State {
         self.lay_out();
         let mut actions = Vec::new();
         if was_paused {
+            actions.push(Action::Log(Level::Info, "pause over: the switch was turned".into()));
             actions.push(Action::Notify("pause", json!({ "seconds": 0 })));
         }
         if let Err(error) = result {

@@ -689,6 +689,19 @@ fn a_switch_on_a_lost_table_puts_the_table_back_first() {
 }
 
 #[test]
+fn a_pause_that_the_switch_ends_has_its_line() {
+    for on in [true, false] {
+        let mut play = Play::started(ON);
+        play.call("pause", json!({ "minutes": 1 }));
+        play.told.clear();
+        play.call("lan_only", json!({ "enabled": on }));
+        assert!(play.told.contains(&("pause", json!({ "seconds": 0 }))));
+        let lines = play.log.iter().filter(|line| line.contains("pause over"));
+        assert_eq!(lines.count(), 1, "{:?}", play.log);
+    }
+}
+
+#[test]
 fn a_pause_ends_by_itself_and_what_began_in_it_is_cut() {
     let mut play = Play::started(ON);
     let cuts = play.cuts;
