@@ -355,10 +355,10 @@ impl Daemon {
                 result: self.switch(element),
                 then,
             }),
-            Action::Cut { scope, then } => Some(Event::Cut {
-                result: self.cut(*scope).await,
-                then,
-            }),
+            Action::Cut { scope, then } => {
+                let (flows, error) = self.cut(*scope).await;
+                Some(Event::Cut { flows, error, then })
+            }
             Action::Preview { scope, call } => Some(Event::Previewed {
                 result: self.preview(*scope).await,
                 call,

@@ -58,10 +58,12 @@ pub enum Event {
         /// What to do next.
         then: Then,
     },
-    /// [`Action::Cut`] has ended: how many flows.
+    /// [`Action::Cut`] has ended.
     Cut {
-        /// How many flows, or why none.
-        result: Result<u32, String>,
+        /// How many flows.
+        flows: u32,
+        /// Why not all.
+        error: Option<String>,
         /// What to do next.
         then: Then,
     },

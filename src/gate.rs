@@ -156,17 +156,18 @@ impl Lists {
     fn gone(&self, before: &[OfGate], now: u64) -> Vec<Gone> {
         let mut gone: Vec<Gone> = Vec::new();
         for known in before {
-            for entry in &known.entries {
-                let is_told = |told: &Gone| told.gate == known.gate && told.address == entry.address;
-                if self.is_listed(&known.gate, entry.address) || gone.last().is_some_and(is_told) {
+            for of_address in known.entries.chunk_by(|one, next| one.address == next.address) {
+                let Some(address) = of_address.first().map(|entry| entry.address) else {
+                    continue;
+                };
+                if self.is_listed(&known.gate, address) {
                     continue;
                 }
-                let mut of_address = known.entries.iter().filter(|other| other.address == entry.address);
                 gone.push(Gone {
                     gate: known.gate.clone(),
-                    address: entry.address,
+                    address,
                     // The kernel's clock ticks in jiffies, and reading takes a moment.
-                    expired: of_address.all(|entry| entry.is_over(now.saturating_add(50))),
+                    expired: of_address.iter().all(|entry| entry.is_over(now.saturating_add(50))),
                 });
             }
         }

@@ -156,7 +156,7 @@ impl State {
             Event::Verified(result) => self.verified(result, now),
             Event::Switched { result, then } => self.switched(result, then, now),
             Event::Previewed { result, call } => vec![Action::Answer(call, Ok(report::preview(&result)))],
-            Event::Cut { result, then } => self.cut(&result, then),
+            Event::Cut { flows, error, then } => self.cut(flows, error, then),
             Event::Saved { result, then } => self.saved(result, then),
             Event::Noted(result) => {
                 self.unnoted = result.err();

@@ -5,17 +5,19 @@
 use lanward_rig::daemon::program;
 use lanward_rig::flash::Flash;
 use lanward_rig::home::Home;
-use lanward_rig::house::{Family, House};
+use lanward_rig::house::{Family, House, Plan};
 use lanward_rig::knock::{tcp, udp, Knocker, Step};
 use lanward_rig::news::News;
 use lanward_rig::probe::within;
 use lanward_rig::report_line::{figure, this_test};
 use lanward_rig::seed_log::{write_april, Forms};
+use lanward_rig::segments::datagram;
 use lanward_rig::settings::Firewall;
 use serde_json::{json, Value};
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 const LEDGER: &str = "config ledger 'ledger'\n";
@@ -36,7 +38,11 @@ struct Scene {
 
 impl Scene {
     fn start(firewall: Firewall, config: &str) -> Option<Self> {
-        let home = Home::start_gated(&this_test(), House::plan(), firewall, config)?;
+        Self::start_in(House::plan(), firewall, config)
+    }
+
+    fn start_in(plan: Plan, firewall: Firewall, config: &str) -> Option<Self> {
+        let home = Home::start_gated(&this_test(), plan, firewall, config)?;
         let internet = &home.house.host("internet").namespace;
         internet.ip("route add local 198.18.0.0/15 dev lo\nroute add local 2001:2::/48 dev lo\n");
         let knocker = Knocker::new(&home.house);
@@ -194,6 +200,83 @@ fn what_nothing_accepts_is_counted_by_port_and_source_in_both_families() {
         (&months[0]["attempts"], &months[0]["per_day"]),
         (&json!(18), &json!(18.0))
     );
+}
+
+/// A multicast router (`linux/mroute.h`) that sends a group from the WAN on to two devices until its standard input ends.
+const MULTICAST_ROUTER: &str = "
+import socket, struct, sys
+router = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_IGMP)
+router.setsockopt(socket.IPPROTO_IP, 200, 1)
+for number, device in enumerate(['wan0', 'br-lan', 'guest0']):
+    router.setsockopt(socket.IPPROTO_IP, 202, struct.pack('@HBBIi4s', number, 8, 1, 0, socket.if_nametoindex(device), bytes(4)))
+ways = bytes([255, 1, 1] + [255] * 29)
+group = struct.pack('@4s4sH32sIIIi', socket.inet_aton(sys.argv[1]), socket.inet_aton(sys.argv[2]), 0, ways, 0, 0, 0, 0)
+router.setsockopt(socket.IPPROTO_IP, 204, group)
+print('ready', flush=True)
+sys.stdin.read()
+";
+
+struct Program(Child);
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Television: each packet of it is new to conntrack, comes once and is accepted for each device that it is sent on to.
+#[test]
+fn what_is_for_many_at_once_is_no_attempt_and_hides_none() {
+    away_from_midnight();
+    let Some(scene) = Scene::start_in(House::plan().with_guest(), Firewall::default(), LEDGER) else {
+        return;
+    };
+    let group = "239.1.2.3";
+    let router = scene.home.house.router();
+    router.nft(&format!(
+        "insert rule inet fw4 forward_wan ip daddr {group} counter accept"
+    ));
+    let started = router.run(|| {
+        Command::new("python3")
+            .args(["-c", MULTICAST_ROUTER, STRANGER, group])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+    });
+    let mut multicast = Program(started.unwrap());
+    let mut ready = [0; 5];
+    std::io::Read::read_exact(multicast.0.stdout.as_mut().unwrap(), &mut ready).unwrap();
+    let send = |from: &str, to: &str, count: u16| {
+        let (from, to): (IpAddr, IpAddr) = (from.parse().unwrap(), to.parse().unwrap());
+        let packet = datagram(SocketAddr::new(from, 20_000), SocketAddr::new(to, 5000), b"x");
+        scene.knocker.send(&vec![scene.knocker.enclose(&packet); count.into()]);
+    };
+    // The frames are for the router alone, as on a PPP link: it is the address that says for whom they are.
+    send(STRANGER, group, 7);
+    let accepted = || router.must("nft", &["list", "chain", "inet", "fw4", "forward_wan"], "");
+    assert!(
+        within(SOON, || accepted().contains("counter packets 14 ")),
+        "{}",
+        accepted()
+    );
+    // Nobody asked for these.
+    for to in ["239.9.9.9", "198.51.100.255", "255.255.255.255"] {
+        send(OTHER, to, 3);
+    }
+    for to in ["ff02::fb", "ff0e::1"] {
+        send(STRANGER6, to, 3);
+    }
+    scene.send(OTHER, udp(1900), 5);
+    scene.send(STRANGER6, udp(1900), 4);
+    assert!(
+        within(SOON, || scene.today() == 9),
+        "{}\n{:?}",
+        scene.status(),
+        scene.ports()
+    );
+    assert_eq!(scene.ports(), [(word("udp"), 1900, 9)]);
+    assert_eq!(scene.sources(&json!({})), [(word(OTHER), 5), (word(STRANGER6), 4)]);
 }
 
 #[test]

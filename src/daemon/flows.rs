@@ -11,14 +11,21 @@ use crate::system::wireguard;
 use std::net::IpAddr;
 
 impl Daemon {
-    /// Ends the flows in scope and says how many.
-    pub(super) async fn cut(&mut self, scope: CutScope) -> Result<u32, String> {
-        let links = self.fresh_links().await?;
+    /// Ends the flows in scope and says how many, and why not all.
+    pub(super) async fn cut(&mut self, scope: CutScope) -> (u32, Option<String>) {
+        let links = match self.fresh_links().await {
+            Ok(links) => links,
+            Err(error) => return (0, Some(error)),
+        };
         let scope = Scope::of(&scope.lan_only, &scope.learned, &links);
-        self.ask_conntrack(|conntrack| {
+        let mut ended = 0;
+        let asked = self.ask_conntrack(|conntrack| {
             let flows = conntrack.flows(UDP, &mut |flow| scope.cuts(flow))?;
-            conntrack.delete(&flows)
-        })
+            let deleted = conntrack.delete(&flows);
+            ended = deleted.flows;
+            deleted.error.map_or(Ok(()), Err)
+        });
+        (ended, asked.err())
     }
 
     /// The flows that [`Self::cut`] would end.

@@ -268,3 +268,40 @@ proptest! {
         }
     }
 }
+
+/// As many as a gate can hold, all at once: the loop waits meanwhile.
+#[test]
+fn to_say_who_is_gone_takes_no_longer_for_each_where_many_are() {
+    let gates = gates(BOTH);
+    let lose = |count: u32| {
+        let mut lists = Lists::default();
+        for n in 0..count {
+            let address = IpAddr::from((0x0a00_0000 + n).to_be_bytes());
+            for (list, ends) in [(List::Seen, Some(1000)), (List::Grant, (n % 2 == 0).then_some(500))] {
+                let origin = None;
+                lists.put(
+                    "a",
+                    Entry {
+                        address,
+                        list,
+                        ends,
+                        origin,
+                    },
+                );
+            }
+        }
+        let start = std::time::Instant::now();
+        let gone = lists.take(&gates, &Readings::default(), 2000);
+        let took = start.elapsed();
+        assert_eq!(gone.len(), count as usize);
+        assert!(gone.is_sorted_by_key(|gone| gone.address));
+        assert!(gone.iter().enumerate().all(|(n, gone)| gone.expired == (n % 2 == 0)));
+        took
+    };
+    // Sixteen times as many; were each compared with each, 256 times as long.
+    let (few, many) = (lose(4_096), lose(65_536));
+    assert!(
+        many < few * 100 + std::time::Duration::from_millis(100),
+        "{few:?}, {many:?}"
+    );
+}

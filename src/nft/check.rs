@@ -203,7 +203,7 @@ impl Table {
             Match::Mark(_, bits) => check_bits(*bits, u32::MAX),
             Match::StatusDnat | Match::StatusAssured | Match::StatusAssuredNoDnat => Ok(()),
             Match::State(_) | Match::Direction(_) => Ok(()),
-            Match::Family(_) | Match::Bytes(..) | Match::ToThisMachine => Ok(()),
+            Match::Family(_) | Match::Bytes(..) | Match::ToThisMachine | Match::NotTo(_) => Ok(()),
         }
     }
 

@@ -321,6 +321,16 @@ pub enum Match {
     Bytes(Direction, u64),
     /// `fib daddr type local`: the destination is an address of this machine.
     ToThisMachine,
+    /// `fib daddr type != …`: the destination is not of that kind, whatever the link says of the frame.
+    NotTo(Many),
+}
+
+/// Destinations that are many machines at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Many {
+    Broadcast,
+    Multicast,
 }
 
 /// What of a packet is looked at.
@@ -514,6 +524,7 @@ impl Match {
             Match::StatusDnat | Match::StatusAssured | Match::StatusAssuredNoDnat => &[],
             Match::Direction(_) | Match::State(_) | Match::Family(_) => &[],
             Match::TcpFlags(_) | Match::Mark(..) | Match::Bytes(..) | Match::ToThisMachine => &[],
+            Match::NotTo(_) => &[],
         }
     }
 }

@@ -5,8 +5,8 @@
 //! all the same, what could end the quotes is replaced, and the name matches nothing.
 
 use super::{
-    check, mask6, Base, Bits, Chain, Contents, Direction, Element, Family, Field, Hook, Kind, Mark, Match, Operation,
-    Range, Reject, Rule, Set, State, Statement, Table, Timeout, Value,
+    check, mask6, Base, Bits, Chain, Contents, Direction, Element, Family, Field, Hook, Kind, Many, Mark, Match,
+    Operation, Range, Reject, Rule, Set, State, Statement, Table, Timeout, Value,
 };
 use crate::gather::Gather;
 use crate::gather::GatherInto;
@@ -300,6 +300,8 @@ fn match_text(condition: &Match, style: Style) -> String {
         Match::Bytes(Direction::Original, least) => format!("ct original bytes >= {least}"),
         Match::Bytes(Direction::Reply, least) => format!("ct reply bytes >= {least}"),
         Match::ToThisMachine => "fib daddr type local".into(),
+        Match::NotTo(Many::Broadcast) => "fib daddr type != broadcast".into(),
+        Match::NotTo(Many::Multicast) => "fib daddr type != multicast".into(),
     }
 }
 

@@ -7,7 +7,7 @@ use super::gate::{GROUP, SNAPLEN};
 use super::parts::{chain, configured, ending, rule};
 use crate::gather::Gather;
 use crate::gather::GatherInto;
-use crate::nft::{Chain, Contents, Family, Field, Kind, Match, Rule, Set, State, Statement, Value};
+use crate::nft::{Chain, Contents, Family, Field, Kind, Many, Match, Rule, Set, State, Statement, Value};
 use crate::policy::Gates;
 
 /// What begins on the WAN, and what of it the firewall has accepted.
@@ -112,9 +112,11 @@ pub(super) fn sets() -> Vec<Set> {
     counting_sets().map(|(_, set)| set).gathered()
 }
 
-/// What begins, at the first look at it and the last.
+/// What begins, at the first look at it and the last. Not what is for many at once: nobody tries at a door with it, and it would be accepted as often as
+/// it is sent on, which hides as many attempts. By its address: on a PPP link every frame seems to be for this machine alone.
 pub(super) fn begins(counter: &str, from: Vec<Match>) -> Rule {
-    let matches = [Match::State(vec![State::New])].into_iter().chain(from);
+    let to_one = [Many::Multicast, Many::Broadcast].map(Match::NotTo);
+    let matches = [Match::State(vec![State::New])].into_iter().chain(from).chain(to_one);
     ending(matches, Statement::Jump(counter.into()), "what begins on the WAN")
 }
 

@@ -69,7 +69,11 @@ impl Replay {
         self.check(proof, sent).is_ok()
     }
 
-    pub(super) fn check(&self, proof: &[u8; 16], sent: u64) -> Result<(), Denied> {
+    /// The same, with the reason.
+    ///
+    /// # Errors
+    /// [`Denied::Replayed`] or [`Denied::Forgotten`].
+    pub fn check(&self, proof: &[u8; 16], sent: u64) -> Result<(), Denied> {
         if self.seen.iter().any(|(_, seen)| seen == proof) {
             return Err(Denied::Replayed);
         }

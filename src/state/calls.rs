@@ -114,6 +114,7 @@ impl State {
         self.lay_out();
         let mut actions = Vec::new();
         if was_paused {
+            actions.push(Action::Log(Level::Info, "pause over: the switch was turned".into()));
             actions.push(Action::Notify("pause", json!({ "seconds": 0 })));
         }
         if let Err(error) = result {
@@ -126,33 +127,26 @@ impl State {
         }
         match self.cut_action(now, then.clone()) {
             Some(cut) => actions.push(cut),
-            None => actions.extend(self.cut(&Ok(0), then)),
+            None => actions.extend(self.cut(0, None, then)),
         }
         actions
     }
 
-    /// Running flows are gone.
-    pub(super) fn cut(&mut self, result: &Result<u32, String>, mut then: Then) -> Vec<Action> {
+    /// Running flows are gone: all, unless there is an error.
+    pub(super) fn cut(&mut self, flows: u32, error: Option<String>, mut then: Then) -> Vec<Action> {
         let mut actions = Vec::new();
-        match result {
-            Ok(flows) => {
-                self.flows_cut = if then.turned.is_some() {
-                    *flows
-                } else {
-                    self.flows_cut.saturating_add(*flows)
-                };
-                if *flows > 0 {
-                    actions.push(Action::Log(Level::Info, format!("{flows} running flows ended")));
-                }
-            }
-            Err(error) => {
-                if then.turned.is_some() {
-                    self.flows_cut = 0;
-                }
-                let error = format!("running flows could not be ended: {error}");
-                actions.push(Action::Log(Level::Error, error.clone()));
-                then.error = Some(error);
-            }
+        self.flows_cut = if then.turned.is_some() {
+            flows
+        } else {
+            self.flows_cut.saturating_add(flows)
+        };
+        if flows > 0 {
+            actions.push(Action::Log(Level::Info, format!("{flows} running flows ended")));
+        }
+        if let Some(error) = error {
+            let error = format!("running flows could not be ended: {error}");
+            actions.push(Action::Log(Level::Error, error.clone()));
+            then.error = Some(error);
         }
         actions.extend(self.save(then));
         actions

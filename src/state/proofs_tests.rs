@@ -122,6 +122,7 @@ fn with_keys() -> Play {
     }
     play.event(Event::Wake(Wake::Config));
     play.now.unix = 1_800_000_000;
+    play.now.monotonic += 10_000;
     (play.told, play.log) = (Vec::new(), Vec::new());
     play
 }
@@ -271,6 +272,7 @@ fn a_key_is_revoked_wherever_its_section_has_it() {
         play.key_files.insert(path.into(), keys(1).file().as_bytes().to_vec());
         play.event(Event::Wake(Wake::Config));
         play.now.unix = 1_800_000_000;
+        play.now.monotonic += 10_000;
         let before = packet(&play, 1, |_| {});
         arrives(&mut play, &before, SOURCE);
         assert_eq!(play.lists_now()["spa4_ssh"].len(), 1);
@@ -287,7 +289,170 @@ fn a_key_is_revoked_wherever_its_section_has_it() {
         let after = packet(&play, 1, |_| {});
         arrives(&mut play, &after, SOURCE);
         assert!(play.lists_now().values().all(Vec::is_empty), "{path}");
+        // And whatever is read again.
+        for _ in 0..2 {
+            play.event(Event::Wake(Wake::Config));
+            pass(&mut play, 1);
+            let after = packet(&play, 1, |_| {});
+            arrives(&mut play, &after, SOURCE);
+            assert!(play.lists_now().values().all(Vec::is_empty), "{path}");
+        }
+        let list = play.call("spa_list", json!({}));
+        assert_eq!(list["spas"][0]["ready"], false, "{list}");
     }
+}
+
+#[test]
+fn a_revoked_name_is_free_for_another_key() {
+    let elsewhere = GATE.replace("/etc/lanward/laptop.key", "/root/laptop.key");
+    let is_ready = |play: &mut Play| play.call("spa_list", json!({}))["spas"][0]["ready"] == true;
+    let without = elsewhere.replace("config spa 'laptop'", "config spa 'other'");
+    for between in [GATE.to_string(), without] {
+        let mut play = Play::started(&elsewhere);
+        play.key_files
+            .insert("/root/laptop.key".into(), keys(1).file().as_bytes().to_vec());
+        play.event(Event::Wake(Wake::Config));
+        let _ = play.call("spa_revoke", json!({ "name": "laptop" }));
+        assert!(!is_ready(&mut play));
+        // Its section goes, or leads elsewhere; and comes back, since somebody wants it so.
+        play.lanward = between;
+        play.event(Event::Wake(Wake::Config));
+        play.lanward.clone_from(&elsewhere);
+        play.event(Event::Wake(Wake::Config));
+        assert!(is_ready(&mut play));
+    }
+    let mut play = Play::started(GATE);
+    for _ in 0..2 {
+        let made = play.call("spa_keygen", json!({ "name": "laptop" }));
+        assert_eq!(made["ok"], true, "{made}");
+        assert!(is_ready(&mut play));
+        let _ = play.call("spa_revoke", json!({ "name": "laptop" }));
+        assert!(!is_ready(&mut play));
+    }
+}
+
+/// What becomes of the file of what was accepted.
+fn lost() -> [Result<Option<Vec<u8>>, String>; 3] {
+    [
+        Ok(Some(b"rubbish".to_vec())),
+        Ok(None),
+        Err("an input/output error".into()),
+    ]
+}
+
+fn pass(play: &mut Play, seconds: u64) {
+    play.now.unix += seconds;
+    play.now.monotonic += seconds * 1000;
+}
+
+fn is_let_in(play: &mut Play, packet: &[u8]) -> bool {
+    arrives(play, packet, SOURCE);
+    let is_in = play.lists_now().values().any(|list| !list.is_empty());
+    let _ = play.call("gate_flush", json!({ "gate": "ssh" }));
+    is_in
+}
+
+/// The daemon anew, with its clock off by so many seconds.
+fn restart(play: &mut Play, off: i64) {
+    play.state = State::default();
+    play.now.unix = play.now.unix.checked_add_signed(off).unwrap();
+    play.event(Event::Started);
+}
+
+#[test]
+fn what_was_accepted_and_is_not_known_any_more_opens_nothing_again_whatever_the_clock_says() {
+    for (seen, off) in lost()
+        .into_iter()
+        .flat_map(|seen| [(seen.clone(), 0), (seen.clone(), -600), (seen, 86_400)])
+    {
+        let mut play = with_keys();
+        let before = packet(&play, 1, |_| {});
+        assert!(is_let_in(&mut play, &before));
+        pass(&mut play, 10);
+        play.seen = seen.clone();
+        restart(&mut play, off);
+        pass(&mut play, 5);
+        assert!(!is_let_in(&mut play, &before), "{seen:?} {off}");
+        // Somebody sets the clock.
+        play.now.unix = play.now.unix.checked_add_signed(-off).unwrap();
+        assert!(!is_let_in(&mut play, &before), "{seen:?} {off}");
+        let fresh = packet(&play, 1, |_| {});
+        assert!(is_let_in(&mut play, &fresh), "{seen:?} {off}");
+        // Now there is a file again, which does not hold the first one.
+        restart(&mut play, 0);
+        assert!(!is_let_in(&mut play, &before), "{seen:?} {off}");
+        let fresh = packet(&play, 1, |request| request.sent += 1);
+        assert!(is_let_in(&mut play, &fresh), "{seen:?} {off}");
+    }
+}
+
+#[test]
+fn what_was_refused_opens_nothing_later() {
+    // Early, until the clock is set; and again from elsewhere, which the packet does not forbid.
+    let mut play = with_keys();
+    let early = packet(&play, 1, |request| request.sent += 600);
+    assert!(!is_let_in(&mut play, &early));
+    play.now.unix += 600;
+    // Whatever is read again meanwhile.
+    play.event(Event::Wake(Wake::Config));
+    arrives(&mut play, &early, "198.51.100.77");
+    assert!(play.lists_now().values().all(Vec::is_empty));
+    assert!(play.log.iter().any(|line| line.contains("replay")), "{:?}", play.log);
+    let fresh = packet(&play, 1, |request| request.sent += 1);
+    assert!(is_let_in(&mut play, &fresh));
+
+    // For a list that was full.
+    let mut play = Play::started(&GATE.replace("forget 'never'", "forget 'never'\n\toption size '1'"));
+    play.key_files
+        .insert("/etc/lanward/laptop.key".into(), keys(1).file().as_bytes().to_vec());
+    play.event(Event::Wake(Wake::Config));
+    pass(&mut play, 10);
+    let first = packet(&play, 1, |request| request.sent += 1);
+    arrives(&mut play, &first, SOURCE);
+    let late = packet(&play, 1, |_| {});
+    arrives(&mut play, &late, "198.51.100.77");
+    assert!(play.log.iter().any(|line| line.contains("is full")), "{:?}", play.log);
+    let _ = play.call("gate_flush", json!({ "gate": "ssh" }));
+    assert!(!is_let_in(&mut play, &late));
+
+    // At the port of another section with the same key.
+    let mut play = with_keys();
+    play.lanward = GATE.replace("phone.key'\n", "laptop.key'\n\toption port '4000'\n");
+    play.event(Event::Wake(Wake::Config));
+    let early = packet(&play, 1, |request| request.sent += 600);
+    assert!(!is_let_in(&mut play, &early));
+    play.now.unix += 600;
+    play.event(Event::Heard(vec![Heard::Packet {
+        port: 4000,
+        packet: early,
+        source: SOURCE.parse().unwrap(),
+    }]));
+    assert!(play.lists_now().values().all(Vec::is_empty));
+}
+
+#[test]
+fn a_key_with_a_wrong_clock_shuts_nobody_elses() {
+    let mut play = with_keys();
+    for n in 0..200 {
+        let early = packet(&play, 1, |request| request.sent += 86_400 + n);
+        assert!(!is_let_in(&mut play, &early));
+    }
+    for (key, is_in) in [(1, false), (2, true)] {
+        let packet = packet(&play, key, |_| {});
+        assert_eq!(is_let_in(&mut play, &packet), is_in);
+    }
+}
+
+#[test]
+fn a_first_start_lets_in_what_is_made_after_it() {
+    let mut play = with_keys();
+    play.seen = Ok(None);
+    restart(&mut play, 0);
+    let within_the_second = packet(&play, 1, |_| {});
+    assert!(!is_let_in(&mut play, &within_the_second));
+    pass(&mut play, 1);
+    let fresh = packet(&play, 1, |_| {});
+    assert!(is_let_in(&mut play, &fresh));
 }
 
 #[test]
@@ -300,7 +465,7 @@ fn what_was_accepted_before_and_cannot_be_read_refuses_all_that_is_older() {
     play.event(Event::Started);
     arrives(&mut play, &before, SOURCE);
     assert!(play.lists_now().values().all(Vec::is_empty));
-    play.now.unix += 5;
+    pass(&mut play, 5);
     let after = packet(&play, 1, |_| {});
     arrives(&mut play, &after, SOURCE);
     assert_eq!(play.lists_now()["spa4_ssh"].len(), 1);

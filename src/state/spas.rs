@@ -11,7 +11,7 @@ use crate::json::json;
 use crate::policy::Gate;
 use crate::report;
 use crate::ruleset::gate::List;
-use crate::spa::{judge, open, Digest, Keys, Opened, Refused, Replay, Rules};
+use crate::spa::{judge, open, Denied, Digest, Keys, Opened, Refused, Replay, Rules};
 use crate::system::ubus::Status;
 use log::Level;
 use serde_json::{Map, Value};
@@ -26,6 +26,10 @@ pub(super) struct Spas {
     keys: Vec<Key>,
     /// Nothing is accepted before it was read.
     replay: Option<Replay>,
+    /// Since when packets are told apart, in monotonic milliseconds, where nobody knows what was accepted before; `None`: that was read.
+    since: Option<u64>,
+    /// Keys that are dead, although their files may still be there.
+    revoked: Vec<KeyFile>,
     teller: Teller,
 }
 
@@ -34,6 +38,8 @@ impl Default for Spas {
         Self {
             keys: Vec::new(),
             replay: None,
+            since: None,
+            revoked: Vec::new(),
             teller: Teller::of_attempts(),
         }
     }
@@ -45,6 +51,8 @@ struct Key {
     file: KeyFile,
     keys: Result<Keys, String>,
     counts: Counts,
+    /// What it has made and got nothing: who has recorded that is not to get it later, by another clock or with room on the list.
+    refused: Replay,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -79,21 +87,29 @@ impl State {
         if self.spas.replay.is_none() {
             let seen = read.seen.map(|bytes| bytes.map(|bytes| Replay::parse(&bytes)));
             self.spas.replay = Some(match seen {
-                Ok(None) => Replay::default(),
                 Ok(Some(Some(replay))) => replay,
-                Ok(Some(None)) | Err(_) => {
-                    let line = "spa: what was accepted before cannot be read: packets made before now are refused";
-                    actions.push(Action::Log(Level::Warn, line.into()));
-                    let mut replay = Replay::default();
-                    replay.refuse_until(now.unix);
-                    replay
+                // A first start and a lost file look the same.
+                lost => {
+                    if !matches!(lost, Ok(None)) {
+                        let line = "spa: what was accepted before cannot be read: packets made before now are refused";
+                        actions.push(Action::Log(Level::Warn, line.into()));
+                    }
+                    self.spas.since = Some(now.monotonic);
+                    Replay::default()
                 }
             });
         }
         let before = std::mem::take(&mut self.spas.keys);
         let known = self.key_problems.clone();
         self.key_problems.clear();
+        let is_configured = |dead: &KeyFile| read.keys.iter().any(|(file, _)| file == dead);
+        self.spas.revoked.retain(is_configured);
         for (file, text) in read.keys {
+            let is_dead = self.spas.revoked.contains(&file);
+            let text = text.and_then(|text| match is_dead {
+                true => Err(format!("{}: revoked", file.path)),
+                false => Ok(text),
+            });
             let keys = text.and_then(|text| Keys::parse(&text).map_err(|why| format!("{}: {why}", file.path)));
             if let Err(why) = &keys {
                 self.key_problems.push(Problem {
@@ -103,9 +119,15 @@ impl State {
                     restricts: false,
                 });
             }
-            let counts = before.iter().find(|key| key.file.spa == file.spa);
-            let counts = counts.map(|key| key.counts.clone()).unwrap_or_default();
-            self.spas.keys.push(Key { file, keys, counts });
+            let known = before.iter().find(|key| key.file.spa == file.spa);
+            let known = known.map(|key| (key.counts.clone(), key.refused.clone()));
+            let (counts, refused) = known.unwrap_or_default();
+            self.spas.keys.push(Key {
+                file,
+                keys,
+                counts,
+                refused,
+            });
         }
         let fresh = self.key_problems.iter().filter(|problem| !known.contains(problem));
         actions.gather(fresh.flat_map(super::tell_problem));
@@ -126,16 +148,23 @@ impl State {
             let opened = match open(packet, keys, digest) {
                 Err(Refused::Foreign) => continue,
                 Err(refused) => Err(refused.to_string()),
-                Ok(opened) => self
-                    .admissible(gate, spa, &opened, source, now)
-                    .map(|accepted| (accepted, opened.proof, opened.request.sent)),
+                Ok(opened) => {
+                    let accepted = self.admissible(gate, spa, &opened, source, now);
+                    Ok((accepted, opened.proof, opened.request.sent))
+                }
             };
             let (gate, spa) = (gate.name.clone(), spa.name.clone());
             return match opened {
-                Ok((accepted, proof, sent)) => {
-                    let mut actions = self.remember(&proof, sent);
+                Ok((Ok(accepted), proof, sent)) => {
+                    let mut actions = self.remember(&proof, sent, now);
                     actions.extend(self.accept_packet(gate, spa, accepted, source, now));
                     actions
+                }
+                Ok((Err(why), proof, sent)) => {
+                    for key in self.spas.keys.iter_mut().filter(|key| key.file.spa == spa) {
+                        key.refused.note(&proof, sent);
+                    }
+                    self.reject(&spa, source, &why, now)
                 }
                 Err(why) => self.reject(&spa, source, &why, now),
             };
@@ -175,6 +204,7 @@ impl State {
             ports: &ports,
         };
         let grant = judge(opened, &rules, source, now.unix, replay).map_err(|denied| denied.to_string())?;
+        self.is_unknown(spa, opened, now).map_err(|denied| denied.to_string())?;
         let listed = gate::source(gate, &grant.address.to_string())?;
         let count = self.lists.of(&gate.name).iter().filter(|entry| {
             entry.list == List::Spa && entry.address.is_ipv6() == listed.is_ipv6() && entry.address != listed
@@ -189,11 +219,40 @@ impl State {
         })
     }
 
+    /// Whether it is certain that it was neither accepted by an earlier daemon nor refused by this one. Two sections may have the same key; but the floor of the
+    /// one is made by its own packets.
+    fn is_unknown(&self, spa: &Spa, opened: &Opened, now: Now) -> Result<(), Denied> {
+        let (proof, sent) = (&opened.proof, opened.request.sent);
+        let floor = self.unknown_until(now);
+        if sent <= floor {
+            return Err(Denied::Forgotten { floor });
+        }
+        for key in &self.spas.keys {
+            match key.refused.check(proof, sent) {
+                Err(Denied::Forgotten { .. }) if key.file.spa != spa.name => {}
+                checked => checked?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Unix time, up to which a packet may have been accepted without anybody knowing. By the clock of this moment: that of the start may have been wrong,
+    /// and have been set since.
+    fn unknown_until(&self, now: Now) -> u64 {
+        let seconds = |since| now.monotonic.saturating_sub(since) / 1000;
+        self.spas
+            .since
+            .map_or(0, |since| now.unix.saturating_sub(seconds(since)))
+    }
+
     /// On flash before anybody is let in, so that no loss of power makes a packet new again.
-    fn remember(&mut self, proof: &[u8; 16], sent: u64) -> Vec<Action> {
+    fn remember(&mut self, proof: &[u8; 16], sent: u64, now: Now) -> Vec<Action> {
+        let floor = self.unknown_until(now);
         let Some(replay) = &mut self.spas.replay else {
             return Vec::new();
         };
+        // For the next daemon, which finds a file. It is below what an accepted packet says of its time: no wrong clock alone has made it.
+        replay.refuse_until(floor);
         replay.note(proof, sent);
         vec![Action::KeepSeen(replay.bytes())]
     }
@@ -274,6 +333,14 @@ impl State {
             }
             let section = self.config.spas.iter().find(|spa| spa.name == name);
             let path = section.map(|spa| spa.key_file.clone());
+            // Its file may stay: no reload brings it back.
+            let dead = path.clone().map(|path| KeyFile {
+                spa: name.clone(),
+                path,
+            });
+            self.spas
+                .revoked
+                .gather(dead.filter(|dead| !self.spas.revoked.contains(dead)));
             return vec![Action::RemoveKey { name, path, call: id }];
         }
         let host = text("host").filter(|host| !host.is_empty());
@@ -296,6 +363,7 @@ impl State {
         match result {
             Err(why) => error(new.call, &why),
             Ok((path, keys)) => {
+                self.spas.revoked.retain(|dead| dead.path != path);
                 let line = format!("spa: a key was made in {path}");
                 let answer = report::new_key(new, &path, &keys);
                 let mut actions = vec![Action::Log(Level::Info, line), Action::Answer(new.call, Ok(answer))];
@@ -310,6 +378,8 @@ impl State {
         if let Err(why) = result {
             return error(call, &why);
         }
+        // What lies there from now on is another key.
+        self.spas.revoked.retain(|dead| dead.spa != name);
         let mut actions = vec![
             Action::Log(Level::Info, format!("spa: the key {name} was revoked")),
             Action::Answer(call, Ok(json!({ "ok": true }))),

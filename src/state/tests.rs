@@ -30,6 +30,7 @@ pub(super) struct Play {
     pub(super) pause_ends: Option<u64>,
     pub(super) apply_fails: Option<&'static str>,
     pub(super) save_fails: bool,
+    pub(super) cut_fails: Option<&'static str>,
     /// The configuration file is there and cannot be read.
     pub(super) unreadable: bool,
     pub(super) no_copies: Option<&'static str>,
@@ -101,6 +102,7 @@ impl Play {
             pause_ends: None,
             apply_fails: None,
             save_fails: false,
+            cut_fails: None,
             unreadable: false,
             no_copies: None,
             unreadable_network: false,
@@ -363,7 +365,8 @@ impl Play {
             Action::Cut { then, .. } => {
                 self.cuts += 1;
                 Some(Event::Cut {
-                    result: Ok(std::mem::take(&mut self.flows)),
+                    flows: std::mem::take(&mut self.flows),
+                    error: self.cut_fails.map(str::to_owned),
                     then,
                 })
             }
@@ -663,12 +666,39 @@ fn a_switch_that_cannot_be_saved_holds_and_says_so() {
 }
 
 #[test]
+fn flows_that_cannot_be_ended_do_not_hide_those_that_were() {
+    let mut play = Play::started(OFF);
+    (play.flows, play.cut_fails) = (5, Some("conntrack: refused: busy"));
+    let answer = play.call("lan_only", json!({ "enabled": true }));
+    assert_eq!((&answer["enforced"], &answer["flows_cut"]), (&json!(true), &json!(5)));
+    assert!(answer["error"].as_str().unwrap().contains("could not be ended"));
+    assert!(
+        play.log.iter().any(|line| line.contains("5 running flows ended")),
+        "{:?}",
+        play.log
+    );
+}
+
+#[test]
 fn a_switch_on_a_lost_table_puts_the_table_back_first() {
     let mut play = Play::started(OFF);
     play.table = None;
     let answer = play.call("lan_only", json!({ "enabled": true }));
     assert_eq!(answer["enforced"], true);
     assert_eq!(play.applies, 2);
+}
+
+#[test]
+fn a_pause_that_the_switch_ends_has_its_line() {
+    for on in [true, false] {
+        let mut play = Play::started(ON);
+        play.call("pause", json!({ "minutes": 1 }));
+        play.told.clear();
+        play.call("lan_only", json!({ "enabled": on }));
+        assert!(play.told.contains(&("pause", json!({ "seconds": 0 }))));
+        let lines = play.log.iter().filter(|line| line.contains("pause over"));
+        assert_eq!(lines.count(), 1, "{:?}", play.log);
+    }
 }
 
 #[test]

@@ -84,6 +84,15 @@ impl std::error::Error for Error {
     }
 }
 
+/// What became of flows that were to be deleted.
+#[derive(Debug, Default)]
+pub struct Deleted {
+    /// How many are gone by that.
+    pub flows: u32,
+    /// The first reason for which one is not.
+    pub error: Option<Error>,
+}
+
 /// Deletions per send: their acknowledgements fit the smallest receive buffer.
 const BATCH: usize = 64;
 /// The most sessions that one look brings: whoever reaches an open port decides how many there are. (Some 2 MB; a usual conntrack table has 16 384 entries.)
@@ -148,21 +157,22 @@ impl Conntrack {
     }
 
     /// Deletes flows, by zone, original direction and id; answers how many were really deleted. One that is gone already, or has a
-    /// successor with the same addresses and ports, is not counted and not an error.
+    /// successor with the same addresses and ports, is not counted and not an error. One that the kernel refuses to delete keeps none of the others.
     ///
     /// Only protocols with ports (TCP, UDP, UDP-Lite, SCTP, DCCP).
-    ///
-    /// # Errors
-    /// See [`Error`]. What was deleted before the error stays deleted.
-    pub fn delete(&mut self, flows: &[Flow]) -> Result<u32, Error> {
-        let mut deleted = 0_u32;
+    pub fn delete(&mut self, flows: &[Flow]) -> Deleted {
+        let mut deleted = Deleted::default();
         for batch in flows.chunks(BATCH) {
-            deleted = deleted.saturating_add(self.delete_batch(batch)?);
+            if let Err(error) = self.delete_batch(batch, &mut deleted) {
+                deleted.error.get_or_insert(error);
+                break;
+            }
         }
-        Ok(deleted)
+        deleted
     }
 
-    fn delete_batch(&mut self, batch: &[Flow]) -> Result<u32, Error> {
+    /// What the kernel refuses is noted; an error is one of the socket's, behind which nothing can be asked any more.
+    fn delete_batch(&mut self, batch: &[Flow], deleted: &mut Deleted) -> Result<(), Error> {
         let first = self.socket.next_sequence(batch.len());
         let mut request = Vec::new();
         // What fails is told in any case, and in order: to ask for the last one's acknowledgement is enough, and a third of the work.
@@ -177,8 +187,7 @@ impl Conntrack {
         }
         self.socket.send(&request).map_err(Error::Send)?;
         let mut is_over = false;
-        let mut deleted = u32::try_from(batch.len()).unwrap_or(u32::MAX);
-        let mut refused = None;
+        let mut left = 0;
         while !is_over {
             self.receive()?;
             for message in Messages::new(self.socket.datagram()) {
@@ -191,13 +200,17 @@ impl Conntrack {
                 match message.status() {
                     Some(0) => continue,
                     Some(libc::ENOENT) => {}
-                    Some(errno) => refused = Some(refusal(errno)),
+                    Some(errno) => {
+                        deleted.error.get_or_insert_with(|| refusal(errno));
+                    }
                     None => return Err(Error::Malformed),
                 }
-                deleted = deleted.saturating_sub(1);
+                left += 1;
             }
         }
-        refused.map_or(Ok(deleted), Err)
+        let flows = u32::try_from(batch.len().saturating_sub(left)).unwrap_or(u32::MAX);
+        deleted.flows = deleted.flows.saturating_add(flows);
+        Ok(())
     }
 
     /// Shows the attributes of every entry of a protocol that has these bits of the status, and of others where the kernel does not know the question or it is

@@ -2,7 +2,7 @@
 
 use lanward::nft::netlink::{attributes, expressions, Attribute, Endian};
 use lanward::nft::{
-    text, Bits, Direction, Family, Field, Mark, Match, Operation, Reject, Rule, State, Statement, Table, Value,
+    text, Bits, Direction, Family, Field, Many, Mark, Match, Operation, Reject, Rule, State, Statement, Table, Value,
 };
 use lanward_rig::report_line;
 use netlink_packet_core::Emitable;
@@ -455,6 +455,8 @@ fn any_state() -> impl Strategy<Value = Match> {
         any_bits(u32::MAX).prop_map(|bits| Match::Mark(Mark::Connection, bits)),
         any::<u64>().prop_map(|least| Match::Bytes(Direction::Reply, least)),
         Just(Match::ToThisMachine),
+        Just(Match::NotTo(Many::Broadcast)),
+        Just(Match::NotTo(Many::Multicast)),
     ]
 }
 

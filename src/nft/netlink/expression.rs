@@ -4,7 +4,7 @@
 //! against `nft --debug=netlink`.
 
 use super::super::{
-    element, mask6, Bits, Direction, Family, Field, Kind, Mark, Match, Rule, State, Statement, Table, Value, TCP,
+    element, mask6, Bits, Direction, Family, Field, Kind, Many, Mark, Match, Rule, State, Statement, Table, Value, TCP,
 };
 use super::attribute::Attribute;
 use super::instruction::{
@@ -35,6 +35,10 @@ const ARPHRD_ETHER: u16 = 1;
 
 /// `RTN_LOCAL`
 const ROUTE_LOCAL: u32 = 2;
+/// `RTN_BROADCAST`
+const ROUTE_BROADCAST: u32 = 3;
+/// `RTN_MULTICAST`
+const ROUTE_MULTICAST: u32 = 5;
 
 /// The byte of TCP's flags.
 const TCP_FLAGS: Place = Place {
@@ -203,6 +207,13 @@ impl Encoder<'_> {
             Match::ToThisMachine => {
                 let local = self.endian.u32(ROUTE_LOCAL);
                 self.other(vec![fib_daddr_type(), compare(CMP_EQ, local)]);
+            }
+            Match::NotTo(many) => {
+                let kind = self.endian.u32(match many {
+                    Many::Broadcast => ROUTE_BROADCAST,
+                    Many::Multicast => ROUTE_MULTICAST,
+                });
+                self.other(vec![fib_daddr_type(), compare(CMP_NEQ, kind)]);
             }
         }
     }

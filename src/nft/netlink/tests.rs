@@ -257,6 +257,13 @@ fn a_local_destination_is_compared_in_the_machines_order() {
     let statements = [Statement::Match(Match::ToThisMachine)];
     assert_eq!(values_in(&statements, Endian::Little, "cmp", &[3, 1]), [[2, 0, 0, 0]]);
     assert_eq!(values_in(&statements, Endian::Big, "cmp", &[3, 1]), [[0, 0, 0, 2]]);
+    let statements = [Many::Broadcast, Many::Multicast].map(|many| Statement::Match(Match::NotTo(many)));
+    for (endian, values) in [
+        (Endian::Little, [[3, 0, 0, 0], [5, 0, 0, 0]]),
+        (Endian::Big, [[0, 0, 0, 3], [0, 0, 0, 5]]),
+    ] {
+        assert_eq!(values_in(&statements, endian, "cmp", &[3, 1]), values);
+    }
 }
 
 /// nft turns it on a big endian machine too, where the kernel has nothing to do.
