@@ -977,6 +977,7 @@ const NOT_SHOWN: &[&str] = &[
     "relay/words.rs",
     "ruleset.rs",
     "ruleset/gate.rs",
+    "ruleset/gate/sessions.rs",
     "ruleset/knock.rs",
     "ruleset/lan_only.rs",
     "ruleset/parts.rs",
