@@ -1,5 +1,6 @@
 //! The command line: what the words mean, the commands that ask the daemon, and those that need none.
 
+mod check;
 mod history;
 mod import;
 mod knock;
@@ -14,7 +15,7 @@ use crate::event::Now;
 use crate::gate::fw4_rules;
 use crate::json::{self, json};
 use crate::nft;
-use crate::state::{self, State};
+use crate::state;
 use crate::system::clock::Clock;
 use crate::system::keeper::Keeper;
 use crate::system::logger;
@@ -27,7 +28,7 @@ use parse::{parse, Command, Invocation, USAGE};
 use serde_json::Value;
 use std::io::{self, IsTerminal, Read, Write};
 use std::process::ExitCode;
-use text::{admitted_text, check_text, gate_list_text, lan_only_text, problems_text, removed_text, status_text};
+use text::{admitted_text, gate_list_text, lan_only_text, problems_text, removed_text, status_text};
 
 /// What the exit status says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -89,14 +90,23 @@ fn perform(invocation: Invocation) -> Exit {
         Command::Pause { minutes } => answer(ask("pause", json!({ "minutes": minutes })), false, lan_only_text),
         Command::Resume => answer(ask("resume", json!({})), false, lan_only_text),
         Command::Reload => reload(ask("reload", json!({}))),
-        Command::Check => check(ask("check", json!({})), &paths, json),
-        Command::Print => print(&paths, |compiled, on| {
-            nft::text::script(&ruleset::lay_out(&compiled.policy, on))
-        }),
-        Command::Fw4Rules => print(&paths, |compiled, _| {
-            let lan = compiled.policy.gates.lan.as_deref();
-            json::lines(&fw4_rules(&compiled.policy.gates, lan))
-        }),
+        Command::Check { named: true } => check::check(&check::of_files(&paths, None), json),
+        Command::Check { named: false } => check::check(&check::of_all(ask("check", json!({})), &paths), json),
+        // What is wrong anywhere in the file is a wrong configuration.
+        Command::Print => print(
+            &paths,
+            |_| true,
+            |compiled, on| nft::text::script(&ruleset::lay_out(&compiled.policy, on)),
+        ),
+        // The init script keeps what fw4 has where the daemon does: where a reload would be refused.
+        Command::Fw4Rules => print(
+            &paths,
+            |problem| problem.restricts,
+            |compiled, _| {
+                let lan = compiled.policy.gates.lan.as_deref();
+                json::lines(&fw4_rules(&compiled.policy.gates, lan))
+            },
+        ),
         Command::GateList(gate) => {
             let arguments = gate.map_or_else(|| json!({}), |gate| json!({ "gate": gate }));
             answer(ask("gate_list", arguments), json, gate_list_text)
@@ -227,43 +237,8 @@ fn reload(result: Result<Value, CallError>) -> Exit {
     exit
 }
 
-/// Asks the daemon; where there is none, says so and checks the files.
-fn check(result: Result<Value, CallError>, paths: &Paths, json: bool) -> Exit {
-    let value = match result {
-        Ok(value) => value,
-        Err(error) => offline_check(paths, &error),
-    };
-    let failed = |name: &str| {
-        let checks = value["checks"].as_array().map(Vec::as_slice).unwrap_or_default();
-        checks.iter().any(|check| {
-            check["severity"] == "error" && (check["name"] == "configuration") == (name == "configuration")
-        })
-    };
-    let exit = say(&if json { json::lines(&value) } else { check_text(&value) });
-    match () {
-        () if failed("configuration") => Exit::Configuration,
-        () if failed("router") => Exit::Failed,
-        () => exit,
-    }
-}
-
-fn offline_check(paths: &Paths, error: &CallError) -> Value {
-    let mut state = State::default();
-    let now = Clock::start().now();
-    drop(state.handle(crate::event::Event::Configured(Box::new(paths.texts()), None), now));
-    drop(state.handle(
-        crate::event::Event::Surveyed(Box::new(crate::event::Survey {
-            netifd: crate::event::Netifd::NotAsked,
-            links: Ok(network::Links::default()),
-        })),
-        now,
-    ));
-    let facts = crate::system::router::facts_without_daemon(paths, state.known(now), error);
-    report::checks(&crate::check::diagnose(&facts))
-}
-
 /// What follows from the files alone. Wrong configuration is told on stderr, and the closed form printed: that is what the daemon would apply.
-fn print(paths: &Paths, text: fn(&policy::Compiled, bool) -> String) -> Exit {
+fn print(paths: &Paths, is_wrong: fn(&Problem) -> bool, text: fn(&policy::Compiled, bool) -> String) -> Exit {
     let texts = paths.texts();
     let lanward = texts
         .lanward
@@ -296,7 +271,7 @@ fn print(paths: &Paths, text: fn(&policy::Compiled, bool) -> String) -> Exit {
     for problem in &problems {
         complain(&format!("lanward: {}: {}", problem.option, problem.message));
     }
-    if problems.iter().any(|problem: &Problem| problem.restricts) {
+    if problems.iter().any(is_wrong) {
         return Exit::Configuration;
     }
     exit

@@ -94,6 +94,7 @@ fn healthy() -> Facts {
     };
     let shipped = crate::profiles::parse(include_bytes!("../../files/usr/share/lanward/profiles.json")).unwrap();
     Facts {
+        file: "/etc/config/lanward".to_owned(),
         config: Config {
             lan_only,
             ..Config::default()

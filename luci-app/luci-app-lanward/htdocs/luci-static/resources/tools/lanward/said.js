@@ -155,7 +155,7 @@ const messages = _ => [
 	_("witness '%s' asks for min_bytes, and conntrack counts none (net.netfilter.nf_conntrack_acct is 0): it proves nobody"),
 	_("spa '%s': its packets are never seen: %s"),
 	/* check/router.rs */
-	_('/etc/config/lanward has no problems'),
+	_('%s has no problems'),
 	_('%s. It restricts something, so a reload is refused and what was applied stays'),
 	_('The daemon runs'),
 	_("The kernel was not asked for table 'inet lanward': that needs root"),
