@@ -54,7 +54,7 @@ impl State {
             return vec![Action::Answer(id, Err(Status::InvalidArgument))];
         };
         let Some(gate) = self.gate(name) else {
-            return error(id, &format!("the gate '{name}' is not enabled"));
+            return error(id, &report::not_enabled(name));
         };
         if gate.shut {
             return error(

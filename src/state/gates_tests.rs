@@ -279,6 +279,43 @@ fn what_cannot_be_listed_is_refused_with_a_reason() {
     }
 }
 
+/// The longest that there may be: a name of 32 letters, networks, four reasons each.
+#[test]
+fn an_answer_has_room_for_so_many_entries_and_says_that_there_are_more() {
+    let name = "g".repeat(32);
+    let gate = GATE
+        .replace("'ssh'", &format!("'{name}'"))
+        .replace("tcp:22'", "tcp:22'\n\toption size '65536'\n\toption prefix6 '64'");
+    let mut play = Play::started(&gate);
+    let network = |at: u128| IpAddr::V6(((0x2001_0db8_0000_0000 + at) << 64).into());
+    let sources = |count: u128| (0..count).map(|at| (network(at), Some(60_000)));
+    for (count, entries, more) in [(4096, 4096, false), (9000, 4096, true)] {
+        play.lists.insert(format!("gate6_{name}"), sources(count).collect());
+        let mut answer = play.call("gate_list", json!({}));
+        assert_eq!(answer["entries"].as_array().unwrap().len(), entries);
+        assert_eq!(answer["more"], more);
+        assert_eq!(
+            play.call("status", json!({}))["gates"][0]["entries"],
+            json!(u64::try_from(count).unwrap())
+        );
+        for entry in answer["entries"].as_array_mut().unwrap() {
+            entry["why"] = json!(["witness", "knock", "spa", "hand"]);
+            entry["address"] = json!("2001:db8:1111:1111:1111:1111:1111:1111");
+        }
+        let bytes = crate::blobmsg::encode(answer.as_object().unwrap()).unwrap();
+        assert!(bytes.len() < (1 << 20) - 1024, "{}", bytes.len());
+    }
+}
+
+#[test]
+fn of_a_gate_that_is_off_a_list_says_so() {
+    let mut play = Play::started(V4_ONLY);
+    let answer = play.call("gate_list", json!({ "gate": "off" }));
+    assert_eq!(answer["error"], "the gate 'off' is not enabled");
+    assert!(play.call("gate_list", json!({}))["error"].is_null());
+    assert!(play.call("gate_list", json!({ "gate": "net" }))["error"].is_null());
+}
+
 #[test]
 fn networks_are_listed_where_the_gate_lists_networks_and_mapped_addresses_are_ipv4() {
     let mut play = Play::started(V4_ONLY);
