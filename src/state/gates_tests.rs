@@ -684,6 +684,61 @@ fn my_address_behind_the_vpn_is_where_its_peer_is() {
     );
 }
 
+/// OpenVPN's `redirect-gateway def1`, and the AllowedIPs with which a WireGuard client takes everything but private networks.
+#[test]
+fn a_vpn_that_takes_everything_has_nobody_of_the_internet_inside() {
+    let mut play = on_a_router(GATE);
+    let subnet = |text: &str, prefix| config::Subnet {
+        address: text.parse().unwrap(),
+        prefix,
+    };
+    let route = |dest, device| crate::network::Route {
+        table: 254,
+        dest,
+        device,
+    };
+    play.links.devices.insert(4, "tun0".to_string());
+    play.links
+        .addresses
+        .push((2, subnet("2001:db8:1::", 60), "2001:db8:1::1".parse().unwrap()));
+    play.links.routes = vec![
+        route(subnet("0.0.0.0", 0), 1),
+        route(subnet("0.0.0.0", 1), 4),
+        route(subnet("128.0.0.0", 1), 4),
+        route(subnet("193.0.0.0", 8), 3),
+        route(subnet("10.8.0.0", 16), 3),
+        route(subnet("10.9.0.0", 16), 1),
+        route(subnet("2001:db8:1:2::", 64), 2),
+        route(subnet("2000::", 3), 4),
+    ];
+    play.event(Event::Wake(Wake::Links));
+    play.pass(5_000);
+    play.endpoints = ["193.1.2.3", "203.0.113.9", "10.8.7.7", "2001:db8:1:2::7"]
+        .map(|inner| (inner.parse().unwrap(), "192.0.2.66".parse().unwrap()))
+        .into();
+    for (address, listed) in [
+        // Of the internet, whatever takes the router's own way there.
+        ("203.0.113.9", "203.0.113.9"),
+        ("193.1.2.3", "193.1.2.3"),
+        ("2001:db8:77::7", "2001:db8:77::7"),
+        // A provider's own NAT, on the WAN's side.
+        ("10.9.1.1", "10.9.1.1"),
+        // Inside, and somebody's.
+        ("10.8.7.7", "192.0.2.66"),
+        ("2001:db8:1:2::7", "192.0.2.66"),
+    ] {
+        let answer = play.call("gate_admit", json!({ "gate": "ssh", "address": address }));
+        assert_eq!(answer["address"], listed, "{address}: {answer}");
+    }
+    for inside in ["192.168.1.77", "172.16.0.1", "2001:db8:1::9"] {
+        let answer = play.call("gate_admit", json!({ "gate": "ssh", "address": inside }));
+        assert!(
+            answer["error"].to_string().contains("this side of the WAN"),
+            "{inside}: {answer}"
+        );
+    }
+}
+
 #[test]
 fn without_copies_the_rules_make_none_and_the_warning_stands_only_with_a_gate() {
     for (lanward, warned) in [(GATE, 1), ("", 0)] {
