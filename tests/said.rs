@@ -685,6 +685,11 @@ fn routers() -> Vec<Facts> {
     with(&|facts| facts.links.routes.retain(|route| route.dest.address.is_ipv4()));
     with(&|facts| facts.config.lan_only.hosts = host());
     with(&|facts| facts.config.lan_only.hosts = vec![Host::Address("192.168.1.77".parse().unwrap())]);
+    with(&|facts| {
+        facts.config.lan_only.hosts = ["2001:db8::20", "2001:db8::77"]
+            .map(|six| Host::Address(six.parse().unwrap()))
+            .into();
+    });
     for mirror in [true, false] {
         with(&|facts| {
             facts.firewall = Some(package("config defaults\n\toption fullcone '1'\n"));

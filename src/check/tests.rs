@@ -783,6 +783,39 @@ fn links_that_were_not_read_are_not_taken_for_health() {
     facts.firewall = firewall(&[redirect(&[])]);
     assert_finding(
         &facts,
+#[test]
+fn a_host_named_by_ipv6_alone_is_open_over_ipv4_and_by_its_other_addresses() {
+    const TEMPORARY: &str = "2001:db8::abcd:1234";
+    let mut facts = healthy();
+    facts.config.lan_only.hosts = vec![host(PC6)];
+    facts.links.neighbours.push((address(TEMPORARY), PC_MAC));
+    let open = [PC6, PC, TEMPORARY, "list host '02:00:00:00:00:20'"];
+    assert_finding(&facts, "ipv6", Severity::Warning, &open);
+    // Also where nothing goes out by IPv6.
+    let routes = facts.links.routes.clone();
+    facts.links.routes.retain(|route| route.dest.address.is_ipv4());
+    assert_finding(&facts, "ipv6", Severity::Warning, &open);
+    facts.links.routes = routes;
+    facts.config.lan_only.hosts.push(host(PC));
+    let told = findings(&facts, "ipv6");
+    assert!(
+        told.len() == 2 && told.iter().all(|check| check.message.contains(TEMPORARY)),
+        "{told:?}"
+    );
+    facts.config.lan_only.hosts.push(host(TEMPORARY));
+    assert_fine(&facts, "ipv6");
+    facts.config.lan_only.hosts = vec![host(PC6), Host::Mac(PC_MAC)];
+    assert_fine(&facts, "ipv6");
+    // One host's address says nothing for another's; each is told of.
+    facts.config.lan_only.hosts = vec![host("192.168.1.77"), host("2001:db8::77")];
+    let told: Vec<String> = findings(&facts, "ipv6")
+        .into_iter()
+        .map(|check| check.message)
+        .collect();
+    assert!(told[0].contains("192.168.1.77 names the host's IPv4 only"), "{told:?}");
+    assert!(told[1].contains("2001:db8::77 names one IPv6 address"), "{told:?}");
+}
+
         "redirects",
         Severity::Warning,
         &["MAC is not known now", "3389"],
