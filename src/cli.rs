@@ -21,7 +21,7 @@ use crate::system::keeper::Keeper;
 use crate::system::logger;
 use crate::system::privileges::User;
 use crate::system::storage;
-use crate::system::ubus::{call_once, CallError};
+use crate::system::ubus::{call_once, CallError, Status};
 use crate::{network, policy, report, ruleset};
 use nix::sys::signal::{SigSet, Signal};
 use parse::{parse, Command, Invocation, USAGE};
@@ -108,28 +108,34 @@ fn perform(invocation: Invocation) -> Exit {
             },
         ),
         Command::GateList(gate) => {
-            let arguments = gate.map_or_else(|| json!({}), |gate| json!({ "gate": gate }));
-            answer(ask("gate_list", arguments), json, gate_list_text)
+            let arguments = gate.as_ref().map_or_else(|| json!({}), |gate| json!({ "gate": gate }));
+            at_gate(ask("gate_list", arguments), gate.as_deref(), json, gate_list_text)
         }
         Command::GateAdmit { gate, address, seconds } => match own_address(address) {
             Ok(address) => {
-                let mut arguments = json!({ "gate": gate, "address": address });
+                let mut arguments = json!({ "gate": &gate, "address": address });
                 if let Some(seconds) = seconds {
                     arguments["seconds"] = seconds.into();
                 }
-                answer(ask("gate_admit", arguments), false, admitted_text)
+                at_gate(ask("gate_admit", arguments), Some(&gate), false, admitted_text)
             }
             Err(error) => {
                 complain(&format!("lanward: {error}"));
                 Exit::Failed
             }
         },
-        Command::GateRemove { gate, address } => answer(
-            ask("gate_remove", json!({ "gate": gate, "address": address })),
+        Command::GateRemove { gate, address } => at_gate(
+            ask("gate_remove", json!({ "gate": &gate, "address": address })),
+            Some(&gate),
             false,
             removed_text,
         ),
-        Command::GateFlush(gate) => answer(ask("gate_flush", json!({ "gate": gate })), false, removed_text),
+        Command::GateFlush(gate) => at_gate(
+            ask("gate_flush", json!({ "gate": &gate })),
+            Some(&gate),
+            false,
+            removed_text,
+        ),
         Command::Relay(relay) => relay::perform(ask, &relay, json),
         Command::History(history) => history::history(ask, history.arguments, history.form),
         Command::Import(files) => import::logs(ask, &files),
@@ -198,6 +204,24 @@ fn own_address(address: String) -> Result<String, String> {
     address
         .map(str::to_string)
         .ok_or_else(|| "me: this is not an SSH session (SSH_CONNECTION is not set): give the address".to_string())
+}
+
+/// As [`answer`]; a gate that there is not is named.
+fn at_gate(result: Result<Value, CallError>, gate: Option<&str>, json: bool, text: fn(&Value) -> String) -> Exit {
+    match gate {
+        Some(gate) if is_unknown(&result) => unknown("gate", gate),
+        _ => answer(result, json, text),
+    }
+}
+
+fn is_unknown(result: &Result<Value, CallError>) -> bool {
+    matches!(result, Err(CallError::Status(Status::NotFound)))
+}
+
+fn unknown(what: &str, name: &str) -> Exit {
+    let name = name.escape_debug();
+    complain(&format!("lanward: there is no {what} '{name}' in the configuration"));
+    Exit::Failed
 }
 
 /// Prints what the daemon answered, for people or for programs.

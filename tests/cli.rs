@@ -426,6 +426,18 @@ fn every_command_beside_the_daemon() {
     beside(&home, "reload").ends_with(0).says("applied");
     beside(&home, "print").ends_with(0).says("table inet lanward {");
     beside(&home, "check").says("configuration");
+    for words in [
+        "list nosuch",
+        "admit nosuch 203.0.113.9",
+        "remove nosuch 203.0.113.9",
+        "flush nosuch",
+    ] {
+        beside(&home, &format!("gate {words}"))
+            .ends_with(1)
+            .says_nothing()
+            .complains("there is no gate 'nosuch' in the configuration");
+    }
+    beside(&home, "gate list").ends_with(0).says("no address is listed");
 
     home.house.configure(&switched_on("option level 'sead'"));
     beside(&home, "reload")

@@ -1028,6 +1028,7 @@ const NOT_SAID: &[(&str, &str)] = &[
     ("The daemon does not answer on the bus. The table in the kernel keeps dropping as it was set, and a pause ends by itself; but nothing switches it, follows changes of the network, or puts a deleted table back. Start it.", "the command line's own check"),
     ("The daemon was not asked: {} is judged, whatever is in force.", "likewise"),
     ("Table 'inet lanward' was not looked at: these files need not be in force.", "likewise"),
+    ("{to} is to be reachable from outside through relay {name}, at {from}, while the daemon runs. Whether it is now is not known.", "likewise"),
     ("The bus cannot be reached ({}), so it is not known whether the daemon runs. It enforces without the bus.", "likewise"),
     ("{label}{name} {verb} {protocols} from zone {source} to {host}, {ports}", "the table has both verbs"),
     ("is out of range: the number of {of} must be {min} to {max}", "the table has every unit"),

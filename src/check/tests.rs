@@ -724,6 +724,18 @@ fn what_a_relay_opens_is_said() {
         "relay.example.net (port 3389 there)",
     ];
     assert_finding(&with(State::Up, None), "relay", Severity::Info, &up);
+    // Without the daemon nobody starts it.
+    let mut left = with(State::Idle, None);
+    assert_finding(&left, "relay", Severity::Info, &["which is being started"]);
+    for daemon in [Daemon::NotOnBus, Daemon::NoBus("x".into()), Daemon::NotAsked] {
+        left.daemon = daemon;
+        assert_finding(
+            &left,
+            "relay",
+            Severity::Info,
+            &["'office'", "while the daemon runs", "is not known"],
+        );
+    }
     let waits = ["'office'", "tried again", "the line is cut"];
     assert_finding(
         &with(State::Backoff, Some("the line is cut")),
@@ -772,18 +784,6 @@ fn a_host_named_by_ipv4_alone_is_open_over_ipv6() {
 }
 
 #[test]
-fn links_that_were_not_read_are_not_taken_for_health() {
-    let mut facts = healthy();
-    facts.links = Links::default();
-    assert_finding(&facts, "zones", Severity::Info, &["not read"]);
-    assert_finding(&facts, "ipv6", Severity::Info, &["not read"]);
-    facts.config.lan_only.hosts = vec![host(PC)];
-    assert_finding(&facts, "ipv6", Severity::Warning, &["may be in use", "by its MAC"]);
-    facts.config.lan_only.hosts = vec![Host::Mac(PC_MAC)];
-    facts.firewall = firewall(&[redirect(&[])]);
-    assert_finding(
-        &facts,
-#[test]
 fn a_host_named_by_ipv6_alone_is_open_over_ipv4_and_by_its_other_addresses() {
     const TEMPORARY: &str = "2001:db8::abcd:1234";
     let mut facts = healthy();
@@ -816,6 +816,18 @@ fn a_host_named_by_ipv6_alone_is_open_over_ipv4_and_by_its_other_addresses() {
     assert!(told[1].contains("2001:db8::77 names one IPv6 address"), "{told:?}");
 }
 
+#[test]
+fn links_that_were_not_read_are_not_taken_for_health() {
+    let mut facts = healthy();
+    facts.links = Links::default();
+    assert_finding(&facts, "zones", Severity::Info, &["not read"]);
+    assert_finding(&facts, "ipv6", Severity::Info, &["not read"]);
+    facts.config.lan_only.hosts = vec![host(PC)];
+    assert_finding(&facts, "ipv6", Severity::Warning, &["may be in use", "by its MAC"]);
+    facts.config.lan_only.hosts = vec![Host::Mac(PC_MAC)];
+    facts.firewall = firewall(&[redirect(&[])]);
+    assert_finding(
+        &facts,
         "redirects",
         Severity::Warning,
         &["MAC is not known now", "3389"],

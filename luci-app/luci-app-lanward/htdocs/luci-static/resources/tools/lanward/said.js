@@ -337,6 +337,7 @@ const messages = _ => [
 	/* keygen.rs, spa/keys.rs */
 	_("'%s' is neither a host's name nor an address"),
 	_("'%s' is no port to ask for (such as tcp/22)"),
+	_('too many ports for one packet'),
 	_("line %s: %s has %s bytes, more than fwknop's %s"),
 	_('line %s: %s'),
 	_('a second key of that kind'),
