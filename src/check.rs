@@ -10,6 +10,7 @@ mod router;
 mod ways_in;
 
 pub use relays::Way;
+pub use router::configuration;
 
 use crate::config::{Config, Problem};
 use crate::gather::Gather;
@@ -30,6 +31,8 @@ pub const FW4_NAMED: &str = "!fw4: lanward gate ";
 /// Everything the diagnosis looks at.
 #[derive(Debug, Clone)]
 pub struct Facts {
+    /// The configuration's file.
+    pub file: String,
     /// The configuration, always complete.
     pub config: Config,
     /// What is wrong with it.
@@ -126,6 +129,8 @@ pub enum Daemon {
     NotOnBus,
     /// No bus: why.
     NoBus(String),
+    /// The files are to be judged, whatever a daemon has in force.
+    NotAsked,
 }
 
 /// UPnP IGD, NAT-PMP and PCP on this router.
@@ -226,7 +231,7 @@ impl Check {
 #[must_use]
 pub fn diagnose(facts: &Facts) -> Vec<Check> {
     let checks: [fn(&Facts) -> Vec<Check>; 17] = [
-        router::configuration,
+        |facts| configuration(&facts.problems, &facts.file),
         router::daemon,
         router::table,
         router::kernel,

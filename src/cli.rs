@@ -1,5 +1,6 @@
 //! The command line: what the words mean, the commands that ask the daemon, and those that need none.
 
+mod check;
 mod history;
 mod import;
 mod knock;
@@ -14,20 +15,20 @@ use crate::event::Now;
 use crate::gate::fw4_rules;
 use crate::json::{self, json};
 use crate::nft;
-use crate::state::{self, State};
+use crate::state;
 use crate::system::clock::Clock;
 use crate::system::keeper::Keeper;
 use crate::system::logger;
 use crate::system::privileges::User;
 use crate::system::storage;
-use crate::system::ubus::{call_once, CallError};
+use crate::system::ubus::{call_once, CallError, Status};
 use crate::{network, policy, report, ruleset};
 use nix::sys::signal::{SigSet, Signal};
 use parse::{parse, Command, Invocation, USAGE};
 use serde_json::Value;
 use std::io::{self, IsTerminal, Read, Write};
 use std::process::ExitCode;
-use text::{admitted_text, check_text, gate_list_text, lan_only_text, problems_text, removed_text, status_text};
+use text::{admitted_text, gate_list_text, lan_only_text, problems_text, removed_text, status_text};
 
 /// What the exit status says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -89,37 +90,52 @@ fn perform(invocation: Invocation) -> Exit {
         Command::Pause { minutes } => answer(ask("pause", json!({ "minutes": minutes })), false, lan_only_text),
         Command::Resume => answer(ask("resume", json!({})), false, lan_only_text),
         Command::Reload => reload(ask("reload", json!({}))),
-        Command::Check => check(ask("check", json!({})), &paths, json),
-        Command::Print => print(&paths, |compiled, on| {
-            nft::text::script(&ruleset::lay_out(&compiled.policy, on))
-        }),
-        Command::Fw4Rules => print(&paths, |compiled, _| {
-            let lan = compiled.policy.gates.lan.as_deref();
-            json::lines(&fw4_rules(&compiled.policy.gates, lan))
-        }),
+        Command::Check { named: true } => check::check(&check::of_files(&paths, None), json),
+        Command::Check { named: false } => check::check(&check::of_all(ask("check", json!({})), &paths), json),
+        // What is wrong anywhere in the file is a wrong configuration.
+        Command::Print => print(
+            &paths,
+            |_| true,
+            |compiled, on| nft::text::script(&ruleset::lay_out(&compiled.policy, on)),
+        ),
+        // The init script keeps what fw4 has where the daemon does: where a reload would be refused.
+        Command::Fw4Rules => print(
+            &paths,
+            |problem| problem.restricts,
+            |compiled, _| {
+                let lan = compiled.policy.gates.lan.as_deref();
+                json::lines(&fw4_rules(&compiled.policy.gates, lan))
+            },
+        ),
         Command::GateList(gate) => {
-            let arguments = gate.map_or_else(|| json!({}), |gate| json!({ "gate": gate }));
-            answer(ask("gate_list", arguments), json, gate_list_text)
+            let arguments = gate.as_ref().map_or_else(|| json!({}), |gate| json!({ "gate": gate }));
+            at_gate(ask("gate_list", arguments), gate.as_deref(), json, gate_list_text)
         }
         Command::GateAdmit { gate, address, seconds } => match own_address(address) {
             Ok(address) => {
-                let mut arguments = json!({ "gate": gate, "address": address });
+                let mut arguments = json!({ "gate": &gate, "address": address });
                 if let Some(seconds) = seconds {
                     arguments["seconds"] = seconds.into();
                 }
-                answer(ask("gate_admit", arguments), false, admitted_text)
+                at_gate(ask("gate_admit", arguments), Some(&gate), false, admitted_text)
             }
             Err(error) => {
                 complain(&format!("lanward: {error}"));
                 Exit::Failed
             }
         },
-        Command::GateRemove { gate, address } => answer(
-            ask("gate_remove", json!({ "gate": gate, "address": address })),
+        Command::GateRemove { gate, address } => at_gate(
+            ask("gate_remove", json!({ "gate": &gate, "address": address })),
+            Some(&gate),
             false,
             removed_text,
         ),
-        Command::GateFlush(gate) => answer(ask("gate_flush", json!({ "gate": gate })), false, removed_text),
+        Command::GateFlush(gate) => at_gate(
+            ask("gate_flush", json!({ "gate": &gate })),
+            Some(&gate),
+            false,
+            removed_text,
+        ),
         Command::Relay(relay) => relay::perform(ask, &relay, json),
         Command::History(history) => history::history(ask, history.arguments, history.form),
         Command::Import(files) => import::logs(ask, &files),
@@ -198,6 +214,24 @@ fn own_address(address: String) -> Result<String, String> {
         .ok_or_else(|| "me: this is not an SSH session (SSH_CONNECTION is not set): give the address".to_string())
 }
 
+/// As [`answer`]; a gate that there is not is named.
+fn at_gate(result: Result<Value, CallError>, gate: Option<&str>, json: bool, text: fn(&Value) -> String) -> Exit {
+    match gate {
+        Some(gate) if is_unknown(&result) => unknown("gate", gate),
+        _ => answer(result, json, text),
+    }
+}
+
+fn is_unknown(result: &Result<Value, CallError>) -> bool {
+    matches!(result, Err(CallError::Status(Status::NotFound)))
+}
+
+fn unknown(what: &str, name: &str) -> Exit {
+    let name = name.escape_debug();
+    complain(&format!("lanward: there is no {what} '{name}' in the configuration"));
+    Exit::Failed
+}
+
 /// Prints what the daemon answered, for people or for programs.
 fn answer(result: Result<Value, CallError>, json: bool, text: fn(&Value) -> String) -> Exit {
     let value = match result {
@@ -235,43 +269,8 @@ fn reload(result: Result<Value, CallError>) -> Exit {
     exit
 }
 
-/// Asks the daemon; where there is none, says so and checks the files.
-fn check(result: Result<Value, CallError>, paths: &Paths, json: bool) -> Exit {
-    let value = match result {
-        Ok(value) => value,
-        Err(error) => offline_check(paths, &error),
-    };
-    let failed = |name: &str| {
-        let checks = value["checks"].as_array().map(Vec::as_slice).unwrap_or_default();
-        checks.iter().any(|check| {
-            check["severity"] == "error" && (check["name"] == "configuration") == (name == "configuration")
-        })
-    };
-    let exit = say(&if json { json::lines(&value) } else { check_text(&value) });
-    match () {
-        () if failed("configuration") => Exit::Configuration,
-        () if failed("router") => Exit::Failed,
-        () => exit,
-    }
-}
-
-fn offline_check(paths: &Paths, error: &CallError) -> Value {
-    let mut state = State::default();
-    let now = Clock::start().now();
-    drop(state.handle(crate::event::Event::Configured(Box::new(paths.texts()), None), now));
-    drop(state.handle(
-        crate::event::Event::Surveyed(Box::new(crate::event::Survey {
-            netifd: crate::event::Netifd::NotAsked,
-            links: Ok(network::Links::default()),
-        })),
-        now,
-    ));
-    let facts = crate::system::router::facts_without_daemon(paths, state.known(now), error);
-    report::checks(&crate::check::diagnose(&facts))
-}
-
 /// What follows from the files alone. Wrong configuration is told on stderr, and the closed form printed: that is what the daemon would apply.
-fn print(paths: &Paths, text: fn(&policy::Compiled, bool) -> String) -> Exit {
+fn print(paths: &Paths, is_wrong: fn(&Problem) -> bool, text: fn(&policy::Compiled, bool) -> String) -> Exit {
     let texts = paths.texts();
     let lanward = texts
         .lanward
@@ -304,7 +303,7 @@ fn print(paths: &Paths, text: fn(&policy::Compiled, bool) -> String) -> Exit {
     for problem in &problems {
         complain(&format!("lanward: {}: {}", problem.option, problem.message));
     }
-    if problems.iter().any(|problem: &Problem| problem.restricts) {
+    if problems.iter().any(is_wrong) {
         return Exit::Configuration;
     }
     exit

@@ -509,7 +509,7 @@ impl Daemon {
             .files
             .read(File::Upnpd)
             .unwrap_or_else(|lost| Err(lost.to_string()));
-        router::facts(upnpd, &mut self.nftables, links, known)
+        router::facts(&self.paths, upnpd, &mut self.nftables, links, known)
     }
 }
 

@@ -1,8 +1,9 @@
 //! A new SPA key in the forms that those who get it want: the section for this router, the stanza for fwknop's client, the code for a phone.
 
 use crate::config::Protocol;
-use crate::spa::{Digest, Keys};
+use crate::spa::{request_of, Digest, Keys};
 use qrcodegen_no_heap::{Mask, QrCode, QrCodeEcc, Version};
+use std::net::Ipv6Addr;
 use zeroize::Zeroizing;
 
 /// What a client has to know besides the keys.
@@ -32,7 +33,10 @@ impl Access<'_> {
                 host.escape_debug()
             ));
         }
-        ports(self.ports).map(|_| ())
+        let wanted = ports(self.ports)?;
+        // With the longest address before them.
+        request_of(Some(Ipv6Addr::from(u128::MAX).into()), &wanted)?;
+        Ok(())
     }
 }
 
@@ -236,6 +240,12 @@ mod tests {
             "TCP/22",
         ] {
             assert!(stanza(None, ports).is_err(), "{ports}");
+        }
+        // No more than a packet can ask for.
+        let [fits, more, many] = [15, 16, 24].map(|count| vec!["tcp/65535"; count].join(","));
+        assert_eq!(stanza(None, &fits), Ok(9));
+        for ports in [&more, &many] {
+            assert_eq!(stanza(None, ports), Err("too many ports for one packet".into()));
         }
     }
 

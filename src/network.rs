@@ -103,6 +103,20 @@ pub struct Sources<'a> {
     pub links: &'a Links,
 }
 
+/// Whether an address means something else elsewhere.
+#[must_use]
+pub fn is_private(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(address) => {
+            let [a, b, ..] = address.octets();
+            // RFC 6598: a provider's own NAT.
+            let shared = a == 100 && (64..128).contains(&b);
+            address.is_private() || address.is_link_local() || address.is_loopback() || shared
+        }
+        IpAddr::V6(address) => address.is_loopback() || address.is_unique_local() || address.is_unicast_link_local(),
+    }
+}
+
 /// What the router is, by all that can be known. Never fails: what is missing or odd becomes a warning that names section and value.
 ///
 /// Zones are read as fw4 reads them (`fw4.uc` of openwrt/firewall4). Where fw4 skips a zone for a wrong `enabled`, its devices count all

@@ -95,9 +95,10 @@ pub fn compile(config: &Config, network: &Network, time_zone: &str, unix: u64) -
     let (sources, dests) = closed_forms(sources, dests);
 
     let hosts = Hosts::of(&lan_only.hosts);
-    if hosts.macs.is_empty() && hosts.v6.is_empty() && !hosts.v4.is_empty() {
+    if !(hosts.v4.is_empty() && hosts.v6.is_empty()) {
         warnings.push(
-            "lan_only.host names IPv4 addresses only: the same hosts go on over IPv6; name them by MAC address to cover both".into(),
+            "lan_only.host names addresses: what else the same hosts have, IPv6 beside IPv4 or temporary IPv6 addresses, goes on unless it is named, too; a MAC address covers all of a host"
+                .into(),
         );
     }
 

@@ -15,6 +15,7 @@ use crate::json::{self, json};
 use crate::keygen;
 use crate::lan_only::Doomed;
 use crate::nft::PortRange;
+use crate::policy;
 use crate::profiles::{level_name, Profiles};
 use crate::ruleset;
 use crate::ruleset::gate::counter_names;
@@ -34,6 +35,9 @@ pub const OBJECT: &str = "lanward";
 
 /// Flows that `preview` names; the others are counted.
 const PREVIEWED: usize = 64;
+
+/// Entries of one answer of `gate_list`: it has to stay under the bus's 1 MiB, with the longest names and addresses.
+const LISTED: usize = 4096;
 
 /// The bus object's methods.
 pub const METHODS: &[Method] = &[
@@ -315,22 +319,33 @@ pub fn new_key(new: &NewKey, path: &str, keys: &Keys) -> Value {
     }
 }
 
-/// The answer of `gate_list`: of one gate, or of all.
+/// Why nothing can be done at a gate.
+#[must_use]
+pub fn not_enabled(gate: &str) -> String {
+    format!("the gate '{gate}' is not enabled")
+}
+
+/// The answer of `gate_list`: of one gate, or of all; the first entries, and whether there are more.
 #[must_use]
 pub fn gate_list(state: &State, gate: Option<&str>, now: Now) -> Value {
     let gates = state.gates().map(|gates| gates.list.as_slice()).unwrap_or_default();
     let wanted = gates.iter().filter(|known| gate.is_none_or(|gate| known.name == gate));
-    let entries: Vec<Value> = wanted
-        .flat_map(|gate| {
-            let sources = state.lists.sources(&gate.name).into_iter();
-            sources.map(move |(address, ends)| {
-                let left = ends.map(|ends| ends.saturating_sub(now.monotonic).div_ceil(1000));
-                let why = state.lists.why(&gate.name, address);
-                json!({ "gate": gate.name, "address": gate::shown(gate, address), "expires": left, "why": why })
-            })
-        })
-        .gathered();
-    json!({ "entries": entries })
+    let mut sources = wanted.flat_map(|gate| {
+        let sources = state.lists.sources(&gate.name).into_iter();
+        sources.map(move |(address, ends)| (gate, address, ends))
+    });
+    let entry = |(gate, address, ends): (&policy::Gate, _, Option<u64>)| {
+        let left = ends.map(|ends| ends.saturating_sub(now.monotonic).div_ceil(1000));
+        let why = state.lists.why(&gate.name, address);
+        json!({ "gate": gate.name, "address": gate::shown(gate, address), "expires": left, "why": why })
+    };
+    let entries: Vec<Value> = sources.by_ref().take(LISTED).map(entry).gathered();
+    let mut value = json!({ "entries": entries, "more": sources.next().is_some() });
+    let is_off = |known: &config::Gate| !known.enabled && gate == Some(known.name.as_str());
+    if state.config.gates.iter().any(is_off) {
+        json::add(&mut value, "error", Some(&not_enabled(gate.unwrap_or_default())));
+    }
+    value
 }
 
 /// Profiles that the package does not know. They change no rule, so the rest of the configuration stands.

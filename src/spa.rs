@@ -10,7 +10,7 @@ mod packet;
 mod replay;
 
 pub use keys::Keys;
-pub use packet::{open, seal, seal_text};
+pub use packet::{open, request_of, seal, seal_text};
 pub use replay::{checksum, Replay};
 
 use crate::config::Protocol;

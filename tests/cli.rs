@@ -248,14 +248,59 @@ fn what_cannot_be_said_is_1() {
 #[test]
 fn check_needs_no_daemon_but_misses_it() {
     let files = Files::new(&switched_on(""));
-    files.run("check").ends_with(1).says("configuration").says("ERROR");
-    let told: Value = serde_json::from_str(&files.run("check --json").ends_with(1).out).expect("JSON");
+    let file = files.config().join("lanward").display().to_string();
+    files
+        .run("check")
+        .says(&format!("configuration: {file} has no problems"))
+        .says("daemon: The daemon was not asked")
+        .says("'inet lanward' was not looked at");
+    let told: Value = serde_json::from_str(&files.run("check --json").out).expect("JSON");
     assert!(
         told["checks"].as_array().is_some_and(|checks| checks.len() > 3),
         "{told}"
     );
     files.write("lanward", &switched_on("list host 'printer'"));
     files.run("check").ends_with(3).says("lanward.lan_only.host");
+    // Of the router's own files, whatever is in them here.
+    let mut command = Command::new(program());
+    command.args(["check", "--ubus-socket"]).arg(files.0.socket());
+    let ran = Ran::of("check", command.output().expect("the program can be started"));
+    ran.says("configuration").says("The bus cannot be reached");
+}
+
+/// Also in what restricts nothing, for which no reload is refused: 3.
+#[test]
+fn every_wrong_option_is_a_wrong_configuration() {
+    let files = Files::new("");
+    let relay = |line: &str| {
+        format!(
+            "config relay 'office'\n\toption host 'relay.example.net'\n\toption user 'relay'\n\toption remote_port '3389'\n\
+             \toption target '192.168.1.20:3389'\n\t{line}\n"
+        )
+    };
+    files.write("lanward", &relay(""));
+    files.run("print").ends_with(0);
+    for (text, option) in [
+        (
+            "config ledger 'ledger'\n\toption keep_days 'x'\n".to_owned(),
+            "lanward.ledger.keep_days",
+        ),
+        (relay("option retry 'x'"), "lanward.office.retry"),
+        (relay("option host '-oProxyCommand=x'"), "lanward.office.host"),
+    ] {
+        files.write("lanward", &text);
+        files
+            .run("print")
+            .ends_with(3)
+            .says("table inet lanward {")
+            .complains(option);
+        files
+            .run("check")
+            .ends_with(3)
+            .says(&format!("warning configuration: {option}"));
+        // fw4's rules are not kept back for it, as the daemon keeps nothing back.
+        files.run("fw4-rules").ends_with(0).complains(option);
+    }
 }
 
 /// `print` and `check` as a user who may do nothing.
@@ -282,7 +327,7 @@ fn print_and_check_need_no_root() {
         Ran::of(words, command.output().expect("setpriv is there"))
     };
     assert_eq!(run("print").ends_with(0).out, files.run("print").out);
-    run("check").ends_with(1).says("configuration");
+    run("check").says("configuration");
     run("run").ends_with(1).says_nothing();
     files.write("lanward", &switched_on("option level 'sead'"));
     run("print").ends_with(3).complains("lanward.lan_only.level");
@@ -302,6 +347,58 @@ fn beside(home: &Home, words: &str) -> Ran {
     let program = program();
     let output = home.house.router().output(&program.to_string_lossy(), &arguments, "");
     Ran::of(words, output.expect("the program can be started"))
+}
+
+/// The same with the daemon's files at `/etc/config`, where the program looks by itself.
+fn beside_at_home(home: &Home, words: &str) -> Ran {
+    const PLACE: &str =
+        "mount -t tmpfs tmpfs /etc && mkdir /etc/config && mount --bind \"$0\" /etc/config && exec \"$@\"";
+    let (config, socket) = (home.house.config_dir(), home.house.directory().join("ubus.sock"));
+    let (config, socket) = (config.to_string_lossy(), socket.to_string_lossy());
+    let program = program();
+    let program = program.to_string_lossy();
+    let mut arguments = vec!["--mount", "sh", "-c", PLACE, &config, &program];
+    arguments.extend(words.split(' '));
+    arguments.extend(["--ubus-socket", &socket]);
+    let output = home.house.router().output("unshare", &arguments, "");
+    Ran::of(words, output.expect("the program can be started"))
+}
+
+/// A file that was written and not loaded is what `check` judges; other files are judged by themselves.
+#[test]
+fn check_judges_the_files_and_not_what_the_daemon_has_read() {
+    let Some(home) = Home::start("check", House::plan(), &switched_off("")) else {
+        return;
+    };
+    let at_home = || beside_at_home(&home, "check");
+    at_home().says("/etc/config/lanward").says("daemon: The daemon runs");
+    // The test's daemon is told of a file only by `reload`.
+    let wrong = switched_off("option level 'sead'");
+    fs::write(home.house.config_dir().join("lanward"), &wrong).expect("it is ours");
+    at_home()
+        .ends_with(3)
+        .says("ERROR   configuration: lanward.lan_only.level: 'sead'")
+        .says("daemon: It has not loaded the file as it is now")
+        .says("daemon: The daemon runs");
+    beside(&home, "reload").ends_with(3);
+    let loaded = at_home()
+        .ends_with(3)
+        .says("configuration: lanward.lan_only.level: 'sead'");
+    assert!(!loaded.out.contains("as it is now"), "{loaded:?}");
+    fs::write(home.house.config_dir().join("lanward"), switched_off("")).expect("it is ours");
+    at_home()
+        .ends_with(1)
+        .says("configuration: /etc/config/lanward has no problems")
+        .says("daemon: As it has read the file before: lanward.lan_only.level: 'sead'");
+
+    let others = Files::new(&switched_on("list host 'printer'"));
+    let others = others.config();
+    let words = format!("check --config-dir {}", others.display());
+    let ran = beside_at_home(&home, &words).ends_with(3);
+    let ran = ran
+        .says("configuration: lanward.lan_only.host")
+        .says("The daemon was not asked");
+    assert!(!ran.out.contains("level"), "{ran:?}");
 }
 
 #[test]
@@ -329,6 +426,18 @@ fn every_command_beside_the_daemon() {
     beside(&home, "reload").ends_with(0).says("applied");
     beside(&home, "print").ends_with(0).says("table inet lanward {");
     beside(&home, "check").says("configuration");
+    for words in [
+        "list nosuch",
+        "admit nosuch 203.0.113.9",
+        "remove nosuch 203.0.113.9",
+        "flush nosuch",
+    ] {
+        beside(&home, &format!("gate {words}"))
+            .ends_with(1)
+            .says_nothing()
+            .complains("there is no gate 'nosuch' in the configuration");
+    }
+    beside(&home, "gate list").ends_with(0).says("no address is listed");
 
     home.house.configure(&switched_on("option level 'sead'"));
     beside(&home, "reload")

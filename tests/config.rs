@@ -169,6 +169,10 @@ fn wrong_values(kind: Kind) -> Vec<(&'static str, &'static str)> {
             ("AAAA", "key"),
             ("ssh-ed25519", "key"),
             ("ssh-ed25519 AAAA root@relay", "key"),
+            // Cut off; a key of another type than it says; no base64.
+            ("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ7FQN7nNwpsRIsP", "key"),
+            ("ssh-rsa AAAAC3NzaC1lZDI1NTE5", "key"),
+            ("ssh-rsa AAAAB3NzaC1yc2E=AA", "key"),
         ],
     }
 }

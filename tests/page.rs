@@ -974,16 +974,39 @@ fn edges(spec: &OptionSpec) -> Vec<String> {
         ],
         Kind::User => &["relay", "a.b", "a_b", "a-b", "-a", "a b", "root$"],
         Kind::HostKey => &[
-            "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA",
-            "ecdsa-sha2-nistp256 AAAA+/==",
-            "sk-ssh-ed25519@openssh.com AAAA",
-            "ssh-ed25519 AAAAC3 me@home",
+            "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ7FQN7nNwpsRIsPtORyynFrWl5XuQF9H/U9TJ57+771",
+            "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAAwcHBw==",
+            "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAABAcHBwc=",
+            "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAAwcHBw",
+            "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAABAcHBwc",
+            "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAABAcHBwc=",
+            "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAAwcHBw==",
+            "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAAAJBAQEBAQEBAQE",
+            "ecdsa-sha2-nistp384 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAAAJBAQEBAQEBAQE",
+            "sk-ecdsa-sha2-nistp256@openssh.com AAAAInNrLWVjZHNhLXNoYTItbmlzdHAyNTZAb3BlbnNzaC5jb20AAAAIbmlzdHAyNTYAAAAFBAQEBAQAAAAEc3NoOg==",
+            "sk-ssh-ed25519@openssh.com AAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY29tAAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAABHNzaDo=",
+            "ssh-rsa AAAAC3NzaC1lZDI1NTE5AAAAIJ7FQN7nNwpsRIsPtORyynFrWl5XuQF9H/U9TJ57+771",
+            "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ7FQN7nNwpsRIsPtORyynFrWl5XuQF9H/U9TJ57",
+            "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ7FQN7nNwpsRIsPtORyynFrWl5XuQF9H/U9TJ57+77",
+            "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ7FQN7nNwpsRIsPtORyynFrWl5XuQF9H/U9TJ57+771=",
+            "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ7FQN7nNwpsRIsPtORyynFrWl5XuQF9H/U9TJ57+771 me@home",
+            "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ7FQN7nNwpsRIsPtORyynFrWl5XuQF9H/U9TJ57+771\t",
+            " ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ7FQN7nNwpsRIsPtORyynFrWl5XuQF9H/U9TJ57+771",
+            "ssh-ed25519\tAAAAC3NzaC1lZDI1NTE5AAAAIJ7FQN7nNwpsRIsPtORyynFrWl5XuQF9H/U9TJ57+771",
+            "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAHwAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+            "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ7FQN7nNwpsRIsPtORyynFrWl5XuQF9H/U9TJ57+771AAA=",
+            "ssh-rsa AAAAB3NzaC1yc2EAAAAAAAAAAXg=",
+            "ssh-rsa AAAAB3NzaC1yc2EAAAABeAAAAAF4AAAAAXg=",
+            "ssh-rsa /////3NzaC1yc2E=",
+            "constructor AAAAC2NvbnN0cnVjdG9y",
+            "ssh-dss AAAAB3NzaC1kc3MAAAABeAAAAAF4",
+            "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAAwcHBx",
             "ssh-ed25519",
             "ssh-ed25519  AAAA",
             "rsa AAAA",
             "ssh-rsa BAAA",
-            "ssh- AAAA",
             "ssh-rsa AAA",
+            "ssh-rsa é",
         ],
     };
     let mut all: Vec<String> = texts.iter().map(ToString::to_string).collect();
@@ -1001,7 +1024,8 @@ fn edges(spec: &OptionSpec) -> Vec<String> {
             format!("/{}", "é".repeat(127)),
             format!("/{}", "é".repeat(128)),
         ],
-        Kind::HostKey => [2048, 2049].map(|length| format!("ssh-rsa {:A<length$}", "")).to_vec(),
+        // 4096 letters of base64, and the next.
+        Kind::HostKey => [3050, 3051].map(host_key_of).to_vec(),
         Kind::HostName => vec![
             "a".repeat(63),
             "a".repeat(64),
@@ -1015,13 +1039,28 @@ fn edges(spec: &OptionSpec) -> Vec<String> {
     all
 }
 
+/// An RSA key with so long a number.
+fn host_key_of(length: usize) -> String {
+    const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut blob = b"\0\0\0\x07ssh-rsa\0\0\0\x03\x01\0\x01".to_vec();
+    blob.extend(u32::try_from(length).expect("small").to_be_bytes());
+    blob.resize(blob.len() + length, 7);
+    let mut text = "ssh-rsa ".to_string();
+    for part in blob.chunks(3) {
+        let bits = part.iter().fold(0, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - part.len()));
+        let letter = |at: usize| char::from(LETTERS[(bits >> (18 - 6 * at)) as usize & 63]);
+        text.extend((0..4).map(|at| if at <= part.len() { letter(at) } else { '=' }));
+    }
+    text
+}
+
 /// The texts, and each with every letter left out or doubled, and with a few letters put in somewhere.
 fn changed(texts: &[String]) -> Vec<String> {
     const LETTERS: [char; 19] = [
         '0', '1', '9', 'a', 'f', 'g', 'Z', '.', ':', '-', '_', '/', '>', '[', ']', '%', ' ', 'é', '\u{7f}',
     ];
     let mut all: BTreeSet<String> = texts.iter().cloned().collect();
-    for (turn, text) in texts.iter().enumerate().filter(|(_, text)| text.len() < 70) {
+    for (turn, text) in texts.iter().enumerate().filter(|(_, text)| text.len() < 90) {
         for (at, letter) in text.char_indices() {
             let (before, behind) = (&text[..at], &text[at + letter.len_utf8()..]);
             let other = LETTERS[(turn * 7 + at * 5) % LETTERS.len()];

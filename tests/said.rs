@@ -515,6 +515,7 @@ fn healthy() -> Facts {
         (name.to_string(), zone)
     };
     Facts {
+        file: "/etc/config/lanward".into(),
         config: Config::default(),
         problems: Vec::new(),
         network: Network {
@@ -684,6 +685,11 @@ fn routers() -> Vec<Facts> {
     with(&|facts| facts.links.routes.retain(|route| route.dest.address.is_ipv4()));
     with(&|facts| facts.config.lan_only.hosts = host());
     with(&|facts| facts.config.lan_only.hosts = vec![Host::Address("192.168.1.77".parse().unwrap())]);
+    with(&|facts| {
+        facts.config.lan_only.hosts = ["2001:db8::20", "2001:db8::77"]
+            .map(|six| Host::Address(six.parse().unwrap()))
+            .into();
+    });
     for mirror in [true, false] {
         with(&|facts| {
             facts.firewall = Some(package("config defaults\n\toption fullcone '1'\n"));
@@ -950,6 +956,7 @@ fn what_is_not_known_stays_and_takes_no_time() {
 const NOT_SHOWN: &[&str] = &[
     "blobmsg.rs",
     "cli.rs",
+    "cli/check.rs",
     "cli/import.rs",
     "cli/knock.rs",
     "cli/parse.rs",
@@ -1020,6 +1027,9 @@ const NOT_SAID: &[(&str, &str)] = &[
     ("-----BEGIN OPENSSH PRIVATE KEY-----", "a file's own"),
     ("-----END OPENSSH PRIVATE KEY-----", "a file's own"),
     ("The daemon does not answer on the bus. The table in the kernel keeps dropping as it was set, and a pause ends by itself; but nothing switches it, follows changes of the network, or puts a deleted table back. Start it.", "the command line's own check"),
+    ("The daemon was not asked: {} is judged, whatever is in force.", "likewise"),
+    ("Table 'inet lanward' was not looked at: these files need not be in force.", "likewise"),
+    ("{to} is to be reachable from outside through relay {name}, at {from}, while the daemon runs. Whether it is now is not known.", "likewise"),
     ("The bus cannot be reached ({}), so it is not known whether the daemon runs. It enforces without the bus.", "likewise"),
     ("{label}{name} {verb} {protocols} from zone {source} to {host}, {ports}", "the table has both verbs"),
     ("is out of range: the number of {of} must be {min} to {max}", "the table has every unit"),

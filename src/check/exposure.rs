@@ -12,54 +12,62 @@ pub(super) fn ipv6(facts: &Facts) -> Vec<Check> {
         .routes
         .iter()
         .any(|route| route.dest.prefix == 0 && route.dest.address.is_ipv6());
-    if facts.links_were_read() && !routed {
+    let unused = facts.links_were_read() && !routed;
+    // Without IPv6 here a host's IPv4 is all that it can leave by; its IPv6 never is.
+    let named = facts.config.lan_only.hosts.iter().filter_map(|host| match host {
+        Host::Address(address) if address.is_ipv6() || !unused => Some(*address),
+        Host::Address(_) | Host::Mac(_) => None,
+    });
+    let checks: Vec<Check> = named.filter_map(|address| uncovered(facts, address)).gathered();
+    if !checks.is_empty() {
+        return checks;
+    }
+    if unused {
         return vec![Check::fine(
             "ipv6",
             "There is no IPv6 default route. Every rule holds for IPv6 as well, should one come.",
         )];
     }
-    let named = facts.config.lan_only.hosts.iter().filter_map(|host| match host {
-        Host::Address(address) if address.is_ipv4() => Some(*address),
-        Host::Address(_) | Host::Mac(_) => None,
-    });
-    let checks: Vec<Check> = named.filter_map(|address| uncovered(facts, address)).gathered();
-    if checks.is_empty() && !routed {
+    if !routed {
         return vec![Check::note(
             "ipv6",
             "Routes were not read, so it is not known whether IPv6 is in use. Every rule holds for both families.",
         )];
     }
-    if checks.is_empty() {
-        return vec![Check::fine(
-            "ipv6",
-            "IPv6 is in use and covered: every rule holds for both families.",
-        )];
-    }
-    checks
+    vec![Check::fine(
+        "ipv6",
+        "IPv6 is in use and covered: every rule holds for both families.",
+    )]
 }
 
-/// A host named by its IPv4 address alone, while its IPv6 traffic goes where it likes.
+/// A host named by one of its addresses, while its traffic from the others goes where it likes. An IPv4 address leaves all of IPv6 open, an IPv6 address
+/// IPv4 and the temporary addresses that hosts make themselves (RFC 8981).
 fn uncovered(facts: &Facts, address: IpAddr) -> Option<Check> {
     let hosts = &facts.config.lan_only.hosts;
     let mac = mac_of(facts, address);
     if mac.is_some_and(|mac| hosts.contains(&Host::Mac(mac))) {
         return None;
     }
-    let global = |one: &IpAddr| matches!(one, IpAddr::V6(six) if !six.is_unicast_link_local() && !six.is_multicast());
+    let counts = |one: &IpAddr| match one {
+        IpAddr::V4(_) => address.is_ipv6(),
+        IpAddr::V6(six) => *one != address && !six.is_unicast_link_local() && !six.is_multicast(),
+    };
     let others: Vec<IpAddr> = facts
         .links
         .neighbours
         .iter()
         .filter(|(_, one)| Some(*one) == mac)
         .map(|(one, _)| *one)
-        .filter(global)
+        .filter(counts)
         .gathered();
     let open: Vec<String> = others
         .iter()
         .filter(|one| !hosts.contains(&Host::Address(**one)))
         .map(ToString::to_string)
         .gathered();
-    if !others.is_empty() && open.is_empty() {
+    // What was not seen of the other family may be there all the same.
+    let other_family = others.iter().any(|one| one.is_ipv4() != address.is_ipv4());
+    if other_family && open.is_empty() {
         return None;
     }
     let seen = if open.is_empty() {
@@ -71,14 +79,16 @@ fn uncovered(facts: &Facts, address: IpAddr) -> Option<Check> {
         Some(mac) => format!("Name it by its MAC instead: list host '{}'.", mac_text(mac)),
         None => "Name it by its MAC instead, which covers all its addresses.".to_owned(),
     };
-    let used = if facts.links_were_read() {
-        "is in use"
+    let message = if address.is_ipv6() {
+        format!("lanward.lan_only.host: {address} names one IPv6 address of the host only; its IPv4 and its other IPv6 addresses{seen} are not covered. {remedy}")
     } else {
-        "may be in use"
+        let used = if facts.links_were_read() {
+            "is in use"
+        } else {
+            "may be in use"
+        };
+        format!("lanward.lan_only.host: {address} names the host's IPv4 only; its IPv6 addresses{seen} are not covered, and IPv6 {used} here. {remedy}")
     };
-    let message = format!(
-        "lanward.lan_only.host: {address} names the host's IPv4 only; its IPv6 addresses{seen} are not covered, and IPv6 {used} here. {remedy}"
-    );
     Some(Check::warning("ipv6", message))
 }
 

@@ -1,6 +1,6 @@
 //! What is reachable from outside by intention.
 
-use super::{quoted, Check, Facts};
+use super::{quoted, Check, Daemon, Facts};
 use crate::gather::Gather;
 use crate::relay::State;
 
@@ -35,6 +35,7 @@ pub(super) fn relays(facts: &Facts) -> Vec<Check> {
         let before = facts.relays.iter().take(index).find(|other| other.login == way.login)?;
         Some(one_login(&before.relay, &way.relay))
     });
+    let relay = |way| relay(way, &facts.daemon);
     facts.relays.iter().map(relay).chain(shared).gathered()
 }
 
@@ -51,11 +52,16 @@ fn one_login(first: &str, second: &str) -> Check {
     )
 }
 
-fn relay(way: &Way) -> Check {
+fn relay(way: &Way, daemon: &Daemon) -> Check {
     let name = quoted(&way.relay);
     let (from, to) = (&way.from, &way.to);
     let why = way.error.as_deref().map_or_else(String::new, |why| format!(" {why}."));
     match way.state {
+        // Nobody starts it who is not there, or was not asked.
+        _ if !matches!(daemon, Daemon::Asking | Daemon::Reachable) => Check::note(
+            "relay",
+            format!("{to} is to be reachable from outside through relay {name}, at {from}, while the daemon runs. Whether it is now is not known."),
+        ),
         State::Up if way.exposed => Check::error(
             "relay",
             format!(

@@ -2,6 +2,7 @@
 
 use super::ways_in::in_force;
 use super::{is_on, listed, quoted, BaseChain, Check, Daemon, Facts, TableState, FORWARD_PRIORITY};
+use crate::config::Problem;
 use crate::gather::Gather;
 use crate::gather::GatherInto;
 use crate::network::{Device, Treatment};
@@ -37,11 +38,13 @@ const PACKAGES: &[(&str, &str)] = &[
     ("nf_conntrack_netlink", "kmod-nf-conntrack-netlink"),
 ];
 
-pub(super) fn configuration(facts: &Facts) -> Vec<Check> {
-    if facts.problems.is_empty() {
-        return vec![Check::fine("configuration", "/etc/config/lanward has no problems.")];
+/// What is wrong with the configuration in this file.
+#[must_use]
+pub fn configuration(problems: &[Problem], file: &str) -> Vec<Check> {
+    if problems.is_empty() {
+        return vec![Check::fine("configuration", format!("{file} has no problems."))];
     }
-    let finding = |problem: &crate::config::Problem| {
+    let finding = |problem: &Problem| {
         let message = format!("{}: {}", problem.option, problem.message);
         if problem.restricts {
             let effect = "It restricts something, so a reload is refused and what was applied stays.";
@@ -49,7 +52,7 @@ pub(super) fn configuration(facts: &Facts) -> Vec<Check> {
         }
         Check::warning("configuration", message)
     };
-    facts.problems.iter().map(finding).gathered()
+    problems.iter().map(finding).gathered()
 }
 
 pub(super) fn daemon(facts: &Facts) -> Vec<Check> {
@@ -59,6 +62,10 @@ pub(super) fn daemon(facts: &Facts) -> Vec<Check> {
             "daemon",
             "The daemon does not answer on the bus. The table in the kernel keeps dropping as it was set, and a pause ends by itself; \
              but nothing switches it, follows changes of the network, or puts a deleted table back. Start it.",
+        ),
+        Daemon::NotAsked => Check::note(
+            "daemon",
+            format!("The daemon was not asked: {} is judged, whatever is in force.", facts.file),
         ),
         Daemon::NoBus(why) => Check::warning(
             "daemon",
@@ -70,6 +77,9 @@ pub(super) fn daemon(facts: &Facts) -> Vec<Check> {
 
 pub(super) fn table(facts: &Facts) -> Vec<Check> {
     let check = match &facts.table {
+        TableState::NotAsked if facts.daemon == Daemon::NotAsked => {
+            Check::note("table", "Table 'inet lanward' was not looked at: these files need not be in force.")
+        }
         TableState::NotAsked => Check::note("table", "The kernel was not asked for table 'inet lanward': that needs root."),
         TableState::Same => Check::fine("table", "Table 'inet lanward' is in the kernel as it is meant."),
         TableState::Missing if facts.config.lan_only.enabled => Check::error(

@@ -94,6 +94,7 @@ fn healthy() -> Facts {
     };
     let shipped = crate::profiles::parse(include_bytes!("../../files/usr/share/lanward/profiles.json")).unwrap();
     Facts {
+        file: "/etc/config/lanward".to_owned(),
         config: Config {
             lan_only,
             ..Config::default()
@@ -723,6 +724,18 @@ fn what_a_relay_opens_is_said() {
         "relay.example.net (port 3389 there)",
     ];
     assert_finding(&with(State::Up, None), "relay", Severity::Info, &up);
+    // Without the daemon nobody starts it.
+    let mut left = with(State::Idle, None);
+    assert_finding(&left, "relay", Severity::Info, &["which is being started"]);
+    for daemon in [Daemon::NotOnBus, Daemon::NoBus("x".into()), Daemon::NotAsked] {
+        left.daemon = daemon;
+        assert_finding(
+            &left,
+            "relay",
+            Severity::Info,
+            &["'office'", "while the daemon runs", "is not known"],
+        );
+    }
     let waits = ["'office'", "tried again", "the line is cut"];
     assert_finding(
         &with(State::Backoff, Some("the line is cut")),
@@ -768,6 +781,39 @@ fn a_host_named_by_ipv4_alone_is_open_over_ipv6() {
     assert_finding(&facts, "ipv6", Severity::Warning, &["192.168.1.77", "by its MAC"]);
     facts.links.routes.retain(|route| route.dest.address.is_ipv4());
     assert_fine(&facts, "ipv6");
+}
+
+#[test]
+fn a_host_named_by_ipv6_alone_is_open_over_ipv4_and_by_its_other_addresses() {
+    const TEMPORARY: &str = "2001:db8::abcd:1234";
+    let mut facts = healthy();
+    facts.config.lan_only.hosts = vec![host(PC6)];
+    facts.links.neighbours.push((address(TEMPORARY), PC_MAC));
+    let open = [PC6, PC, TEMPORARY, "list host '02:00:00:00:00:20'"];
+    assert_finding(&facts, "ipv6", Severity::Warning, &open);
+    // Also where nothing goes out by IPv6.
+    let routes = facts.links.routes.clone();
+    facts.links.routes.retain(|route| route.dest.address.is_ipv4());
+    assert_finding(&facts, "ipv6", Severity::Warning, &open);
+    facts.links.routes = routes;
+    facts.config.lan_only.hosts.push(host(PC));
+    let told = findings(&facts, "ipv6");
+    assert!(
+        told.len() == 2 && told.iter().all(|check| check.message.contains(TEMPORARY)),
+        "{told:?}"
+    );
+    facts.config.lan_only.hosts.push(host(TEMPORARY));
+    assert_fine(&facts, "ipv6");
+    facts.config.lan_only.hosts = vec![host(PC6), Host::Mac(PC_MAC)];
+    assert_fine(&facts, "ipv6");
+    // One host's address says nothing for another's; each is told of.
+    facts.config.lan_only.hosts = vec![host("192.168.1.77"), host("2001:db8::77")];
+    let told: Vec<String> = findings(&facts, "ipv6")
+        .into_iter()
+        .map(|check| check.message)
+        .collect();
+    assert!(told[0].contains("192.168.1.77 names the host's IPv4 only"), "{told:?}");
+    assert!(told[1].contains("2001:db8::77 names one IPv6 address"), "{told:?}");
 }
 
 #[test]

@@ -30,7 +30,7 @@ Usage: lanward COMMAND [OPTIONS]
   history [--by day|hour|month|port|source] [--from DATE] [--to DATE] [--limit N] [--json|--csv]
                           what strangers tried; only --protocol tcp, --port N, --address ADDRESS. --erase: forget it all
   import FILE... | -      counts the netfilter lines of logs (plain or gzip), and other routers' ledgers; the same again changes nothing
-  check [--json]          configuration problems and a diagnosis of this router
+  check [--json]          configuration problems and a diagnosis of this router; --config-dir: of the files there, without the daemon
   reload                  read the configuration again
   print                   the nft script it would apply, from configuration, without a daemon
   import-knockd FILE|- [--gate NAME]     a knockd.conf as sections for /etc/config/lanward
@@ -67,7 +67,10 @@ pub(super) enum Command {
         minutes: u32,
     },
     Resume,
-    Check,
+    /// With `--config-dir`: of those files alone, whatever daemon answers.
+    Check {
+        named: bool,
+    },
     Reload,
     Print,
     Fw4Rules,
@@ -243,11 +246,14 @@ impl Given {
 
 pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Invocation, lexopt::Error> {
     let (mut words, mut paths) = (Vec::new(), Paths::default());
-    let (mut json, mut temporary, mut help, mut version) = (false, false, false, false);
+    let (mut json, mut temporary, mut help, mut version, mut named) = (false, false, false, false, false);
     let (mut user, mut given) = (None, Given::default());
     while let Some(argument) = parser.next()? {
         match argument {
-            Long("config-dir") => paths.config_dir = parser.value()?.into(),
+            Long("config-dir") => {
+                paths.config_dir = parser.value()?.into();
+                named = true;
+            }
             Long("ubus-socket") => paths.ubus_socket = parser.value()?.into(),
             Long("state-dir") => paths.state_dir = parser.value()?.into(),
             Long("run-dir") => paths.run_dir = parser.value()?.into(),
@@ -293,7 +299,7 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Invocation, lexopt::Er
         },
         ["pause"] => return Err("pause: for how many MINUTES?".into()),
         ["resume"] => Command::Resume,
-        ["check"] => Command::Check,
+        ["check"] => Command::Check { named },
         ["reload"] => Command::Reload,
         ["print"] => Command::Print,
         ["fw4-rules"] => Command::Fw4Rules,
@@ -338,7 +344,7 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Invocation, lexopt::Er
         && !matches!(
             command,
             Command::Status
-                | Command::Check
+                | Command::Check { .. }
                 | Command::GateList(_)
                 | Command::Relay(Relay::List)
                 | Command::History(_)

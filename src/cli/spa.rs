@@ -3,6 +3,7 @@
 use super::parse::{Keygen, Spa, Whose};
 use super::{complain, say, to_terminal, Exit};
 use crate::keygen::{self, Access};
+use crate::network::is_private;
 use crate::spa::{seal, Keys, Request};
 use crate::system::clock::Clock;
 use crate::system::{client, keys};
@@ -66,19 +67,6 @@ fn behind_nat(own: IpAddr) -> Ended {
         "this machine's address, {own}, is not the one that the router sees: give --address with the public one, or --address source (whoever the packet comes from)"
     );
     (Exit::Usage, why)
-}
-
-/// Whether an address means something else elsewhere.
-fn is_private(address: IpAddr) -> bool {
-    match address.to_canonical() {
-        IpAddr::V4(address) => {
-            let [a, b, ..] = address.octets();
-            // RFC 6598: a provider's own NAT.
-            let shared = a == 100 && (64..128).contains(&b);
-            address.is_private() || address.is_link_local() || address.is_loopback() || shared
-        }
-        IpAddr::V6(address) => address.is_loopback() || address.is_unique_local() || address.is_unicast_link_local(),
-    }
 }
 
 pub(super) fn keygen(keygen: &Keygen, directory: &Path) -> Exit {

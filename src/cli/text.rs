@@ -116,7 +116,7 @@ fn gates_text(value: &Value) -> String {
     let line = |gate: &Value| {
         let shut = if gate["shut"] == true { ", shut" } else { "" };
         format!(
-            "Gate {}: {}{shut}\n  listed      {} of {}\n  admitted    {}, refused {} packets, turned away by a full list {}\n",
+            "Gate {}: {}{shut}\n  listed      {}, with room for {} of each family\n  admitted    {}, refused {} packets, turned away by a full list {}\n",
             gate["name"].as_str().unwrap_or("?"),
             strings(&gate["services"]).join(", "),
             json::line(&gate["entries"]),
@@ -147,7 +147,15 @@ pub(super) fn gate_list_text(value: &Value) -> String {
         .to_string()
             + "\n"
     };
-    entries.iter().map(line).collect()
+    let mut text: String = entries.iter().map(line).collect();
+    if value["more"] == true {
+        text.push_str("and more, which one answer has no room for ('lanward status' counts them)\n");
+    }
+    // What is wrong with the gate is said by itself.
+    if entries.is_empty() && value["error"].is_null() {
+        text.push_str("no address is listed\n");
+    }
+    text
 }
 
 pub(super) fn admitted_text(value: &Value) -> String {

@@ -318,7 +318,7 @@ pub static OPTIONS: &[OptionSpec] = &[
     one(Relay, "key", Kind::Path, Default("/etc/lanward/relay_ed25519"), "/etc/lanward/relay_ed25519")
         .means("/etc/lanward/relay_ed25519", "the private key's file"),
     one(Relay, "host_key", Kind::HostKey, Nothing, "")
-        .means("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPbW0n7l0gPEXAMPLEexampleEXAMPLEexampleEX", "the server's public key; not given: shown at the first contact, to be confirmed"),
+        .means("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ7FQN7nNwpsRIsPtORyynFrWl5XuQF9H/U9TJ57+771", "the server's public key; not given: shown at the first contact, to be confirmed"),
     one(Relay, "remote_port", Kind::Port, Required, "")
         .means("3389", "the port that is opened on the relay"),
     one(Relay, "target", Kind::Target, Required, "")

@@ -3,6 +3,7 @@
 use super::{Client, Forget, Host, Kind, Level, Protocol, Refuse, Service, Step, Subnet, Target};
 use crate::nft::PortRange;
 use crate::relay::greeting;
+use crate::relay::key::HostKey;
 use log::LevelFilter;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -372,17 +373,10 @@ fn is_path(text: &str) -> bool {
         && !text.split('/').any(|part| part == "..")
 }
 
+/// Exactly as it is compared and written later: nothing around it, nothing behind it; the padding may be missing.
 fn is_host_key(text: &str) -> bool {
-    let mut words = text.split(' ');
-    let kind = words.next().unwrap_or_default();
-    let key = words.next().unwrap_or_default();
-    let base64 = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte);
-    // Every key begins with the length of its type, a 32-bit number below 256: AAAA in base64.
-    (kind.starts_with("ssh-") || kind.starts_with("ecdsa-") || kind.starts_with("sk-"))
-        && only(kind, 64, |byte| byte.is_ascii_graphic())
-        && key.starts_with("AAAA")
-        && only(key, 2048, base64)
-        && words.next().is_none()
+    let bare = |text: &str| text.trim_end_matches('=').to_string();
+    HostKey::parse(text).is_ok_and(|key| bare(key.line()) == bare(text))
 }
 
 /// A whole number; too large a one is a number that no range holds.

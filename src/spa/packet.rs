@@ -177,6 +177,32 @@ fn is_user(user: &str) -> bool {
             .all(|byte| matches!(byte, b' '..=b'~') && !br#""/\[]:;|=,+*?<>"#.contains(&byte))
 }
 
+/// What a packet asks for: an address (`None`: whoever it comes from) and ports.
+///
+/// # Errors
+/// There is no port, or a packet cannot carry so many.
+pub fn request_of(address: Option<IpAddr>, ports: &[(Protocol, u16)]) -> Result<Zeroizing<String>, &'static str> {
+    let mut message = Zeroizing::new(String::with_capacity(MESSAGE + 64));
+    match address {
+        Some(address) => drop(write!(message, "{address}")),
+        None => message.push_str("0.0.0.0"),
+    }
+    for (protocol, port) in ports {
+        let protocol = if *protocol == Protocol::Tcp { "tcp" } else { "udp" };
+        let _ = write!(message, ",{protocol}/{port}");
+        if *port == 0 {
+            return Err("there is no port 0");
+        }
+        if message.len() > MESSAGE {
+            return Err("too many ports for one packet");
+        }
+    }
+    if ports.is_empty() {
+        return Err("no port");
+    }
+    Ok(message)
+}
+
 /// A packet that the stock `fwknopd` accepts (with an IPv6 address in it: lanward only). `random`: 8 bytes become the
 /// 16 digits that make every packet another, 8 are the salt; never the same twice.
 ///
@@ -188,24 +214,7 @@ pub fn seal(request: &Request, keys: &Keys, digest: Digest, random: &[u8; 16]) -
     }
     // fwknop keeps it in 32 bits.
     let sent = u32::try_from(request.sent).map_err(|_| "the time is after the year 2106")?;
-    let mut message = Zeroizing::new(String::with_capacity(MESSAGE + 64));
-    match request.address {
-        Some(address) => drop(write!(message, "{address}")),
-        None => message.push_str("0.0.0.0"),
-    }
-    for (protocol, port) in &request.ports {
-        let protocol = if *protocol == Protocol::Tcp { "tcp" } else { "udp" };
-        let _ = write!(message, ",{protocol}/{port}");
-        if *port == 0 {
-            return Err("there is no port 0");
-        }
-        if message.len() > MESSAGE {
-            return Err("too many ports for one packet");
-        }
-    }
-    if request.ports.is_empty() {
-        return Err("no port");
-    }
+    let message = request_of(request.address, &request.ports)?;
     let [a, b, c, d, e, f, g, h, salt @ ..] = random;
     let digits = u64::from_be_bytes([*a, *b, *c, *d, *e, *f, *g, *h]) % 10_u64.pow(16);
     let kind = if request.seconds.is_some() { 3 } else { 1 };

@@ -1,11 +1,13 @@
 //! The gates while running: who is listed by hand, who came and went, what survives the table.
 
 use super::State;
+use crate::config::Subnet;
 use crate::event::{Action, Ask, CallId, Listing, Now, Reading, Reply};
 use crate::gate::{self, Entry, Gone, Heard, Origin, Told};
 use crate::gather::Gather;
 use crate::gather::GatherInto;
 use crate::json::json;
+use crate::network::is_private;
 use crate::nft::netlink::Edit;
 use crate::policy::{Gate, Gates};
 use crate::report;
@@ -54,7 +56,7 @@ impl State {
             return vec![Action::Answer(id, Err(Status::InvalidArgument))];
         };
         let Some(gate) = self.gate(name) else {
-            return error(id, &format!("the gate '{name}' is not enabled"));
+            return error(id, &report::not_enabled(name));
         };
         if gate.shut {
             return error(
@@ -111,17 +113,33 @@ impl State {
         vec![self.read_action(call, Reply::Gate(ask))]
     }
 
-    /// Whether an address is on this side of the WAN, where nobody is gated: in a network of a device that is not the WAN's.
+    /// Whether an address is on this side of the WAN, where nobody is gated: the most particular way there is through a device that is not the WAN's, and
+    /// the address is in that device's own network, or is one that the internet does not have. A VPN that takes everything has ways to the whole
+    /// internet, from where people come by the WAN all the same.
     fn is_inside(&self, source: IpAddr) -> bool {
         let Some(gates) = self.gates() else { return false };
-        let is_inner = |index: &u32| {
-            let device = self.links.devices.get(index);
-            device.is_some_and(|device| !gates.wan.contains(device))
-        };
-        let on_link = self.links.addresses.iter().map(|(index, subnet, _)| (index, subnet));
-        let routed = self.links.routes.iter().map(|route| (&route.device, &route.dest));
-        let mut inner = on_link.chain(routed).filter(|(index, _)| is_inner(index));
-        inner.any(|(_, subnet)| subnet.prefix > 0 && !is_link_local(subnet.address) && subnet.contains(source))
+        // On every device, and says nothing about which.
+        if matches!(source, IpAddr::V6(address) if address.is_unicast_link_local()) {
+            return false;
+        }
+        let fits = |subnet: &Subnet| subnet.prefix > 0 && subnet.contains(source);
+        let on_link = self.links.addresses.iter().map(|(index, subnet, _)| (*index, *subnet));
+        let on_link: Vec<(u32, Subnet)> = on_link.filter(|(_, subnet)| fits(subnet)).gathered();
+        let routed = self.links.routes.iter().map(|route| (route.device, route.dest));
+        let ways: Vec<(u32, Subnet)> = routed
+            .filter(|(_, subnet)| fits(subnet))
+            .chain(on_link.iter().copied())
+            .gathered();
+        let longest = ways.iter().map(|(_, subnet)| subnet.prefix).max();
+        ways.iter().any(|(index, subnet)| {
+            Some(subnet.prefix) == longest
+                && self
+                    .links
+                    .devices
+                    .get(index)
+                    .is_some_and(|device| !gates.wan.contains(device))
+                && (on_link.iter().any(|(of, _)| of == index) || is_private(source))
+        })
     }
 
     /// A VPN peer's outer address was looked for.
@@ -532,9 +550,4 @@ fn ending(address: IpAddr, list: List, seconds: u32, now: Now) -> Entry {
 
 pub(super) fn error(call: CallId, error: &str) -> Vec<Action> {
     vec![Action::Answer(call, Ok(json!({ "ok": false, "error": error })))]
-}
-
-/// fe80::/10 is on every device, and says nothing about which.
-fn is_link_local(address: IpAddr) -> bool {
-    matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
 }

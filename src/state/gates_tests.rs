@@ -279,6 +279,43 @@ fn what_cannot_be_listed_is_refused_with_a_reason() {
     }
 }
 
+/// The longest that there may be: a name of 32 letters, networks, four reasons each.
+#[test]
+fn an_answer_has_room_for_so_many_entries_and_says_that_there_are_more() {
+    let name = "g".repeat(32);
+    let gate = GATE
+        .replace("'ssh'", &format!("'{name}'"))
+        .replace("tcp:22'", "tcp:22'\n\toption size '65536'\n\toption prefix6 '64'");
+    let mut play = Play::started(&gate);
+    let network = |at: u128| IpAddr::V6(((0x2001_0db8_0000_0000 + at) << 64).into());
+    let sources = |count: u128| (0..count).map(|at| (network(at), Some(60_000)));
+    for (count, entries, more) in [(4096, 4096, false), (9000, 4096, true)] {
+        play.lists.insert(format!("gate6_{name}"), sources(count).collect());
+        let mut answer = play.call("gate_list", json!({}));
+        assert_eq!(answer["entries"].as_array().unwrap().len(), entries);
+        assert_eq!(answer["more"], more);
+        assert_eq!(
+            play.call("status", json!({}))["gates"][0]["entries"],
+            json!(u64::try_from(count).unwrap())
+        );
+        for entry in answer["entries"].as_array_mut().unwrap() {
+            entry["why"] = json!(["witness", "knock", "spa", "hand"]);
+            entry["address"] = json!("2001:db8:1111:1111:1111:1111:1111:1111");
+        }
+        let bytes = crate::blobmsg::encode(answer.as_object().unwrap()).unwrap();
+        assert!(bytes.len() < (1 << 20) - 1024, "{}", bytes.len());
+    }
+}
+
+#[test]
+fn of_a_gate_that_is_off_a_list_says_so() {
+    let mut play = Play::started(V4_ONLY);
+    let answer = play.call("gate_list", json!({ "gate": "off" }));
+    assert_eq!(answer["error"], "the gate 'off' is not enabled");
+    assert!(play.call("gate_list", json!({}))["error"].is_null());
+    assert!(play.call("gate_list", json!({ "gate": "net" }))["error"].is_null());
+}
+
 #[test]
 fn networks_are_listed_where_the_gate_lists_networks_and_mapped_addresses_are_ipv4() {
     let mut play = Play::started(V4_ONLY);
@@ -645,6 +682,61 @@ fn my_address_behind_the_vpn_is_where_its_peer_is() {
         "fe80::77",
         "link-local is everywhere"
     );
+}
+
+/// OpenVPN's `redirect-gateway def1`, and the AllowedIPs with which a WireGuard client takes everything but private networks.
+#[test]
+fn a_vpn_that_takes_everything_has_nobody_of_the_internet_inside() {
+    let mut play = on_a_router(GATE);
+    let subnet = |text: &str, prefix| config::Subnet {
+        address: text.parse().unwrap(),
+        prefix,
+    };
+    let route = |dest, device| crate::network::Route {
+        table: 254,
+        dest,
+        device,
+    };
+    play.links.devices.insert(4, "tun0".to_string());
+    play.links
+        .addresses
+        .push((2, subnet("2001:db8:1::", 60), "2001:db8:1::1".parse().unwrap()));
+    play.links.routes = vec![
+        route(subnet("0.0.0.0", 0), 1),
+        route(subnet("0.0.0.0", 1), 4),
+        route(subnet("128.0.0.0", 1), 4),
+        route(subnet("193.0.0.0", 8), 3),
+        route(subnet("10.8.0.0", 16), 3),
+        route(subnet("10.9.0.0", 16), 1),
+        route(subnet("2001:db8:1:2::", 64), 2),
+        route(subnet("2000::", 3), 4),
+    ];
+    play.event(Event::Wake(Wake::Links));
+    play.pass(5_000);
+    play.endpoints = ["193.1.2.3", "203.0.113.9", "10.8.7.7", "2001:db8:1:2::7"]
+        .map(|inner| (inner.parse().unwrap(), "192.0.2.66".parse().unwrap()))
+        .into();
+    for (address, listed) in [
+        // Of the internet, whatever takes the router's own way there.
+        ("203.0.113.9", "203.0.113.9"),
+        ("193.1.2.3", "193.1.2.3"),
+        ("2001:db8:77::7", "2001:db8:77::7"),
+        // A provider's own NAT, on the WAN's side.
+        ("10.9.1.1", "10.9.1.1"),
+        // Inside, and somebody's.
+        ("10.8.7.7", "192.0.2.66"),
+        ("2001:db8:1:2::7", "192.0.2.66"),
+    ] {
+        let answer = play.call("gate_admit", json!({ "gate": "ssh", "address": address }));
+        assert_eq!(answer["address"], listed, "{address}: {answer}");
+    }
+    for inside in ["192.168.1.77", "172.16.0.1", "2001:db8:1::9"] {
+        let answer = play.call("gate_admit", json!({ "gate": "ssh", "address": inside }));
+        assert!(
+            answer["error"].to_string().contains("this side of the WAN"),
+            "{inside}: {answer}"
+        );
+    }
 }
 
 #[test]

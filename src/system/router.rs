@@ -22,7 +22,7 @@ const LEASES: &str = "/var/run/miniupnpd.leases";
 const MINIUPNPD_PID: &str = "/var/run/miniupnpd.pid";
 
 /// For the daemon, which has the kernel's ear.
-pub fn facts(upnpd: Contents, nftables: &mut Nftables, links: Links, known: Known) -> Facts {
+pub fn facts(paths: &Paths, upnpd: Contents, nftables: &mut Nftables, links: Links, known: Known) -> Facts {
     let table = match known.wanted.as_ref().map(|wanted| nftables.verify(wanted)) {
         None | Some(Err(_)) => TableState::NotAsked,
         Some(Ok(Verdict::Same)) => TableState::Same,
@@ -57,30 +57,38 @@ pub fn facts(upnpd: Contents, nftables: &mut Nftables, links: Links, known: Know
         fw4_gates,
         tables,
         missing,
-        ..without_kernel(upnp(upnpd, &tables_seen), links, known, Daemon::Asking)
+        ..without_kernel(paths, upnp(upnpd, &tables_seen), links, known, Daemon::Asking)
     }
 }
 
-/// For the command line on a router whose daemon does not answer, as root or not.
+/// For the command line, as root or not: on a router whose daemon does not answer, for this reason, or for files that need not be in force.
 #[must_use]
-pub fn facts_without_daemon(paths: &Paths, known: Known, error: &CallError) -> Facts {
+pub fn facts_without_daemon(paths: &Paths, mut known: Known, error: Option<&CallError>) -> Facts {
     let daemon = match error {
-        CallError::NoBus(error) => Daemon::NoBus(error.to_string()),
-        CallError::NoObject(_) => Daemon::NotOnBus,
-        other => Daemon::NoBus(other.to_string()),
+        None => Daemon::NotAsked,
+        Some(CallError::NoBus(error)) => Daemon::NoBus(error.to_string()),
+        Some(CallError::NoObject(_)) => Daemon::NotOnBus,
+        Some(other) => Daemon::NoBus(other.to_string()),
     };
+    let in_force = daemon != Daemon::NotAsked;
+    known.wanted.take_if(|_| !in_force);
     let upnpd = keeper::read(&paths.config_dir, File::Upnpd);
     match Nftables::open() {
-        Ok(mut nftables) => Facts {
-            daemon,
-            ..facts(upnpd, &mut nftables, Links::default(), known)
-        },
-        Err(_) => without_kernel(upnp(upnpd, &[]), Links::default(), known, daemon),
+        Ok(mut nftables) => {
+            let facts = facts(paths, upnpd, &mut nftables, Links::default(), known);
+            Facts {
+                daemon,
+                fw4_gates: facts.fw4_gates.filter(|_| in_force),
+                ..facts
+            }
+        }
+        Err(_) => without_kernel(paths, upnp(upnpd, &[]), Links::default(), known, daemon),
     }
 }
 
-fn without_kernel(upnp: Upnp, links: Links, known: Known, daemon: Daemon) -> Facts {
+fn without_kernel(paths: &Paths, upnp: Upnp, links: Links, known: Known, daemon: Daemon) -> Facts {
     Facts {
+        file: paths.config_dir.join("lanward").display().to_string(),
         config: known.config,
         problems: known.problems,
         network: known.network,

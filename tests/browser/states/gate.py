@@ -169,6 +169,14 @@ def full(opened):
     assert asked.count("status") == 12 and 1 <= asked.count("gate_list") <= 3, asked
 
 
+@case("what one answer has no room for is counted")
+def cut_off(opened):
+    entries = [{"gate": "ssh", "address": f"10.0.{at >> 8}.{at & 255}", "expires": 600} for at in range(4096)]
+    page = show(opened, [gate(entries=5000, size=8192), gate(name="other", entries=7)], answers={"gate_list": {"entries": entries, "more": True}})
+    assert "And 4800 more that are not shown" in page.one("ssh").inner_text()
+    assert "And 7 more that are not shown" in page.one("other").inner_text() and "No address is listed" not in page.text()
+
+
 @case("a list that cannot be had is no empty list")
 def unlisted(opened):
     page = show(opened, [gate(entries=2)], answers={"gate_list": Refused(7)})

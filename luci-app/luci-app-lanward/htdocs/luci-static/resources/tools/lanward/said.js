@@ -120,6 +120,7 @@ const messages = _ => [
 	_('Routes were not read, so it is not known whether IPv6 is in use. Every rule holds for both families'),
 	_('IPv6 is in use and covered: every rule holds for both families'),
 	_("%s names the host's IPv4 only; its IPv6 addresses%s are not covered, and IPv6 %s here"),
+	_('%s names one IPv6 address of the host only; its IPv4 and its other IPv6 addresses%s are not covered'),
 	_('(now %s)'),
 	_('is in use'),
 	_('may be in use'),
@@ -155,7 +156,7 @@ const messages = _ => [
 	_("witness '%s' asks for min_bytes, and conntrack counts none (net.netfilter.nf_conntrack_acct is 0): it proves nobody"),
 	_("spa '%s': its packets are never seen: %s"),
 	/* check/router.rs */
-	_('/etc/config/lanward has no problems'),
+	_('%s has no problems'),
 	_('%s. It restricts something, so a reload is refused and what was applied stays'),
 	_('The daemon runs'),
 	_("The kernel was not asked for table 'inet lanward': that needs root"),
@@ -252,7 +253,7 @@ const messages = _ => [
 	_('no prefix is known for %s'),
 	_('is no address or network that lanward follows'),
 	/* policy.rs, policy/gates.rs */
-	_('lan_only.host names IPv4 addresses only: the same hosts go on over IPv6; name them by MAC address to cover both'),
+	_('lan_only.host names addresses: what else the same hosts have, IPv6 beside IPv4 or temporary IPv6 addresses, goes on unless it is named, too; a MAC address covers all of a host'),
 	_("time zone '%s': %s; the schedule cannot be placed, LAN-only holds at all hours"),
 	_("'%s' is not a zone of /etc/config/firewall (%s)"),
 	_("zone '%s' (%s) has no device: nothing to stop there until it has one"),
@@ -336,6 +337,7 @@ const messages = _ => [
 	/* keygen.rs, spa/keys.rs */
 	_("'%s' is neither a host's name nor an address"),
 	_("'%s' is no port to ask for (such as tcp/22)"),
+	_('too many ports for one packet'),
 	_("line %s: %s has %s bytes, more than fwknop's %s"),
 	_('line %s: %s'),
 	_('a second key of that kind'),

@@ -209,11 +209,40 @@ function isPath(text) {
 		!/[\u0000-\u001f\u007f-\u009f]/.test(text) && text.split('/').indexOf('..') < 0;
 }
 
-function isHostKey(text) {
-	const words = text.split(' ');
+/* How many strings follow the type in a public key. */
+const keys = {
+	'ssh-ed25519': 1,
+	'ecdsa-sha2-nistp256': 2,
+	'ecdsa-sha2-nistp384': 2,
+	'ecdsa-sha2-nistp521': 2,
+	'ssh-rsa': 2,
+	'sk-ssh-ed25519@openssh.com': 2,
+	'sk-ecdsa-sha2-nistp256@openssh.com': 3
+};
 
-	return words.length == 2 && /^(ssh-|ecdsa-|sk-)[!-~]*$/.test(words[0]) && words[0].length <= 64 &&
-		/^AAAA[a-zA-Z0-9+\/=]*$/.test(words[1]) && words[1].length <= 2048;
+/* As src/relay/key.rs: the type, and in base64 the type again and its strings, each behind its length in 32 bits. */
+function isHostKey(text) {
+	const [ type, key ] = text.split(' ');
+	const bare = text => text.replace(/=+$/, '');
+	const parts = [];
+	let at = 0, blob;
+
+	try {
+		blob = atob(key);
+	}
+	catch (error) {
+		return false;
+	}
+
+	while (at < blob.length) {
+		const length = [ 0, 1, 2, 3 ].reduce((sum, byte) => sum * 256 + blob.charCodeAt(at + byte), 0);
+
+		parts.push(blob.substr(at + 4, length));
+		at += 4 + length;
+	}
+
+	return at == blob.length && key.length <= 4096 && bare(type + ' ' + btoa(blob)) == bare(text) && parts[0] == type &&
+		parts.length == 1 + keys[type] && parts.indexOf('') < 0 && (type != 'ssh-ed25519' || parts[1].length == 32);
 }
 
 const yes = [ '1', 'on', 'true', 'yes', 'enabled' ];

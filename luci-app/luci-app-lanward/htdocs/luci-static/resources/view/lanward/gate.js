@@ -35,7 +35,7 @@ return view.extend({
 			const gates = lanward.list(status.gates);
 			const count = gates.reduce((sum, gate) => sum + lanward.number(gate.entries), 0);
 			const list = () => lanward.call('gate_list').then(
-				reply => ({ entries: this.dated(lanward.list(reply.entries)) }),
+				reply => ({ entries: this.dated(lanward.list(reply.entries)), more: reply.more === true }),
 				error => ({ entries: null, unlisted: error }));
 
 			return Promise.all([
@@ -377,8 +377,11 @@ return view.extend({
 
 		known.unlisted = found.unlisted ? found.unlisted.message : '';
 
-		if (found.entries)
+		/* Those that one answer has no room for are only counted. */
+		if (found.entries) {
 			known.entries = found.entries.filter(entry => entry.gate === gate.name);
+			known.unsent = found.more ? Math.max(0, number('entries') - known.entries.length) : 0;
+		}
 
 		this.showEntries(known);
 		this.enableGate(known);
@@ -398,7 +401,7 @@ return view.extend({
 		const wanted = gate.filter.value.trim().toLowerCase();
 		const matching = gate.entries.filter(entry => entry.address.indexOf(wanted) >= 0);
 		const entries = matching.slice(0, MOST_ROWS);
-		const hidden = matching.length - entries.length;
+		const hidden = matching.length - entries.length + (gate.unsent || 0);
 		const listed = new Set(entries.map(entry => entry.address));
 
 		gate.rows.forEach((row, address) => {
