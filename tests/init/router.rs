@@ -171,13 +171,20 @@ impl Router {
     }
 
     /// Waits until the daemon's table is there and it answers.
+    #[track_caller]
     pub fn wait_for_daemon(&self) -> Value {
-        self.wait("the daemon", || {
+        let mut last = String::new();
+        let end = Instant::now() + PATIENCE;
+        while Instant::now() < end {
             let ran = self.run(&["lanward", "status", "--json"]);
-            serde_json::from_str::<Value>(&ran.out).ok().filter(|status| {
-                status["applied"] == true || status["problems"].as_array().is_some_and(|all| !all.is_empty())
-            })
-        })
+            let status = serde_json::from_str::<Value>(&ran.out).unwrap_or_default();
+            if status["applied"] == true || status["problems"].as_array().is_some_and(|all| !all.is_empty()) {
+                return status;
+            }
+            last = ran.out;
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("waited for the daemon, which says {last:?}\n{}", self.log());
     }
 
     #[track_caller]
