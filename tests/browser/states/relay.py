@@ -1,5 +1,6 @@
 """The tab Relay, and the overview's line about what is reachable from outside."""
 
+import base64
 import contextlib
 import pathlib
 import re
@@ -11,7 +12,16 @@ from playwright.sync_api import Error
 
 EVIL = "<img src=x onerror=window.broken=1>%s%d"
 PHONE = {"viewport": {"width": 360, "height": 740}, "is_mobile": True, "has_touch": True}
-KEY, OTHER = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOne", "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABTwo"
+
+
+def public_key(kind, *parts):
+    """A public key's line: RFC 4253, 6.6. Of numbers that nobody has the other half of."""
+    strings = [kind.encode(), *parts]
+    blob = b"".join(len(string).to_bytes(4, "big") + string for string in strings)
+    return f"{kind} {base64.b64encode(blob).decode()}"
+
+
+KEY, OTHER = public_key("ssh-ed25519", bytes(range(32))), public_key("ssh-rsa", b"\1\0\1", b"\0" + bytes(range(128, 256)) * 2)
 PRINT, OTHER_PRINT = "SHA256:" + "a1" * 21 + "b", "SHA256:" + "c2" * 21 + "d"
 UCI = {"office": {".type": "relay", "enabled": "1", "host": "relay.example.net", "remote_port": "3389", "target": "192.168.1.20:3389"}}
 OFFICE = {
