@@ -18,6 +18,9 @@ pub const MAX_BYTES: usize = 256 * 1024;
 /// The most lines that are read.
 pub const MAX_LINES: usize = 2048;
 
+/// The most ports of a sequence of which it is said by itself that more than a number stands there.
+const MAX_ODD: usize = 4;
+
 /// What became of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Imported {
@@ -277,6 +280,7 @@ fn judge<'a>(door: &'a Door, name: String, told: &mut Told) -> Knock<'a> {
 /// A sequence, or nothing where it cannot be one here.
 fn steps(door: &Door, line: usize, text: &str, told: &mut Told) -> Vec<Step> {
     let mut steps = Vec::new();
+    let mut odd = 0_usize;
     for word in text.split(',') {
         let mut parts = word.split(':');
         let (port, exact) = number(parts.next().unwrap_or_default());
@@ -297,10 +301,16 @@ fn steps(door: &Door, line: usize, text: &str, told: &mut Told) -> Vec<Step> {
             return Vec::new();
         };
         if !exact || parts.next().is_some() {
-            let message = format!("{} is read as port {port}, as knockd does", quoted(trim(word)));
-            told.of(door, line, false, message);
+            odd += 1;
+            if odd <= MAX_ODD {
+                let message = format!("{} is read as port {port}, as knockd does", quoted(trim(word)));
+                told.of(door, line, false, message);
+            }
         }
         steps.push(Step { protocol, port });
+    }
+    if let Some(more @ 1..) = odd.checked_sub(MAX_ODD) {
+        told.of(door, line, false, format!("{more} more are read by how they begin"));
     }
     // What the limits are, the configuration's reader knows.
     let probe = Knock {
