@@ -48,7 +48,7 @@ for target; do
 	log=fuzz/target/$target.log
 	began=$(date +%s)
 	status=0
-	nice -n 19 "$program" -runs="$runs" -max_total_time="${LANWARD_FUZZ_SECONDS:-0}" -max_len="$length" -timeout=5 -rss_limit_mb=512 \
+	nice -n 19 "$program" -runs="$runs" -max_total_time="${LANWARD_FUZZ_SECONDS:-0}" -max_len="$length" -timeout=60 -rss_limit_mb=512 \
 		-print_final_stats=1 -artifact_prefix="fuzz/artifacts/$target/" "fuzz/corpus/$target" "fuzz/found/$target" "$seeds/$target" >"$log" 2>&1 || status=$?
 	seconds=$(($(date +%s) - began))
 	# `#10000000 DONE cov: 512 ft: 2044 corp: 301/45Kb …`, and `stat::number_of_executed_units: 10000000`
