@@ -275,6 +275,15 @@ impl Daemon {
         self.proc_status("VmRSS:")
     }
 
+    /// Of the resident memory what is the process's alone, in KiB: heap and stack, without the pages of its program.
+    ///
+    /// # Panics
+    /// If it does not run.
+    #[must_use]
+    pub fn own_kib(&self) -> u64 {
+        self.proc_status("RssAnon:")
+    }
+
     /// Resident memory in KiB, of which what others have mapped too counts in parts.
     ///
     /// # Panics

@@ -53,7 +53,7 @@ compared with a small model of what was done and answered. In calm moments, once
 `make test` does a minute of it; this page is what a long run says (`make soak ARGS='--into docs/soak.md'`). Chance is the seed's alone, but time is not: a second run
 with the same seed is like the first, and not the same.
 
-Something has grown where the last quarter's median is further above the first's than allowed: 384 KiB of memory; no descriptor, thread, child or zombie; half again as many conntrack
+Something has grown where the last quarter's median is further above the first's than allowed: 384 KiB of memory of the process's own (the pages of its program come in as they are first run, and may be 4 MiB more); no descriptor, thread, child or zombie; half again as many conntrack
 entries; two files, and half again as many bytes in them. The first five minutes, or the first quarter if that is less, are left out. What belongs to the daemon's process is compared within one process, and in
 a long run the daemon is ended only in the first sixth of each quarter. Sets have a bound, and that is checked each time.
 
