@@ -14,6 +14,7 @@ use crate::nft::text;
 use crate::report;
 use crate::ruleset::{gate, spa};
 use crate::state::State;
+use crate::system::alarm::Alarm;
 use crate::system::clock::{self, Clock};
 use crate::system::conntrack::Conntrack;
 use crate::system::keeper::{self, Contents, File, Files, Keeper, Lost};
@@ -167,6 +168,7 @@ struct Daemon {
     /// Opened when it is asked first.
     conntrack: Option<Conntrack>,
     monitor: Monitor,
+    alarm: Alarm,
     /// `None` where the kernel cannot copy packets to us; then nobody tells who comes and goes at the gates.
     nflog: Option<Nflog>,
     links: links::Reader,
@@ -200,6 +202,7 @@ impl Daemon {
             nftables: starting("nftables", Nftables::open())?,
             conntrack: None,
             monitor: starting("nftables notifications", Monitor::open())?,
+            alarm: starting("timer", Alarm::new())?,
             links: starting("rtnetlink", links::Reader::open())?,
             watcher: starting("rtnetlink notifications", links::Watcher::open())?,
             nflog: None,
@@ -233,7 +236,7 @@ impl Daemon {
                 _ = terminate.recv() => Some(Event::Terminate),
                 _ = interrupt.recv() => Some(Event::Terminate),
                 lost = self.files.lost() => self.lose(lost),
-                () = sleep_until(deadline) => Some(Event::Deadline),
+                () = self.alarm.at(deadline) => Some(Event::Deadline),
                 change = self.monitor.next() => self.changed(change),
                 _ = hang_up.recv() => Some(Event::Wake(Wake::Config)),
                 () = self.watcher.next() => Some(Event::Wake(Wake::Links)),
@@ -548,14 +551,6 @@ fn copied(heard: nflog::Heard) -> Option<Event> {
             log::debug!("nflog: copies were lost");
             None
         }
-    }
-}
-
-async fn sleep_until(deadline: Option<std::time::Instant>) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
-        // Nothing is due: an idle daemon does not wake up.
-        None => std::future::pending::<()>().await,
     }
 }
 

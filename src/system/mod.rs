@@ -1,6 +1,7 @@
 //! Input and output. Nothing in here decides anything: each module turns one of the kernel's or the system's interfaces
 //! into values, and values into its requests.
 
+pub mod alarm;
 pub mod client;
 pub mod clock;
 pub mod conntrack;
