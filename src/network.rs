@@ -7,7 +7,6 @@ mod redirects;
 pub use doors::{Door, Treatment};
 
 use crate::config::Subnet;
-use crate::gather::GatherInto;
 use crate::nft::PortRange;
 use crate::sorted::{Map, Set};
 use crate::uci::{Package, Section};
@@ -170,13 +169,10 @@ fn read_zones(firewall: &Package, interfaces: &Interfaces, warnings: &mut Warnin
         };
         let zone = zones.or_insert_with(name.to_string(), || Zone {
             name: name.to_string(),
-            devices: Set::new(),
-            is_incomplete: false,
             input: doors::input(firewall, section),
+            ..Zone::default()
         });
-        let mut networks = section.words("network").into_iter();
-        zone.is_incomplete |= networks.any(|name| interfaces.devices(name).is_some_and(Set::is_empty));
-        zone.devices.extend(devices_of_networks(section, interfaces, warnings));
+        add_networks(zone, section, interfaces, warnings);
         zone.devices.extend(devices_of_patterns(section, warnings));
         zone.devices.extend(interfaces.of_zone(name).map(Device::Named));
         if !section.words("subnet").is_empty() {
@@ -190,8 +186,8 @@ fn read_zones(firewall: &Package, interfaces: &Interfaces, warnings: &mut Warnin
     zones
 }
 
-fn devices_of_networks(section: &Section, interfaces: &Interfaces, warnings: &mut Warnings) -> Vec<Device> {
-    let mut devices = Vec::new();
+/// The devices of a zone's `network`.
+fn add_networks(zone: &mut Zone, section: &Section, interfaces: &Interfaces, warnings: &mut Warnings) {
     for word in section.words("network") {
         if word.starts_with('!') {
             warnings.add_for(
@@ -207,16 +203,16 @@ fn devices_of_networks(section: &Section, interfaces: &Interfaces, warnings: &mu
             }
             None => {}
             Some(names) if names.is_empty() => {
+                zone.is_incomplete = true;
                 warnings.add_for(
                     section,
                     "network",
                     &format!("interface {} has no device yet", quoted(word)),
                 );
             }
-            Some(names) => devices.gather(names.iter().cloned().map(Device::Named)),
+            Some(names) => zone.devices.extend(names.iter().cloned().map(Device::Named)),
         }
     }
-    devices
 }
 
 fn devices_of_patterns(section: &Section, warnings: &mut Warnings) -> Vec<Device> {

@@ -157,17 +157,13 @@ pub fn with_last_devices(mut dump: Value, before: Option<&Value>) -> Value {
     };
     let mut last = entries_of(before);
     last.retain(|(name, device)| {
-        let is_name = |entry: &&mut Value| text(entry, "interface") == Some(name);
+        let is_without = |entry: &Value| text(entry, "interface") == Some(name) && text(entry, "l3_device").is_none();
         let is_taken = entries.iter().any(|entry| {
             ["l3_device", "device"]
                 .iter()
                 .any(|key| text(entry, key) == Some(device))
         });
-        !is_taken
-            && entries
-                .iter_mut()
-                .find(is_name)
-                .is_some_and(|entry| text(entry, "l3_device").is_none())
+        !is_taken && entries.iter().any(is_without)
     });
     let last = last
         .into_iter()

@@ -169,10 +169,9 @@ fn dispatch(gates: &Gates) -> Chain {
     }
     rules.gather(sessions::entrance(gates));
     // What needs no look at the routes comes before what does: over IPv6 that look costs more than all the rest.
-    for gate in gates.list.iter().filter(|gate| !gate.hosts.is_empty()) {
-        let to_host = Match::In(vec![Field::Ip6Daddr, Field::TcpDport], hosts_set(gate));
-        let guard = Statement::Goto(guard_name(gate));
-        rules.push(ending([to_host], guard, "guarded on a LAN host"));
+    for gate in &gates.list {
+        let guard = || Statement::Goto(guard_name(gate));
+        rules.extend(to_hosts(gate).map(|to_host| ending([to_host], guard(), "guarded on a LAN host")));
     }
     for gate in &gates.list {
         for matches in to_ports(gate) {
@@ -183,6 +182,12 @@ fn dispatch(gates: &Gates) -> Chain {
         }
     }
     chain("gate", rules)
+}
+
+/// To the gate's LAN hosts, if it has any.
+fn to_hosts(gate: &Gate) -> Option<Match> {
+    let to_host = || Match::In(vec![Field::Ip6Daddr, Field::TcpDport], hosts_set(gate));
+    (!gate.hosts.is_empty()).then(to_host)
 }
 
 /// To the gate's ports, by family.
@@ -378,10 +383,7 @@ fn to_lan(gate: &Gate) -> Vec<Rule> {
         // It was sent to an address of the router, and is refused as anything that is.
         rules.push(refusing(matches, Vec::new(), gate.belt[0]));
     }
-    if !gate.hosts.is_empty() {
-        let to_host = Match::In(vec![Field::Ip6Daddr, Field::TcpDport], hosts_set(gate));
-        rules.push(refusing(vec![to_host], Vec::new(), gate.belt[1]));
-    }
+    rules.extend(to_hosts(gate).map(|to_host| refusing(vec![to_host], Vec::new(), gate.belt[1])));
     rules
 }
 

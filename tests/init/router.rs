@@ -8,6 +8,7 @@ use lanward_rig::namespace::Namespace;
 use lanward_rig::netifd::Netifd;
 use lanward_rig::scratch::Scratch;
 use serde_json::Value;
+use std::cell::RefCell;
 use std::fs;
 use std::os::unix::fs::{symlink, PermissionsExt};
 use std::os::unix::net::UnixDatagram;
@@ -173,28 +174,31 @@ impl Router {
     /// Waits until the daemon's table is there and it answers.
     #[track_caller]
     pub fn wait_for_daemon(&self) -> Value {
-        let mut last = String::new();
-        let end = Instant::now() + PATIENCE;
-        while Instant::now() < end {
+        let last = RefCell::new(String::new());
+        let what = || format!("the daemon, which says {:?}", last.borrow());
+        self.wait_saying(what, || {
             let ran = self.run(&["lanward", "status", "--json"]);
-            let status = serde_json::from_str::<Value>(&ran.out).unwrap_or_default();
-            if status["applied"] == true || status["problems"].as_array().is_some_and(|all| !all.is_empty()) {
-                return status;
-            }
-            last = ran.out;
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        panic!("waited for the daemon, which says {last:?}\n{}", self.log());
+            last.replace(ran.out);
+            serde_json::from_str::<Value>(&last.borrow()).ok().filter(|status| {
+                status["applied"] == true || status["problems"].as_array().is_some_and(|all| !all.is_empty())
+            })
+        })
     }
 
     #[track_caller]
-    pub fn wait<T>(&self, what: &str, mut happens: impl FnMut() -> Option<T>) -> T {
+    pub fn wait<T>(&self, what: &str, happens: impl FnMut() -> Option<T>) -> T {
+        self.wait_saying(|| what.to_owned(), happens)
+    }
+
+    /// `what` is asked only where it was in vain.
+    #[track_caller]
+    fn wait_saying<T>(&self, what: impl Fn() -> String, mut happens: impl FnMut() -> Option<T>) -> T {
         let end = Instant::now() + PATIENCE;
         loop {
             if let Some(seen) = happens() {
                 return seen;
             }
-            assert!(Instant::now() < end, "waited for {what}\n{}", self.log());
+            assert!(Instant::now() < end, "waited for {}\n{}", what(), self.log());
             std::thread::sleep(Duration::from_millis(20));
         }
     }

@@ -5,8 +5,8 @@
 //! router, which in `prerouting` would be a look at the routes (150 to 290 ns).
 
 use super::{
-    chain, closing_copy, closing_name, copies, device_matches, ending, families, gate_lists, hosts_set, is_in, rule,
-    session_name, tcp_flag, to_ports, List, CLOSED, PORTS, REMOVE, WAN,
+    chain, closing_copy, closing_name, copies, device_matches, ending, families, gate_lists, is_in, rule, session_name,
+    tcp_flag, to_hosts, to_ports, List, CLOSED, PORTS, REMOVE, WAN,
 };
 use crate::config::Forget;
 use crate::gather::Gather;
@@ -57,10 +57,7 @@ pub(super) fn chains(gates: &Gates) -> Vec<Chain> {
     let (mut seen, mut own) = (Vec::new(), Vec::new());
     for gate in open(gates) {
         let session = || Statement::Goto(session_name(gate));
-        if !gate.hosts.is_empty() {
-            let to_host = Match::In(vec![Field::Ip6Daddr, Field::TcpDport], hosts_set(gate));
-            seen.push(ending([to_host], session(), "guarded on a LAN host"));
-        }
+        seen.extend(to_hosts(gate).map(|to_host| ending([to_host], session(), "guarded on a LAN host")));
         for matches in to_ports(gate) {
             let redirected = [Match::StatusDnat].into_iter().chain(matches.clone());
             seen.push(ending(redirected, session(), "guarded, and redirected"));
