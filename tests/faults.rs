@@ -958,7 +958,7 @@ fn a_wan_that_flaps_a_thousand_times_costs_little_and_lets_nothing_out() {
         let open = fs::read_dir(format!("/proc/{}/fd", home.daemon.pid()))
             .expect("it runs")
             .count();
-        (home.daemon.rss_kib(), open)
+        (home.daemon.own_kib(), open)
     };
     home.announce();
     let (memory, descriptors) = status();

@@ -30,8 +30,8 @@ fn a_million_sources_at_any_port_let_nobody_in_keep_nobody_out_and_cost_the_daem
     let Some(mut scene) = Scene::start() else { return };
     let sources = sources();
     let peace = scene.in_peace(10);
-    let before = scene.home.daemon.rss_kib();
-    let grown = |scene: &Scene| scene.home.daemon.rss_kib().saturating_sub(before);
+    let before = scene.home.daemon.own_kib();
+    let grown = |scene: &Scene| scene.home.daemon.own_kib().saturating_sub(before);
     let mut rows = vec![peace.cells()];
     rows[0].insert(0, "none".to_owned());
     rows[0].resize(HEAD.len(), String::new());
@@ -153,7 +153,7 @@ fn a_conntrack_table_without_room_opens_nothing_and_cuts_nothing_that_has_begun(
     assert!(live.goes_on());
     scene.hold_on();
 
-    let (before, dropped) = (scene.home.daemon.rss_kib(), scene.dropped());
+    let (before, dropped) = (scene.home.daemon.own_kib(), scene.dropped());
     scene.fill(Filling::Assured);
     let soon = Duration::from_millis(500);
     for family in FAMILIES {
@@ -202,7 +202,7 @@ fn a_conntrack_table_without_room_opens_nothing_and_cuts_nothing_that_has_begun(
         scene.home.daemon.must("status", &serde_json::json!({}));
         status.push(milliseconds(began.elapsed()));
     }
-    let grown = scene.home.daemon.rss_kib().saturating_sub(before);
+    let grown = scene.home.daemon.own_kib().saturating_sub(before);
     assert!(grown < GROWTH, "{grown} KiB");
     scene.hold_on();
     scene.empty();

@@ -620,7 +620,7 @@ fn a_flood_of_spoofed_sources_is_counted_to_the_last_and_costs_the_daemon_little
     };
     scene.send(STRANGER, udp(1900), 50);
     assert_eq!(scene.today(), 50);
-    let (rss, lines) = (scene.home.daemon.rss_kib(), scene.home.daemon.log().lines().count());
+    let (own, lines) = (scene.home.daemon.own_kib(), scene.home.daemon.log().lines().count());
     let began = Instant::now();
     for family in [Family::V4, Family::V6] {
         let mut flood = scene.knocker.spoofed(family, udp(5353));
@@ -648,7 +648,7 @@ fn a_flood_of_spoofed_sources_is_counted_to_the_last_and_costs_the_daemon_little
         wanted,
         "with {others} others"
     );
-    let grown = scene.home.daemon.rss_kib().saturating_sub(rss);
+    let grown = scene.home.daemon.own_kib().saturating_sub(own);
     let told = scene.home.daemon.log().lines().count() - lines;
     figure(
         &this_test(),

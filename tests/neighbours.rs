@@ -888,14 +888,14 @@ fn a_block_list_of_250_000_costs_the_daemon_nothing() {
         return;
     };
     let without = times(&mut home);
-    let memory = home.daemon.rss_kib();
+    let memory = home.daemon.own_kib();
     let list = block_list();
     home.house.router().nft(&list);
     let with = times(&mut home);
     home.house.router().nft(&format!("delete table inet banIP\n{list}"));
     let state = home.daemon.must("check", &json!({}));
     assert!(state["checks"].is_array());
-    let grown = home.daemon.rss_kib();
+    let grown = home.daemon.own_kib();
     for ((what, before), (_, after)) in without.into_iter().zip(with) {
         figure(
             "block list",

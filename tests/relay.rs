@@ -1120,11 +1120,11 @@ fn restarts_leave_nothing_behind() {
     // Everything has been there once: then it grows no more.
     rounds(4 * u64::from(RELAYS));
     assert!(within(SOON, all_up), "{:?}\n{}", scene.list(), scene.logs());
-    let (before, memory) = (seen(), scene.home.daemon.rss_kib());
+    let (before, memory) = (seen(), scene.home.daemon.own_kib());
     let began = Instant::now();
     rounds(wanted);
     assert!(within(SOON, all_up), "{:?}\n{}", scene.list(), scene.logs());
-    let grown = scene.home.daemon.rss_kib().saturating_sub(memory);
+    let grown = scene.home.daemon.own_kib().saturating_sub(memory);
     figure(
         &this_test(),
         &format!(

@@ -45,8 +45,8 @@ fn a_million_spoofed_sources_open_nothing_and_cost_the_daemon_nothing() {
     // What it has after a first flood is what it needs for hearing of one.
     flood(&scene.knocker, Family::V4, tcp(7000), 0..20_000);
     std::thread::sleep(Duration::from_secs(1));
-    let (rss, lines, spent, began) = (
-        daemon.rss_kib(),
+    let (own, lines, spent, began) = (
+        daemon.own_kib(),
         daemon.log().lines().count(),
         daemon.processor_time(),
         Instant::now(),
@@ -78,7 +78,7 @@ fn a_million_spoofed_sources_open_nothing_and_cost_the_daemon_nothing() {
     let took = began.elapsed();
     let stages = scene.sets("knock_open");
     let spent = daemon.processor_time().saturating_sub(spent);
-    let grown = daemon.rss_kib().saturating_sub(rss);
+    let grown = daemon.own_kib().saturating_sub(own);
     let lines = daemon.log().lines().count() - lines;
     let heard = news.hear(&["knock."], usize::MAX, Duration::from_millis(500)).len();
     figure(
