@@ -40,6 +40,7 @@ use crate::schedule::Window;
 use crate::sorted::Set;
 use crate::system::conntrack::Session;
 use crate::uci;
+pub(crate) use calls::LONGEST_PAUSE_MINUTES;
 use deadlines::Deadlines;
 pub(crate) use kernel::Kernel;
 use kernel::{Carried, Losses};

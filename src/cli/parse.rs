@@ -5,7 +5,9 @@ use crate::config::{Protocol, Step};
 use crate::daemon::Paths;
 use crate::gather::Gather;
 use crate::keygen::{ports, PORT};
+use crate::report::query;
 use crate::spa::Digest;
+use crate::state::LONGEST_PAUSE_MINUTES;
 use crate::system::client::Family;
 use lexopt::prelude::*;
 use serde_json::Map;
@@ -64,7 +66,7 @@ pub(super) enum Command {
         temporary: bool,
     },
     Pause {
-        minutes: u32,
+        minutes: i64,
     },
     Resume,
     /// With `--config-dir`: of those files alone, whatever daemon answers.
@@ -362,7 +364,7 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Invocation, lexopt::Er
     })
 }
 
-/// Values go to the daemon as they are, which says what is wrong with them; but numbers have to be numbers.
+/// Judged by the rules of the daemon that is asked.
 fn history(given: &mut Given, json: bool) -> Result<History, String> {
     let mut arguments = Map::new();
     let texts = [
@@ -380,6 +382,7 @@ fn history(given: &mut Given, json: bool) -> Result<History, String> {
         let number: u32 = text.parse().map_err(|_| format!("--{name}: '{text}' is no number"))?;
         arguments.insert(name.into(), number.into());
     }
+    query(&arguments).map_err(|why| format!("history: {why}"))?;
     let form = match (json, std::mem::take(&mut given.csv)) {
         (true, true) => return Err("history: --json or --csv".into()),
         (true, false) => Form::Json,
@@ -445,11 +448,11 @@ fn gate_command(words: &[&str]) -> Result<Command, lexopt::Error> {
     Ok(command)
 }
 
-fn minutes_of(word: &str) -> Result<u32, lexopt::Error> {
+fn minutes_of(word: &str) -> Result<i64, lexopt::Error> {
     word.parse()
         .ok()
-        .filter(|minutes| *minutes > 0)
-        .ok_or_else(|| format!("pause: '{word}' is not a number of minutes (such as 15)").into())
+        .filter(|minutes| (1..=LONGEST_PAUSE_MINUTES).contains(minutes))
+        .ok_or_else(|| format!("pause: '{word}' is not a number of minutes (from 1 to {LONGEST_PAUSE_MINUTES})").into())
 }
 
 fn knock(words: &[&str], given: &mut Given) -> Result<Command, String> {
@@ -680,6 +683,11 @@ mod tests {
             ("lanward pause", "MINUTES"),
             ("lanward pause soon", "'soon'"),
             ("lanward pause 0", "'0'"),
+            ("lanward pause 10081", "from 1 to 10080"),
+            ("lanward history --by week", "by: 'week' is not one of"),
+            ("lanward history --from 2020-13-01", "from: '2020-13-01'"),
+            ("lanward history --port 65536", "port: 65536"),
+            ("lanward history --by hour --port 22", "hours are not kept by port"),
             ("lanward pause -5", "-5"),
             ("lanward on now", "on takes no operand: 'now'"),
             ("lanward pause 5 6", "'6'"),

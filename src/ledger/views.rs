@@ -145,7 +145,11 @@ impl Query {
         })
     }
 
-    fn check(&self) -> Result<(), String> {
+    /// Whether the ledger keeps what is asked for.
+    ///
+    /// # Errors
+    /// What it does not keep, and how to ask, for people.
+    pub(crate) fn check(&self) -> Result<(), String> {
         let of_service = self.protocol.is_some() || self.port.is_some();
         let of_source = self.address.is_some();
         match self.by {

@@ -66,7 +66,7 @@ pub fn query(arguments: &Map<String, Value>) -> Result<Query, String> {
         Some(port) => Some(u16::try_from(port).map_err(|_| format!("port: {port} is not between 0 and 65535"))?),
         None => None,
     };
-    Ok(Query {
+    let query = Query {
         by,
         from: parsed::<Date>("from", text("from"))?,
         to: parsed::<Date>("to", text("to"))?,
@@ -74,7 +74,9 @@ pub fn query(arguments: &Map<String, Value>) -> Result<Query, String> {
         protocol: parsed::<Protocol>("protocol", text("protocol"))?.map(|protocol| protocol.0),
         port,
         address: parsed::<IpAddr>("address", text("address"))?,
-    })
+    };
+    query.check()?;
+    Ok(query)
 }
 
 fn parsed<T: FromStr<Err: ToString>>(name: &str, text: Option<&str>) -> Result<Option<T>, String> {

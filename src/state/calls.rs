@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use std::rc::Rc;
 
 /// A week. What is longer is no pause.
-const LONGEST_PAUSE_MINUTES: i64 = 7 * 24 * 60;
+pub(crate) const LONGEST_PAUSE_MINUTES: i64 = 7 * 24 * 60;
 /// The same in milliseconds.
 pub(super) const LONGEST_PAUSE: u64 = 7 * 24 * 60 * 60_000;
 
