@@ -53,7 +53,8 @@ impl State {
         let Some(wanted) = self.wanted.clone() else {
             return Vec::new();
         };
-        let mut actions = Vec::new();
+        // First: a reload of the firewall from here on would put the former table back, and where a set's timeout has changed, fail over it.
+        let mut actions = vec![Action::WriteScript(Rc::clone(&wanted))];
         // The kernel's pause went with the table; its end did not.
         if let Some(seconds) = self.pause_left(now).filter(|_| lost) {
             actions.push(Action::Pause { seconds, call: None });
@@ -66,8 +67,7 @@ impl State {
         }
         // Before the verdict, which answers whoever has asked for it.
         actions.extend(self.cut_action(now, Then::default()));
-        actions.push(Action::Verify(Rc::clone(&wanted)));
-        actions.push(Action::WriteScript(wanted));
+        actions.push(Action::Verify(wanted));
         actions
     }
 

@@ -26,6 +26,9 @@ pub(super) struct Play {
     pub(super) run_state: Option<String>,
     /// The kernel's table.
     pub(super) table: Option<Rc<Table>>,
+    /// What a reload of the firewall would load, and whether it was old when conntrack was last looked through, which takes its time.
+    pub(super) script: Option<Rc<Table>>,
+    pub(super) script_was_old: bool,
     pub(super) on: bool,
     pub(super) pause_ends: Option<u64>,
     pub(super) apply_fails: Option<&'static str>,
@@ -122,6 +125,8 @@ impl Play {
             answers: Vec::new(),
             exited: false,
             handle: 0,
+            script: None,
+            script_was_old: false,
             lists: BTreeMap::new(),
             edits: 0,
             edit_fails: None,
@@ -364,6 +369,7 @@ impl Play {
             }
             Action::Cut { then, .. } => {
                 self.cuts += 1;
+                self.script_was_old = self.script != self.table;
                 Some(Event::Cut {
                     flows: std::mem::take(&mut self.flows),
                     error: self.cut_fails.map(str::to_owned),
@@ -547,7 +553,11 @@ impl Play {
                 None
             }
             Action::Relay(..) | Action::EndRelays | Action::ReadPublicKeys(_) | Action::MakeRelayKey { .. } => None,
-            Action::Diagnose { .. } | Action::WriteScript(_) | Action::LogLevel(_) => None,
+            Action::WriteScript(table) => {
+                self.script = Some(table);
+                None
+            }
+            Action::Diagnose { .. } | Action::LogLevel(_) => None,
         }
     }
 
@@ -604,6 +614,16 @@ fn it_starts_applies_once_and_is_idle() {
     play.pass(1000);
     assert_eq!(play.applies, 1, "nothing has changed");
     assert_eq!(play.state.next_deadline(), None, "idle means no wake-up");
+}
+
+/// Kernels before 6.5 refuse a script that gives a set another timeout than it has: with it the whole of fw4's rules.
+#[test]
+fn a_reload_of_the_firewall_finds_the_table_that_was_applied_before_anything_that_takes_time() {
+    let mut play = Play::started(ON);
+    assert_eq!((play.cuts, play.script_was_old), (1, false));
+    play.lanward = ON.replace("option enabled '1'", "option enabled '1'\n\toption mirror '0'");
+    assert_eq!(play.call("reload", json!({}))["applied"], true);
+    assert_eq!((play.applies, play.cuts, play.script_was_old), (2, 2, false));
 }
 
 #[test]
