@@ -703,6 +703,25 @@ fn a_wrong_configuration_at_the_start_leaves_the_gate_shut() {
 }
 
 #[test]
+fn zones_of_other_names_lock_nobody_inside_out() {
+    let config = [
+        switched_off("list source_zone 'home'\nlist dest_zone 'internet'"),
+        sections::gate("list service 'tcp:22'"),
+        sections::witness(""),
+    ];
+    let Some(scene) = Scene::start(with_mail().with(allow(SSH)), &config.concat()) else {
+        return;
+    };
+    for family in FAMILIES {
+        let inside = scene.home.house.router_address("lan", family);
+        for from in ["lan", "vpn"] {
+            assert_eq!(scene.call(from, inside).ssh(SSH), at(inside, SSH), "{from}");
+        }
+        assert_ne!(scene.knocks("internet", family, SSH), Connection::Accepted, "{family}");
+    }
+}
+
+#[test]
 fn addresses_are_admitted_and_removed_by_hand() {
     let Some(scene) = Scene::start(with_mail(), &router_gated("option forget 'never'\noption window '100'")) else {
         return;

@@ -3,7 +3,7 @@
 use super::Devices;
 use crate::config::{self, Config, Forget, Problem, Service, System};
 use crate::gather::Gather;
-use crate::network::{Device, Door, Network, Treatment};
+use crate::network::{Device, Door, Network, Treatment, Zone};
 use std::net::{IpAddr, Ipv6Addr};
 
 /// All gates that are enabled, with what they have in common.
@@ -155,7 +155,7 @@ pub(super) fn compile(
     warnings.extend(surprises(config));
     Gates {
         mark: config.mark,
-        wan: without_loopback(wan),
+        wan: outside(wan, zones, network),
         zones: zones.clone(),
         lan: config.lan_only.source_zones.first().cloned(),
         copies: true,
@@ -359,13 +359,18 @@ fn guarded(gate: &config::Gate) -> Guarded {
     guarded
 }
 
-/// In the closed form everything but the LAN is the WAN; the router itself is not.
-fn without_loopback(wan: &Devices) -> Devices {
-    match wan {
-        Devices::Only(_) => wan.clone(),
-        Devices::AllBut(others) => {
-            let lo = Device::Named("lo".into());
-            Devices::AllBut(others.iter().cloned().chain([lo]).collect())
-        }
-    }
+/// In the closed form everything that is not known to be inside is the WAN. Inside are the router itself, and the zones whose every packet to the router is
+/// accepted, whatever they are called: nobody is to be locked out of a LAN for a misspelt name. A zone that is named as the world is none of them.
+fn outside(wan: &Devices, named: &[String], network: &Network) -> Devices {
+    let Devices::AllBut(others) = wan else {
+        return wan.clone();
+    };
+    let (world, inside): (Vec<&Zone>, Vec<&Zone>) = (network.zones.values())
+        .filter(|zone| named.contains(&zone.name) || zone.input == Treatment::Accept)
+        .partition(|zone| named.contains(&zone.name));
+    let is_world = |device: &Device| world.iter().any(|zone| zone.devices.contains(device));
+    let inside = inside.into_iter().flat_map(|zone| &zone.devices);
+    let known = inside.filter(|device| !is_world(device)).cloned();
+    let lo = Device::Named("lo".into());
+    Devices::AllBut(others.iter().cloned().chain(known).chain([lo]).collect())
 }

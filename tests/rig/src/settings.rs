@@ -110,8 +110,10 @@ impl Firewall {
     /// The rules that fw4 makes for a chain of the WAN's: services first.
     fn rules(&self, chain: &str) -> String {
         let named = |section: &Value| section["name"].as_str().unwrap_or("@rule").to_owned();
+        // What comes from a zone that fw4 does not know it leaves out; the user's own ways in are all from the WAN.
         let services = self.services.iter().enumerate();
         services
+            .filter(|(_, section)| section["src"] == "wan")
             .map(|(index, section)| (section, published(index, section)))
             .chain(self.user.iter().map(|section| (section, named(section))))
             .map(|(section, name)| (way_in(section), name))
