@@ -37,6 +37,8 @@ pub struct Facts {
     pub config: Config,
     /// What is wrong with it.
     pub problems: Vec<Problem>,
+    /// Its file is not there, or has no section.
+    pub is_silent: bool,
     /// The router's zones and redirects, resolved.
     pub network: Network,
     /// Devices, addresses, routes and neighbours; without any device: they were not read.
@@ -231,7 +233,7 @@ impl Check {
 #[must_use]
 pub fn diagnose(facts: &Facts) -> Vec<Check> {
     let checks: [fn(&Facts) -> Vec<Check>; 17] = [
-        |facts| configuration(&facts.problems, &facts.file),
+        |facts| configuration(&facts.problems, &facts.file, facts.is_silent),
         router::daemon,
         router::table,
         router::kernel,

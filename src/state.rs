@@ -2,6 +2,7 @@
 
 mod calls;
 mod deadlines;
+mod files;
 mod gates;
 #[cfg(test)]
 mod gates_tests;
@@ -24,7 +25,7 @@ mod spas;
 mod tests;
 
 use crate::check::Way;
-use crate::config::{self, Config, Problem, System};
+use crate::config::{self, Config, Problem};
 use crate::event::{Action, CallId, CutScope, Event, Netifd, Now, Survey, Texts, Then, Wake};
 use crate::gate::{Lists, Sessions, Teller};
 use crate::gather::Gather;
@@ -42,6 +43,8 @@ use crate::system::conntrack::Session;
 use crate::uci;
 pub(crate) use calls::LONGEST_PAUSE_MINUTES;
 use deadlines::Deadlines;
+pub(crate) use files::package;
+use files::{file_problem, gone};
 pub(crate) use kernel::Kernel;
 use kernel::{Carried, Losses};
 use knocks::Knocks;
@@ -67,6 +70,8 @@ pub struct State {
     candidate: Option<Config>,
     /// Whether it was in a file, so that a missing file is a mistake.
     had_file: bool,
+    /// What is in force are the defaults, for the file says nothing.
+    is_silent: bool,
     /// What is wrong with the files as they were read last.
     file_problems: Vec<Problem>,
     firewall: Option<uci::Package>,
@@ -128,6 +133,9 @@ pub struct State {
 
 /// So that the devices are a guess, if a good one.
 const WITHOUT_NETIFD: &str = "netifd: no answer; devices are those that /etc/config/network lets expect";
+/// The same from `check`, which names another file where it was given one.
+const WITHOUT_FILE: &str =
+    "/etc/config/lanward is not there, or has no section: nothing is restricted, and no gate opens";
 
 /// What the state knows for the diagnosis; the fields are those of [`State`].
 #[derive(Debug)]
@@ -141,6 +149,7 @@ pub struct Known {
     pub profiles: Result<Profiles, String>,
     pub wanted: Option<Rc<Table>>,
     pub no_copies: Option<String>,
+    pub is_silent: bool,
     pub relays: Vec<Way>,
     pub unix: u64,
 }
@@ -235,11 +244,12 @@ impl State {
         }
 
         // Defaults would switch off. Whoever means that says so in the file.
-        if self.had_file && texts.lanward == Ok(None) {
-            problems.push(file_problem("lanward", "the file is not there any more"));
+        let is_silent = (texts.lanward.as_ref()).is_ok_and(|text| text.as_deref().is_none_or(uci::says_nothing));
+        if self.had_file && is_silent {
+            problems.push(file_problem("lanward", gone(texts.lanward == Ok(None))));
         }
         let refused = self.configured && is_restricting(&problems);
-        self.had_file |= !refused && matches!(texts.lanward, Ok(Some(_)));
+        self.had_file |= !refused && texts.lanward.is_ok() && !is_silent;
         self.candidate = None;
         let mut actions = Vec::new();
         if !self.configured {
@@ -250,6 +260,10 @@ impl State {
             self.candidate = Some(config);
         }
         actions.extend(copies);
+        if is_silent && !refused && !std::mem::replace(&mut self.is_silent, is_silent) {
+            actions.push(Action::Log(Level::Warn, WITHOUT_FILE.into()));
+        }
+        self.is_silent = is_silent && !refused;
         actions.extend(self.report_problems(problems, self.policy_problems.clone()));
         if refused {
             actions.push(refusal());
@@ -478,6 +492,9 @@ impl State {
         if self.netifd.is_none() {
             warnings.push(WITHOUT_NETIFD.into());
         }
+        if self.is_silent {
+            warnings.push(WITHOUT_FILE.into());
+        }
         let has_gates = self.gates().is_some_and(|gates| !gates.list.is_empty());
         warnings.gather(self.no_copies.iter().filter(|_| has_gates).cloned());
         warnings
@@ -503,6 +520,7 @@ impl State {
             profiles: self.profiles.clone().unwrap_or_else(|| Err("not read yet".into())),
             wanted: self.wanted.clone(),
             no_copies: self.no_copies.clone(),
+            is_silent: self.is_silent,
             relays: self.relay_ways(),
             unix: now.unix,
         }
@@ -568,31 +586,4 @@ fn is_restricting(problems: &[Problem]) -> bool {
 
 fn refusal() -> Action {
     Action::Log(Level::Error, "configuration refused; what was applied stays".into())
-}
-
-fn file_problem(file: &str, message: &str) -> Problem {
-    Problem {
-        system: System::Lanward,
-        option: file.into(),
-        message: message.into(),
-        restricts: true,
-    }
-}
-
-/// A configuration file that is only read. `None` with a problem noted if it cannot be.
-pub(crate) fn package(
-    text: &Result<Option<Vec<u8>>, String>,
-    file: &str,
-    problems: &mut Vec<Problem>,
-) -> Option<uci::Package> {
-    let error = match text {
-        Ok(None) => return None,
-        Ok(Some(text)) => match uci::parse(text) {
-            Ok(package) => return Some(package),
-            Err(error) => format!("line {}, column {}: {}", error.line, error.column, error.message),
-        },
-        Err(error) => error.clone(),
-    };
-    problems.push(file_problem(file, &error));
-    None
 }

@@ -148,6 +148,12 @@ impl Package {
     }
 }
 
+/// Whether a text has no section, and so says nothing: comments at most.
+#[must_use]
+pub fn says_nothing(text: &[u8]) -> bool {
+    parse(text).is_ok_and(|package| package.sections.is_empty())
+}
+
 /// Reads a configuration file's text (bytes: a file may hold anything).
 ///
 /// As in libuci a `package` line is checked and ignored, an `option` without a value or with an empty one changes nothing, an

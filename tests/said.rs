@@ -518,6 +518,7 @@ fn healthy() -> Facts {
         file: "/etc/config/lanward".into(),
         config: Config::default(),
         problems: Vec::new(),
+        is_silent: false,
         network: Network {
             zones: [zone("lan", "br-lan"), zone("wan", "wan0")].into(),
             ..Network::default()

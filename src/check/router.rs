@@ -38,9 +38,13 @@ const PACKAGES: &[(&str, &str)] = &[
     ("nf_conntrack_netlink", "kmod-nf-conntrack-netlink"),
 ];
 
-/// What is wrong with the configuration in this file.
+/// What is wrong with the configuration in this file. It is silent where it is not there or has no section.
 #[must_use]
-pub fn configuration(problems: &[Problem], file: &str) -> Vec<Check> {
+pub fn configuration(problems: &[Problem], file: &str, is_silent: bool) -> Vec<Check> {
+    if problems.is_empty() && is_silent {
+        let message = format!("{file} is not there, or has no section: nothing is restricted, and no gate opens.");
+        return vec![Check::warning("configuration", message)];
+    }
     if problems.is_empty() {
         return vec![Check::fine("configuration", format!("{file} has no problems."))];
     }

@@ -95,6 +95,7 @@ fn healthy() -> Facts {
     let shipped = crate::profiles::parse(include_bytes!("../../files/usr/share/lanward/profiles.json")).unwrap();
     Facts {
         file: "/etc/config/lanward".to_owned(),
+        is_silent: false,
         config: Config {
             lan_only,
             ..Config::default()

@@ -43,12 +43,29 @@ pub(super) fn of_all(result: Result<Value, CallError>, paths: &Paths) -> Value {
     };
     match paths.texts().lanward {
         Ok(Some(_)) => {
-            let file = paths.config_dir.join("lanward").display().to_string();
-            beside(&theirs, &configuration(&known(paths).problems, &file))
+            let known = known(paths);
+            beside(&theirs, &configuration(&known.problems, &file(paths), known.is_silent))
         }
-        // Not there, or not for everybody to read: the daemon knows more.
-        Ok(None) | Err(_) => theirs,
+        Ok(None) => without(&theirs, &configuration(&[], &file(paths), true)),
+        // Not for everybody to read: the daemon knows more.
+        Err(_) => theirs,
     }
+}
+
+fn file(paths: &Paths) -> String {
+    paths.config_dir.join("lanward").display().to_string()
+}
+
+/// That the file is gone, where the daemon has not seen that yet.
+fn without(theirs: &Value, ours: &[Check]) -> Value {
+    let (of_file, others): (Vec<&Value>, Vec<&Value>) =
+        findings(theirs).iter().partition(|check| is_of_the_file(check));
+    if of_file.iter().any(|check| check["ok"] == false) {
+        return theirs.clone();
+    }
+    let ours = report::checks(ours);
+    let checks: Vec<&Value> = findings(&ours).iter().chain(others).gathered();
+    json!({ "checks": checks })
 }
 
 /// The daemon's findings of the configuration give way to those of the files as they are. Where the two differ, it has not loaded these.
@@ -125,14 +142,28 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_file_that_went_after_the_daemon_read_it_is_missed() {
+        let gone = configuration(&[], "lanward", true);
+        let fine = report::checks(&configuration(&[], "lanward", false));
+        let told = without(&fine, &gone);
+        assert_eq!(told, report::checks(&gone));
+        assert_eq!(check(&told, true) as u8, Exit::Configuration as u8);
+        let refused = report::checks(&configuration(&[problem("lanward", true)], "lanward", false));
+        assert_eq!(without(&refused, &gone), refused, "it has said so itself");
+    }
+
     fn lines(theirs: &[Problem], ours: &[Problem]) -> Vec<String> {
-        let mut checks = configuration(theirs, "/etc/config/lanward");
+        let mut checks = configuration(theirs, "/etc/config/lanward", false);
         checks.extend(
-            configuration(&[problem("another", true)], "x")
+            configuration(&[problem("another", true)], "x", false)
                 .into_iter()
                 .map(|check| Check { name: "table", ..check }),
         );
-        let value = beside(&report::checks(&checks), &configuration(ours, "/etc/config/lanward"));
+        let value = beside(
+            &report::checks(&checks),
+            &configuration(ours, "/etc/config/lanward", false),
+        );
         let lines = check_text(&value).lines().map(str::to_string).gathered();
         assert!(
             lines

@@ -3,7 +3,8 @@
 
 use crate::uci;
 
-/// The text of `/etc/config/lanward` with `lan_only.enabled` set so, and nothing else changed; a section that is missing comes at its end.
+/// The text of `/etc/config/lanward` with `lan_only.enabled` set so, and nothing else changed; a section that is missing comes at its end. A file that is
+/// empty, or was deleted (which is the same to this), is not made anew.
 /// `None`: it says so already, and flash is not written for nothing.
 ///
 /// # Errors
@@ -12,6 +13,11 @@ pub fn saved(text: &[u8], on: bool) -> Result<Option<Vec<u8>>, String> {
     let value = if on { "1" } else { "0" };
     if says(text, value) {
         return Ok(None);
+    }
+    if uci::says_nothing(text) {
+        return Err(
+            "it is not there, or has no section: one that says only this would let go of what else it said".into(),
+        );
     }
     match uci::set_option(text, "lan_only", "enabled", value) {
         Ok(text) => Ok(Some(text)),
@@ -64,8 +70,15 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_says_nothing_is_not_made_anew() {
+        for text in ["", "\n", "# all gone\n"] {
+            assert!(after(text, true).unwrap_err().contains("no section"), "{text:?}");
+        }
+    }
+
+    #[test]
     fn a_missing_section_is_added_at_the_end() {
-        for text in ["", "config gate 'ssh'\n", "config gate 'ssh'"] {
+        for text in ["config gate 'ssh'\n", "config gate 'ssh'"] {
             let on = after(text, true).unwrap().unwrap();
             assert!(on.starts_with(text), "{on}");
             assert_eq!(after(&on, true), Ok(None), "{on}");

@@ -1327,6 +1327,36 @@ fn a_file_that_vanished_is_refused_and_one_that_was_never_there_is_not() {
     let answer = play.answers.pop().unwrap().unwrap();
     assert_eq!((answer["applied"].as_bool(), play.on), (Some(false), true), "{answer}");
     assert!(answer["problems"][0]["message"].as_str().unwrap().contains("not there"));
+    let emptied = Texts {
+        lanward: Ok(Some("\n# all gone\n".into())),
+        ..nothing.clone()
+    };
+    play.event(Event::Configured(Box::new(emptied.clone()), Some(caller())));
+    let answer = play.answers.pop().unwrap().unwrap();
+    assert_eq!((answer["applied"].as_bool(), play.on), (Some(false), true), "{answer}");
+    assert!(answer["problems"][0]["message"]
+        .as_str()
+        .unwrap()
+        .contains("no section"));
+    assert!(!play
+        .state
+        .router_warnings()
+        .iter()
+        .any(|warning| warning == WITHOUT_FILE));
+    assert_eq!(play.call("reload", json!({}))["applied"], true);
+    assert_eq!(play.state.problems(), [], "it is there again");
+
+    for texts in [&nothing, &emptied] {
+        let mut fresh = State::default();
+        drop(fresh.handle(Event::Started, Now::default()));
+        let actions = fresh.handle(Event::Configured(Box::new(texts.clone()), None), Now::default());
+        let warned = |action: &Action| matches!(action, Action::Log(Level::Warn, line) if line == WITHOUT_FILE);
+        assert_eq!(actions.iter().filter(|action| warned(action)).count(), 1);
+        let actions = fresh.handle(Event::Configured(Box::new(texts.clone()), None), Now::default());
+        assert_eq!(actions.iter().filter(|action| warned(action)).count(), 0, "once");
+        assert!(fresh.router_warnings().iter().any(|warning| warning == WITHOUT_FILE));
+        assert!(fresh.known(Now::default()).is_silent);
+    }
 
     let mut fresh = State::default();
     drop(fresh.handle(Event::Started, Now::default()));

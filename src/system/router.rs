@@ -91,6 +91,7 @@ fn without_kernel(paths: &Paths, upnp: Upnp, links: Links, known: Known, daemon:
         file: paths.config_dir.join("lanward").display().to_string(),
         config: known.config,
         problems: known.problems,
+        is_silent: known.is_silent,
         network: known.network,
         links,
         firewall: known.firewall,

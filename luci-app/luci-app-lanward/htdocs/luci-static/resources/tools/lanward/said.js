@@ -157,6 +157,7 @@ const messages = _ => [
 	_("spa '%s': its packets are never seen: %s"),
 	/* check/router.rs */
 	_('%s has no problems'),
+	_('%s is not there, or has no section: nothing is restricted, and no gate opens'),
 	_('%s. It restricts something, so a reload is refused and what was applied stays'),
 	_('The daemon runs'),
 	_("The kernel was not asked for table 'inet lanward': that needs root"),
@@ -304,6 +305,7 @@ const messages = _ => [
 	_('nobody tells who comes and goes at the gates: %s'),
 	_('cannot be read: %s'),
 	_('the file is not there any more'),
+	_('the file has no section any more'),
 	_('there is no such file'),
 	_('the table could not be applied: %s'),
 	_('the table cannot be looked at: %s'),
@@ -317,6 +319,7 @@ const messages = _ => [
 	_('the switch holds until lanward starts again; the note about it could not be written: %s'),
 	_('pause: %s'),
 	_("its section lan_only has no name: config lan_only 'lan_only'"),
+	_('it is not there, or has no section: one that says only this would let go of what else it said'),
 	_('%s: %s; it opens nothing'),
 	_('revoked'),
 	_("'%s' is no name for a key: 1 to 32 letters (a-z), digits or '_'"),
