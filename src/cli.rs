@@ -28,7 +28,9 @@ use parse::{parse, Command, Invocation, USAGE};
 use serde_json::Value;
 use std::io::{self, IsTerminal, Read, Write};
 use std::process::ExitCode;
-use text::{admitted_text, gate_list_text, lan_only_text, problems_text, removed_text, status_text};
+use text::{
+    admitted_text, gate_list_text, is_in_vain, lan_only_text, problems_text, reasons_text, removed_text, status_text,
+};
 
 /// What the exit status says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -82,13 +84,11 @@ fn perform(invocation: Invocation) -> Exit {
         Command::Version => say(&format!("lanward {}\n", report::VERSION)),
         Command::Run => run(paths, user.as_deref()),
         Command::Status => answer(ask("status", json!({})), json, status_text),
-        Command::Switch { on, temporary } => answer(
-            ask("lan_only", json!({ "enabled": on, "persist": !temporary })),
-            false,
-            lan_only_text,
-        ),
+        Command::Switch { on, temporary } => {
+            switched(ask, ask("lan_only", json!({ "enabled": on, "persist": !temporary })))
+        }
         Command::Pause { minutes } => answer(ask("pause", json!({ "minutes": minutes })), false, lan_only_text),
-        Command::Resume => answer(ask("resume", json!({})), false, lan_only_text),
+        Command::Resume => switched(ask, ask("resume", json!({}))),
         Command::Reload => reload(ask("reload", json!({}))),
         Command::Check { named: true } => check::check(&check::of_files(&paths, None), json),
         Command::Check { named: false } => check::check(&check::of_all(ask("check", json!({})), &paths), json),
@@ -248,6 +248,16 @@ fn answer(result: Result<Value, CallError>, json: bool, text: fn(&Value) -> Stri
             Exit::Failed
         }
         None => exit,
+    }
+}
+
+/// As [`answer`]; and where the switch is on and does nothing, what the daemon knows to be wrong. It is no failure: what was asked for is done.
+fn switched(ask: impl Fn(&str, Value) -> Result<Value, CallError>, result: Result<Value, CallError>) -> Exit {
+    let in_vain = result.as_ref().is_ok_and(is_in_vain);
+    let exit = answer(result, false, lan_only_text);
+    match in_vain.then(|| ask("status", json!({}))) {
+        Some(Ok(status)) => exit.max(say(&reasons_text(&status))),
+        _ => exit,
     }
 }
 
