@@ -22,7 +22,7 @@ use crate::system::logger;
 use crate::system::privileges::User;
 use crate::system::storage;
 use crate::system::ubus::{call_once, CallError, Status};
-use crate::{network, policy, report, ruleset};
+use crate::{network, policy, profiles, report, ruleset};
 use nix::sys::signal::{SigSet, Signal};
 use parse::{parse, Command, Invocation, USAGE};
 use serde_json::Value;
@@ -299,6 +299,9 @@ fn print(paths: &Paths, is_wrong: fn(&Problem) -> bool, text: fn(&policy::Compil
     };
     let mut parse = |text: &Result<Option<Vec<u8>>, String>, file| state::package(text, file, &mut problems);
     let (firewall, network_file) = (parse(&texts.firewall, "firewall"), parse(&texts.network, "network"));
+    if let Some(Ok(profiles)) = texts.profiles.as_deref().map(profiles::parse) {
+        problems.extend(report::unknown_profiles(&config, &profiles));
+    }
     let network = network::read(&network::Sources {
         firewall: firewall.as_ref(),
         network: network_file.as_ref(),

@@ -306,6 +306,18 @@ fn every_wrong_option_is_a_wrong_configuration() {
         // fw4's rules are not kept back for it, as the daemon keeps nothing back.
         files.run("fw4-rules").ends_with(0).complains(option);
     }
+    // What profiles there are the package knows.
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("files/usr/share/lanward");
+    let print = format!("print --share-dir {}", shipped.display());
+    for (id, status) in [("chrome-remote-desktop", 0), ("nosuch", 3)] {
+        files.write("lanward", &switched_on(&format!("list profile '{id}'")));
+        let ran = files.run(&print).ends_with(status).says("table inet lanward {");
+        assert_eq!(
+            ran.err.contains("lanward.lan_only.profile: 'nosuch'"),
+            status == 3,
+            "{ran:?}"
+        );
+    }
 }
 
 /// `print` and `check` as a user who may do nothing.
