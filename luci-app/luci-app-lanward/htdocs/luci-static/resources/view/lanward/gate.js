@@ -298,16 +298,19 @@ return view.extend({
 		return gate;
 	},
 
-	/* tcp:22 and tcp:2222>192.168.1.10:22 in words. */
+	/* tcp:22, tcp:2222>192.168.1.10:22 and tcp:22>[2001:db8::10]:22 in words: nothing is redirected over IPv6. */
 	service(text) {
-		const parts = String(text).match(/^tcp:([0-9]+)(>(.+):([0-9]+))?$/);
+		const parts = String(text).match(/^tcp:([0-9]+)(>(\[?)([^\]]+)\]?:([0-9]+))?$/);
 
 		if (!parts)
 			return String(text);
 
-		return parts[2]
-			? _('TCP port %s, forwarded to %s, port %s').format(parts[1], parts[3], parts[4])
-			: _('TCP port %s of this router').format(parts[1]);
+		if (!parts[2])
+			return _('TCP port %s of this router').format(parts[1]);
+
+		return parts[3]
+			? _('TCP port %s of the LAN host %s, over IPv6').format(parts[5], parts[4])
+			: _('TCP port %s, forwarded to %s, port %s').format(parts[1], parts[4], parts[5]);
 	},
 
 	/* What a gate is, in words; what the daemon does not say is not shown. */
