@@ -80,7 +80,7 @@ return view.extend({
 				_('This session may look, but not change anything.')
 			]),
 			E('p', {}, [
-				_('A gate lets SSH, or another TCP service, answer only addresses from the internet that proved themselves a moment ago. To everybody else the port looks closed. The LAN and the VPN are never gated.')
+				_('A gate lets SSH, or another TCP service, answer only addresses from the internet that proved themselves a moment ago. To others the port looks like any other. The LAN and the VPN are never gated.')
 			]),
 			E('p', {}, [
 				_('A knock alone is obscurity: whoever listens on the way can repeat it. A key (SPA) is a proof, which nobody can forge or repeat. SSH\'s own keys stand behind both.')
