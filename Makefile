@@ -1,4 +1,4 @@
-# `make` says what there is. Everything runs from a fresh clone on Debian or Ubuntu with Rust 1.90 or later, as root.
+# `make` says what there is. Everything runs from a fresh clone on Debian or Ubuntu with Rust 1.90 or later, as root; packages are made on Debian 12.
 
 CARGO ?= cargo
 # Where cargo puts what it builds.

@@ -22,13 +22,15 @@ use crate::system::logger;
 use crate::system::privileges::User;
 use crate::system::storage;
 use crate::system::ubus::{call_once, CallError, Status};
-use crate::{network, policy, report, ruleset};
+use crate::{network, policy, profiles, report, ruleset};
 use nix::sys::signal::{SigSet, Signal};
 use parse::{parse, Command, Invocation, USAGE};
 use serde_json::Value;
 use std::io::{self, IsTerminal, Read, Write};
 use std::process::ExitCode;
-use text::{admitted_text, gate_list_text, lan_only_text, problems_text, removed_text, status_text};
+use text::{
+    admitted_text, gate_list_text, is_in_vain, lan_only_text, problems_text, reasons_text, removed_text, status_text,
+};
 
 /// What the exit status says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -82,13 +84,11 @@ fn perform(invocation: Invocation) -> Exit {
         Command::Version => say(&format!("lanward {}\n", report::VERSION)),
         Command::Run => run(paths, user.as_deref()),
         Command::Status => answer(ask("status", json!({})), json, status_text),
-        Command::Switch { on, temporary } => answer(
-            ask("lan_only", json!({ "enabled": on, "persist": !temporary })),
-            false,
-            lan_only_text,
-        ),
+        Command::Switch { on, temporary } => {
+            switched(ask, ask("lan_only", json!({ "enabled": on, "persist": !temporary })))
+        }
         Command::Pause { minutes } => answer(ask("pause", json!({ "minutes": minutes })), false, lan_only_text),
-        Command::Resume => answer(ask("resume", json!({})), false, lan_only_text),
+        Command::Resume => switched(ask, ask("resume", json!({}))),
         Command::Reload => reload(ask("reload", json!({}))),
         Command::Check { named: true } => check::check(&check::of_files(&paths, None), json),
         Command::Check { named: false } => check::check(&check::of_all(ask("check", json!({})), &paths), json),
@@ -251,6 +251,16 @@ fn answer(result: Result<Value, CallError>, json: bool, text: fn(&Value) -> Stri
     }
 }
 
+/// As [`answer`]; and where the switch is on and does nothing, what the daemon knows to be wrong. It is no failure: what was asked for is done.
+fn switched(ask: impl Fn(&str, Value) -> Result<Value, CallError>, result: Result<Value, CallError>) -> Exit {
+    let in_vain = result.as_ref().is_ok_and(is_in_vain);
+    let exit = answer(result, false, lan_only_text);
+    match in_vain.then(|| ask("status", json!({}))) {
+        Some(Ok(status)) => exit.max(say(&reasons_text(&status))),
+        _ => exit,
+    }
+}
+
 fn reload(result: Result<Value, CallError>) -> Exit {
     let refused = matches!(&result, Ok(value) if value["applied"] == false && value.get("error").is_none());
     let exit = answer(result, false, |value| {
@@ -289,6 +299,9 @@ fn print(paths: &Paths, is_wrong: fn(&Problem) -> bool, text: fn(&policy::Compil
     };
     let mut parse = |text: &Result<Option<Vec<u8>>, String>, file| state::package(text, file, &mut problems);
     let (firewall, network_file) = (parse(&texts.firewall, "firewall"), parse(&texts.network, "network"));
+    if let Some(Ok(profiles)) = texts.profiles.as_deref().map(profiles::parse) {
+        problems.extend(report::unknown_profiles(&config, &profiles));
+    }
     let network = network::read(&network::Sources {
         firewall: firewall.as_ref(),
         network: network_file.as_ref(),

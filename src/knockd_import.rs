@@ -238,7 +238,7 @@ fn judge<'a>(door: &'a Door, name: String, told: &mut Told) -> Knock<'a> {
     taken &= !steps.is_empty();
     if let Some((line, _)) = door.get(ONE_TIME) {
         taken = false;
-        let message = "sequences that count once are not taken over: a key does it better (lanward spa keygen)";
+        let message = "sequences that count once are not taken over: a key does it better (lanward spa keygen NAME)";
         told.of(door, line, true, message.into());
     } else if door.get(SEQUENCE).is_none() {
         told.of(door, door.line, true, "has no sequence: knockd would not start".into());

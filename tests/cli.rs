@@ -306,6 +306,18 @@ fn every_wrong_option_is_a_wrong_configuration() {
         // fw4's rules are not kept back for it, as the daemon keeps nothing back.
         files.run("fw4-rules").ends_with(0).complains(option);
     }
+    // What profiles there are the package knows.
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("files/usr/share/lanward");
+    let print = format!("print --share-dir {}", shipped.display());
+    for (id, status) in [("chrome-remote-desktop", 0), ("nosuch", 3)] {
+        files.write("lanward", &switched_on(&format!("list profile '{id}'")));
+        let ran = files.run(&print).ends_with(status).says("table inet lanward {");
+        assert_eq!(
+            ran.err.contains("lanward.lan_only.profile: 'nosuch'"),
+            status == 3,
+            "{ran:?}"
+        );
+    }
 }
 
 /// `print` and `check` as a user who may do nothing.
@@ -444,6 +456,22 @@ fn every_command_beside_the_daemon() {
     }
     beside(&home, "gate list").ends_with(0).says("no address is listed");
 
+    // On, and nothing to stop there yet: no failure, but said.
+    let firewall = home.house.config_dir().join("firewall");
+    let zones = fs::read_to_string(&firewall).expect("it is there");
+    fs::write(&firewall, format!("{zones}\nconfig zone\n\toption name 'bare'\n")).expect("it is ours");
+    home.house.configure(&switched_on("list dest_zone 'bare'"));
+    beside(&home, "reload").ends_with(0);
+    for words in ["on", "resume"] {
+        beside(&home, words)
+            .ends_with(0)
+            .says("LAN-only remote desktop: on, and not enforced now")
+            .says("warning: zone 'bare' (dest_zone) has no device");
+    }
+    fs::write(&firewall, zones).expect("it is ours");
+    home.house.configure(&switched_on(""));
+    beside(&home, "reload").ends_with(0);
+
     home.house.configure(&switched_on("option level 'sead'"));
     beside(&home, "reload")
         .ends_with(3)
@@ -451,8 +479,7 @@ fn every_command_beside_the_daemon() {
         .says("lanward.lan_only.level");
     beside(&home, "status")
         .ends_with(0)
-        .says("not applied")
-        .says("lanward.lan_only.level");
+        .says("what was applied stays:\nproblem: lanward.lan_only.level: 'sead'");
     beside(&home, "check").ends_with(3);
     assert_eq!(fate(), Fate::Lost);
     home.house.configure("config lan_only 'lan_only");

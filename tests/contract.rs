@@ -50,6 +50,23 @@ fn the_readmes_begin_with_the_two_commands() {
     }
 }
 
+/// What subscribers are told of, and with which fields.
+const NOTIFICATIONS: [(&str, &str); 13] = [
+    ("lan_only", "enabled persist flows_cut"),
+    ("pause", "seconds"),
+    ("gate.admit", "gate address why seconds"),
+    ("gate.remove", "gate address why removed"),
+    ("knock.stage", "knock gate sequence address stage of"),
+    ("knock.open", "knock gate sequence address seconds"),
+    ("spa.accept", "spa gate address seconds user"),
+    ("spa.reject", "spa source why"),
+    ("ledger.outlier", "date attempts usual"),
+    ("relay", "relay state error"),
+    ("table.lost", "reason"),
+    ("table.restored", ""),
+    ("problem", "option message"),
+];
+
 #[test]
 fn both_readmes_name_every_command_and_every_notification() {
     let help = Command::new(env!("CARGO_BIN_EXE_lanward")).arg("--help").output();
@@ -64,7 +81,6 @@ fn both_readmes_name_every_command_and_every_notification() {
         })
         .collect();
     assert!(commands.contains("spa") && commands.len() >= 12, "{commands:?}");
-    let notifications = "lan_only pause gate.admit gate.remove knock.stage knock.open spa.accept spa.reject ledger.outlier table.lost table.restored problem";
     for readme in ["README.md", "README.ja.md"] {
         let text = file(readme);
         for command in &commands {
@@ -73,11 +89,36 @@ fn both_readmes_name_every_command_and_every_notification() {
                 "{readme} does not name the command {command}"
             );
         }
-        for name in notifications.split(' ') {
-            assert!(
-                text.contains(&format!("`{name}`")),
-                "{readme} does not name the notification {name}"
-            );
+        let told = text
+            .split("\n\n")
+            .find(|paragraph| paragraph.contains("`gate.admit`"))
+            .unwrap_or_else(|| panic!("{readme} names no notifications"));
+        for (name, fields) in NOTIFICATIONS {
+            let (_, behind) = told
+                .split_once(&format!("`{name}`"))
+                .unwrap_or_else(|| panic!("{readme} does not name the notification {name}"));
+            assert_eq!(fields_of(behind), fields, "{readme}: {name}");
         }
     }
+}
+
+/// The fields of `{…}` at the beginning of a text, without what is said of them in brackets.
+fn fields_of(text: &str) -> String {
+    let Some((inside, _)) = text.strip_prefix(" {").and_then(|text| text.split_once('}')) else {
+        return String::new();
+    };
+    let mut depth = 0;
+    let bare: String = inside
+        .chars()
+        .filter(|character| {
+            match character {
+                '(' | '（' => depth += 1,
+                ')' | '）' => depth -= 1,
+                _ => {}
+            }
+            depth == 0
+        })
+        .collect();
+    let fields: Vec<&str> = bare.split('`').skip(1).step_by(2).collect();
+    fields.join(" ")
 }

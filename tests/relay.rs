@@ -858,7 +858,7 @@ fn without_a_key_it_says_how_to_make_one() {
         return;
     };
     scene.configure(&[scene.section()]);
-    scene.says("failed", "lanward relay keygen", SOON);
+    scene.says("failed", "lanward relay keygen NAME", SOON);
     let made = scene.call("relay_keygen", "office");
     assert!(made["ok"] == json!(true) && made["made"] == json!(true), "{made}");
     let again = scene.call("relay_keygen", "office");

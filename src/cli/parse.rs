@@ -50,7 +50,7 @@ Options:
   --ubus-socket PATH      /var/run/ubus/ubus.sock
   --state-dir DIR         /etc/lanward (run)
   --run-dir DIR           /var/run/lanward (run)
-  --share-dir DIR         /usr/share/lanward (run, check)
+  --share-dir DIR         /usr/share/lanward (run, print, check)
   --user NAME             become this user, with CAP_NET_ADMIN only (run, as root)
   --version, --help
 Exit status: 0 done, 1 failed, 2 wrong usage, 3 wrong configuration.

@@ -6,16 +6,16 @@ use serde_json::Value;
 
 pub(super) fn status_text(value: &Value) -> String {
     let mut text = lan_only_text(&value["lan_only"]);
+    let problems = problems_text(value);
     if value["applied"] == false {
-        text.push_str("The configuration is not applied; what was applied stays:\n");
+        text.push_str("The configuration is not applied; what was applied stays");
+        text.push_str(if problems.is_empty() { "\n" } else { ":\n" });
     }
+    text.push_str(&problems);
     text.push_str(&gates_text(value));
     text.push_str(&ledger_text(&value["ledger"]));
     text.push_str(&relays_text(&value["relays"]));
-    text.push_str(&problems_text(value));
-    for warning in strings(&value["warnings"]) {
-        text.push_str(&format!("warning: {warning}\n"));
-    }
+    text.push_str(&warnings_text(value));
     text.push_str(&format!(
         "lanward {}, up {} s\n",
         value["version"].as_str().unwrap_or("?"),
@@ -44,6 +44,25 @@ fn ledger_text(value: &Value) -> String {
     }
 }
 
+fn warnings_text(value: &Value) -> String {
+    let warnings = strings(&value["warnings"]).into_iter();
+    warnings.map(|warning| format!("warning: {warning}\n")).collect()
+}
+
+/// Whether the switch is on and nothing is enforced, and the answer does not say why.
+pub(super) fn is_in_vain(lan_only: &Value) -> bool {
+    lan_only["enabled"] == true
+        && lan_only["enforced"] == false
+        && lan_only["observe"] == false
+        && lan_only["paused_seconds"] == 0
+        && lan_only["out_of_hours"] == false
+}
+
+/// What may be why: all that is wrong, from the answer of `status`.
+pub(super) fn reasons_text(status: &Value) -> String {
+    problems_text(status) + &warnings_text(status)
+}
+
 pub(super) fn lan_only_text(value: &Value) -> String {
     let state = match (
         &value["enabled"],
@@ -54,6 +73,7 @@ pub(super) fn lan_only_text(value: &Value) -> String {
         (_, _, Value::Bool(true), _) => "observing: nothing is dropped".to_string(),
         (_, _, _, Some(seconds)) if seconds > 0 => format!("paused for another {seconds} s"),
         (Value::Bool(true), Value::Bool(true), ..) => "on".to_string(),
+        (Value::Bool(true), ..) if value["out_of_hours"] == true => "on, but not at this hour".to_string(),
         (Value::Bool(true), ..) => "on, and not enforced now".to_string(),
         _ => "off".to_string(),
     };
@@ -170,5 +190,66 @@ pub(super) fn removed_text(value: &Value) -> String {
         (Some(true), _) => "removed\n".to_string(),
         (_, Some(removed)) => format!("{removed} removed\n"),
         _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn status(enforced: bool, out_of_hours: bool) -> Value {
+        json!({
+            "version": "1", "uptime": 5, "applied": false,
+            "problems": [{ "option": "lanward.lan_only.level", "message": "'x' is wrong" }],
+            "warnings": ["zone 'wan' has no device"],
+            "lan_only": { "enabled": true, "observe": false, "enforced": enforced, "out_of_hours": out_of_hours, "paused_seconds": 0 },
+            "gates": [{ "name": "ssh", "enabled": true }],
+            "ledger": { "enabled": true, "today": 7 },
+        })
+    }
+
+    #[test]
+    fn problems_stand_behind_what_announces_them() {
+        let mut status = status(true, false);
+        let text = status_text(&status);
+        assert!(
+            text.contains("what was applied stays:\nproblem: lanward.lan_only.level: 'x' is wrong\nGate ssh:"),
+            "{text}"
+        );
+        // A table that is gone has no option that is wrong.
+        status["problems"] = json!([]);
+        let text = status_text(&status);
+        assert!(text.contains("what was applied stays\nGate ssh:"), "{text}");
+        // Nor does an option that is wrong keep the others from being applied.
+        status["problems"] = json!([{ "option": "lanward.office.retry", "message": "'x' is wrong" }]);
+        status["applied"] = true.into();
+        let text = status_text(&status);
+        assert!(
+            !text.contains("not applied") && text.contains("problem: lanward.office.retry"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_switch_that_does_nothing_says_why() {
+        let bare = status(false, false);
+        assert!(is_in_vain(&bare["lan_only"]));
+        assert!(lan_only_text(&bare["lan_only"]).contains("on, and not enforced now"));
+        assert!(reasons_text(&bare).ends_with("warning: zone 'wan' has no device\n"));
+        let late = status(false, true);
+        assert!(
+            !is_in_vain(&late["lan_only"]) && lan_only_text(&late["lan_only"]).contains("on, but not at this hour")
+        );
+        assert!(!is_in_vain(&status(true, false)["lan_only"]));
+        for (name, value) in [
+            ("paused_seconds", json!(5)),
+            ("observe", json!(true)),
+            ("enabled", json!(false)),
+        ] {
+            let mut other = status(false, false);
+            other["lan_only"][name] = value;
+            assert!(!is_in_vain(&other["lan_only"]), "{name}");
+        }
     }
 }

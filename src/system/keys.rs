@@ -19,12 +19,12 @@ pub struct Rule {
 
 /// The key of an `spa` section, which root reads for the daemon.
 pub const SPA: Rule = Rule {
-    maker: "lanward spa keygen",
+    maker: "lanward spa keygen NAME",
     owner: "root",
 };
 /// A relay's key, which the daemon reads by itself.
 pub const RELAY: Rule = Rule {
-    maker: "lanward relay keygen",
+    maker: "lanward relay keygen NAME",
     owner: "lanward",
 };
 

@@ -235,10 +235,10 @@ fn in_form(kind: Kind, path: &Path, bytes: Zeroizing<Vec<u8>>) -> Result<Zeroizi
         key::KeyFile::Other(format) => match (format, kind) {
             (key::Form::OpenSsh, Kind::OpenSsh) | (key::Form::Dropbear, Kind::Dropbear) => Ok(bytes),
             (key::Form::OpenSsh, Kind::Dropbear) => Err(named(
-                "an OpenSSH key that is not ed25519, which dropbear's client does not read: make another with 'lanward relay keygen'",
+                "an OpenSSH key that is not ed25519, which dropbear's client does not read: put it aside and make another with 'lanward relay keygen NAME'",
             )),
             (key::Form::Dropbear, Kind::OpenSsh) => Err(named(
-                "a dropbear key that is not ed25519, which OpenSSH's client does not read: make another with 'lanward relay keygen'",
+                "a dropbear key that is not ed25519, which OpenSSH's client does not read: put it aside and make another with 'lanward relay keygen NAME'",
             )),
         },
     }

@@ -23,13 +23,13 @@ def show(opened, gates, entries=(), **options):
 def words(opened):
     page = show(opened, [
         gate(entries=2, admitted=3, refused=4), gate(name="shut", shut=True), gate(name="off", enabled=False),
-        gate(name="knock", witnesses=[], knocks=["k"], services=["tcp:2222>192.168.1.10:22"]), gate(name="none", witnesses=[]),
+        gate(name="knock", witnesses=[], knocks=["k"], services=["tcp:2222>192.168.1.10:22", "tcp:22>[2001:db8::10]:22"]), gate(name="none", witnesses=[]),
     ], ENTRIES)
     texts = {name: page.one(name).inner_text() for name in ("ssh", "shut", "off", "knock", "none")}
     assert "TCP port 22 of this router" in texts["ssh"] and "witness imaps" in texts["ssh"] and "3 times" in texts["ssh"] and "4 packets" in texts["ssh"]
     assert "2, with room for 4096" in texts["ssh"]
     assert "nobody gets in" in texts["shut"] and "not enabled" in texts["off"].lower()
-    assert "TCP port 2222, forwarded to 192.168.1.10, port 22" in texts["knock"]
+    assert "TCP port 2222, forwarded to 192.168.1.10, port 22; TCP port 22 of the LAN host 2001:db8::10, over IPv6" in texts["knock"]
     warning = "A knock sequence is the only proof here"
     assert [name for name in texts if warning in texts[name]] == ["knock"]
     assert [name for name in texts if "but your own hand" in texts[name]] == ["none"]

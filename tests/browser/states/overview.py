@@ -53,6 +53,9 @@ def states(opened):
         ({}, {"observe": True, "enabled": False, "enforced": False}, "Observing", "false"),
         ({"applied": False}, {"enforced": False}, "On, but not in force", "true"),
         ({}, {"enforced": False, "out_of_hours": True}, "On, but not at this hour", "true"),
+        ({}, {"enforced": False, "dest_devices": []}, "On, but without a device", "true"),
+        ({}, {"enforced": False, "source_devices": []}, "On, but without a device", "true"),
+        ({"applied": False}, {"enforced": False, "dest_devices": []}, "On, but not in force", "true"),
         ({"applied": False, "problems": problem}, {}, "On", "true"),
     ]:
         page = show(opened, status(lan_only, **more))

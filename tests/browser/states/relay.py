@@ -32,7 +32,7 @@ OFFICE = {
 # As it is before anything was done.
 FRESH = {key: value for key, value in OFFICE.items() if key not in (
     "last_check", "latency_ms", "client", "script", "host_key", "fingerprint", "public_key")} | {
-        "state": "failed", "key_error": "/etc/lanward/relay_ed25519: there is no such file: 'lanward relay keygen' makes one"}
+        "state": "failed", "key_error": "/etc/lanward/relay_ed25519: there is no such file: 'lanward relay keygen NAME' makes one"}
 NOT_CONFIRMED = f"the relay's host key is not confirmed yet: {OTHER} ({OTHER_PRINT}); compare it with the one on the relay, and set it as host_key"
 ALARM = "ALARM: the relay shows another host key than the pinned one: somebody may be in between, or it was installed anew. Nothing is sent to it until that is settled"
 MUTE = "the target 192.168.1.20:3389 is down: it accepts connections and says nothing"
@@ -186,7 +186,7 @@ def key(opened):
     page = show(opened, FRESH, answers={"relay_keygen": {"key_file": "/etc/lanward/relay_ed25519", "public_key": OFFICE["public_key"], "made": True}})
     assert page.calls("relay_files") == [], "nobody asks for what is not seen"
     page.press(page.summary)
-    assert "has no key for it yet" in page.text() and "'lanward relay keygen' makes one" in page.fact("Router's key").inner_text() and not page.lines("The router's public key").is_visible()
+    assert "has no key for it yet" in page.text() and "'lanward relay keygen NAME' makes one" in page.fact("Router's key").inner_text() and not page.lines("The router's public key").is_visible()
     page.press(page.summary)
     page.say(FIRST)
     page.asked.clear()

@@ -153,7 +153,7 @@ return baseclass.extend({
 	},
 
 	/* One word for what the kernel does now, from the answer of `status`:
-	 * observing | off | paused | on | idle (out of its hours) | lost. */
+	 * observing | off | paused | on | idle (out of its hours) | bare (a zone without a device) | lost. */
 	verdict(status) {
 		const mode = status.lan_only || {};
 
@@ -166,7 +166,10 @@ return baseclass.extend({
 		if (mode.enforced)
 			return 'on';
 
-		return mode.out_of_hours ? 'idle' : 'lost';
+		if (mode.out_of_hours)
+			return 'idle';
+
+		return status.applied !== false && [ mode.source_devices, mode.dest_devices ].some(devices => !this.list(devices).length) ? 'bare' : 'lost';
 	},
 
 	/* Shows on a page whether the daemon has answered, and what is older as old. Gives whether it has. */

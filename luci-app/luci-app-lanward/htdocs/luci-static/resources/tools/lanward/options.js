@@ -131,7 +131,7 @@ const options = [
 		about: _('The gate it opens.') },
 	{ type: 'spa', name: 'key_file', kind: 'path', required: true,
 		title: _('Key file'),
-		about: _('The file on the router with its two keys, readable by root only, such as /etc/lanward/laptop.key. Keys are never shown here.') },
+		about: _('The file on the router with its two keys, mode 0600, such as /etc/lanward/laptop.key. Keys are never shown here.') },
 	{ type: 'spa', name: 'port', kind: 'port', absent: '62201', row: true,
 		title: _('Port'),
 		about: _('The UDP port its packets come to. Nothing answers there.') },

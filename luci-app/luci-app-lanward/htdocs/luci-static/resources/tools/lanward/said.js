@@ -442,8 +442,8 @@ const messages = _ => [
 	_("dropbear's client cannot lead to an IPv6 address (%s): write a name for it, or install openssh-client"),
 	_('%s: keys are made in %s only: make this one by hand'),
 	_('nothing on this router can make a key: install dropbear, or openssh-keygen'),
-	_("an OpenSSH key that is not ed25519, which dropbear's client does not read: make another with 'lanward relay keygen'"),
-	_("a dropbear key that is not ed25519, which OpenSSH's client does not read: make another with 'lanward relay keygen'"),
+	_("an OpenSSH key that is not ed25519, which dropbear's client does not read: put it aside and make another with 'lanward relay keygen NAME'"),
+	_("a dropbear key that is not ed25519, which OpenSSH's client does not read: put it aside and make another with 'lanward relay keygen NAME'"),
 	_('its public part is not shown: it is not an ed25519 key'),
 	_('no answer'),
 	/* system/clock.rs */

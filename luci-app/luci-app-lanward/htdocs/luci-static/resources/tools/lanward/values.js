@@ -269,7 +269,7 @@ const kinds = {
 	host: [ isHost, () => _('Write the address of one host: IPv4, IPv6 or MAC, such as 192.168.1.20. Names, networks, multicast, loopback and link-local addresses do not work here.') ],
 	address: [ isHostAddress, () => _('Write the IPv4 or IPv6 address of one host, such as 192.0.2.25. Names, networks, multicast, loopback and link-local addresses do not work here.') ],
 	subnet: [ isSubnet, () => _('Write an address or a network without host bits, such as 203.0.113.0/24 or 2001:db8::/32.') ],
-	zone: [ text => named(text, /^[a-zA-Z0-9_.\/-]{1,64}$/), () => _('Write the name of a firewall zone, such as lan.') ],
+	zone: [ text => named(text, /^[a-zA-Z0-9_./-]{1,64}$/), () => _('Write the name of a firewall zone, such as lan.') ],
 	gate: [ text => named(text, /^[a-zA-Z0-9_]{1,64}$/), () => _('Choose a gate.') ],
 	service: [ isService, () => _('Write tcp:PORT, or tcp:PORT>ADDRESS:PORT for a host in the LAN, such as tcp:2222>192.168.1.10:22 or tcp:22>[2001:db8::10]:22.') ],
 	step: [ text => step(text) != null, () => _('Write tcp:PORT or udp:PORT, such as tcp:7000.') ],

@@ -80,7 +80,7 @@ return view.extend({
 				_('This session may look, but not change anything.')
 			]),
 			E('p', {}, [
-				_('A gate lets SSH, or another TCP service, answer only addresses from the internet that proved themselves a moment ago. To everybody else the port looks closed. The LAN and the VPN are never gated.')
+				_('A gate lets SSH, or another TCP service, answer only addresses from the internet that proved themselves a moment ago. To others the port looks like any other. The LAN and the VPN are never gated.')
 			]),
 			E('p', {}, [
 				_('A knock alone is obscurity: whoever listens on the way can repeat it. A key (SPA) is a proof, which nobody can forge or repeat. SSH\'s own keys stand behind both.')
@@ -298,16 +298,19 @@ return view.extend({
 		return gate;
 	},
 
-	/* tcp:22 and tcp:2222>192.168.1.10:22 in words. */
+	/* tcp:22, tcp:2222>192.168.1.10:22 and tcp:22>[2001:db8::10]:22 in words: nothing is redirected over IPv6. */
 	service(text) {
-		const parts = String(text).match(/^tcp:([0-9]+)(>(.+):([0-9]+))?$/);
+		const parts = String(text).match(/^tcp:([0-9]+)(>(\[?)([^\]]+)\]?:([0-9]+))?$/);
 
 		if (!parts)
 			return String(text);
 
-		return parts[2]
-			? _('TCP port %s, forwarded to %s, port %s').format(parts[1], parts[3], parts[4])
-			: _('TCP port %s of this router').format(parts[1]);
+		if (!parts[2])
+			return _('TCP port %s of this router').format(parts[1]);
+
+		return parts[3]
+			? _('TCP port %s of the LAN host %s, over IPv6').format(parts[5], parts[4])
+			: _('TCP port %s, forwarded to %s, port %s').format(parts[1], parts[4], parts[5]);
 	},
 
 	/* What a gate is, in words; what the daemon does not say is not shown. */

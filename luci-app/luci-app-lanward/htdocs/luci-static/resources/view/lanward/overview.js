@@ -362,6 +362,7 @@ return view.extend({
 				? _('Nothing is blocked, and nothing is counted until the pause is over.')
 				: _('What would be dropped is counted. Nothing is blocked.') ],
 			'idle': [ _('On, but not at this hour'), _('Nothing is blocked now: it is outside the hours that are set. At the next hour that is, it comes into force by itself.') ],
+			'bare': [ _('On, but without a device'), _('A zone has no device, so there is nothing to stop yet: see the warnings.') ],
 			'lost': [ _('On, but not in force'), _('The rules in the kernel are missing or are not what they should be. The daemon puts them back; if it stays like this, look at the problems and the system log.') ]
 		}[state];
 
