@@ -45,6 +45,7 @@ pub(crate) use calls::LONGEST_PAUSE_MINUTES;
 use deadlines::Deadlines;
 pub(crate) use files::package;
 use files::{file_problem, gone};
+pub(crate) use gates::LONGEST_GRANT;
 pub(crate) use kernel::Kernel;
 use kernel::{Carried, Losses};
 use knocks::Knocks;

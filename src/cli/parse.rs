@@ -7,7 +7,7 @@ use crate::gather::Gather;
 use crate::keygen::{ports, PORT};
 use crate::report::query;
 use crate::spa::Digest;
-use crate::state::LONGEST_PAUSE_MINUTES;
+use crate::state::{LONGEST_GRANT, LONGEST_PAUSE_MINUTES};
 use crate::system::client::Family;
 use lexopt::prelude::*;
 use serde_json::Map;
@@ -421,17 +421,13 @@ fn gate_command(words: &[&str]) -> Result<Command, lexopt::Error> {
         ["list", gate] => Command::GateList(Some((*gate).into())),
         ["admit", gate, address] => Command::GateAdmit {
             gate: (*gate).into(),
-            address: (*address).into(),
+            address: admitted(address)?,
             seconds: None,
         },
         ["admit", gate, address, seconds] => Command::GateAdmit {
             gate: (*gate).into(),
-            address: (*address).into(),
-            seconds: Some(
-                seconds
-                    .parse()
-                    .map_err(|_| format!("gate admit: '{seconds}' is not a number of seconds (such as 60)"))?,
-            ),
+            address: admitted(address)?,
+            seconds: Some(grant(seconds)?),
         },
         ["remove", gate, address] => Command::GateRemove {
             gate: (*gate).into(),
@@ -446,6 +442,25 @@ fn gate_command(words: &[&str]) -> Result<Command, lexopt::Error> {
         [word, ..] => return Err(format!("gate: '{word}' is not list, admit, remove or flush").into()),
     };
     Ok(command)
+}
+
+fn admitted(word: &str) -> Result<String, String> {
+    match word == "me" || word.parse::<IpAddr>().is_ok() {
+        true => Ok(word.into()),
+        false => Err(format!(
+            "gate admit: '{word}' is neither an address (such as 203.0.113.9) nor 'me'"
+        )),
+    }
+}
+
+fn grant(word: &str) -> Result<u32, String> {
+    let seconds = word
+        .parse()
+        .ok()
+        .filter(|seconds| (1..=LONGEST_GRANT).contains(seconds));
+    seconds
+        .and_then(|seconds| u32::try_from(seconds).ok())
+        .ok_or_else(|| format!("gate admit: '{word}' is not a number of seconds (from 1 to {LONGEST_GRANT})"))
 }
 
 fn minutes_of(word: &str) -> Result<i64, lexopt::Error> {
@@ -703,6 +718,10 @@ mod tests {
             ("lanward gate admit ssh", "GATE ADDRESS [SECONDS]"),
             ("lanward gate admit ssh 192.0.2.1 soon", "'soon'"),
             ("lanward gate admit ssh 192.0.2.1 -5", "-5"),
+            ("lanward gate admit ssh 192.0.2.1 0", "from 1 to 604800"),
+            ("lanward gate admit ssh 192.0.2.1 604801", "'604801'"),
+            ("lanward gate admit ssh 192.0.2.999", "'192.0.2.999' is neither"),
+            ("lanward gate admit ssh 192.0.2.0/24", "'192.0.2.0/24' is neither"),
             ("lanward gate remove ssh", "GATE ADDRESS"),
             ("lanward gate flush", "one GATE"),
             ("lanward gate list a b", "at most one GATE"),

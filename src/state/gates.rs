@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 use std::net::IpAddr;
 
 /// As the option `window` has it: a week. What is longer is no grant but a rule.
-const LONGEST_GRANT: i64 = 604_800;
+pub(crate) const LONGEST_GRANT: i64 = 604_800;
 /// The lists are not read more often than this to tell who has gone.
 const LOOK_SPACING: u64 = 5_000;
 /// The kernel takes an element out when its time is over, and a look a moment later does not find it.
