@@ -2,25 +2,14 @@
 
 use lanward_rig::home::{switched_on, Home};
 use lanward_rig::house::{Family, House, FAMILIES, MAPPED_PORT};
-use lanward_rig::probe::Fate;
+use lanward_rig::probe::{within, Fate};
 use lanward_rig::scratch::Scratch;
 use serde_json::{json, Value};
 use std::fs;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const LAN2_MAC: &str = "02:00:00:00:77:65";
-
-fn within(patience: Duration, mut holds: impl FnMut() -> bool) -> bool {
-    let began = Instant::now();
-    while began.elapsed() < patience {
-        if holds() {
-            return true;
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    false
-}
 
 fn is_kept_in(home: &Home) -> bool {
     FAMILIES

@@ -216,7 +216,7 @@ impl<'a> Way<'a> {
     #[must_use]
     pub fn tcp_unheard(&self, port: u16) -> Connection {
         let (target, source) = (self.target(port), self.from.socket(self.family, self.source_port));
-        let wait = Duration::from_millis(400);
+        let wait = Duration::from_millis(400) * slowness();
         let connected = self.from.namespace.run(|| crate::tcp::connect(source, target, wait));
         connected.unwrap_or_else(|error| panic!("{self}: tcp to {target}: {error}"))
     }
@@ -304,17 +304,14 @@ enum FarEnd {
     Listens,
 }
 
-/// Whether one of them can be read before `end`.
+/// Whether one of them can be read before `end`, or at once if that is past: what came while nobody looked has come.
 pub(crate) fn wait_readable(sockets: &[&UdpSocket], end: Instant) -> bool {
     let left = end.saturating_duration_since(Instant::now());
-    if left.is_zero() {
-        return false;
-    }
     let mut polled: Vec<PollFd> = sockets
         .iter()
         .map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN))
         .collect();
-    let timeout = PollTimeout::try_from(left.as_millis().max(1)).unwrap_or(PollTimeout::MAX);
+    let timeout = PollTimeout::try_from(left.as_micros().div_ceil(1000)).unwrap_or(PollTimeout::MAX);
     poll(&mut polled, timeout).is_ok_and(|ready| ready > 0)
 }
 
@@ -379,15 +376,58 @@ pub(crate) fn send(socket: &UdpSocket, payload: &[u8], target: SocketAddr) -> io
     }
 }
 
-/// Whether something holds within this time; asked at least once, and every 10 ms.
-pub fn within(patience: Duration, mut holds: impl FnMut() -> bool) -> bool {
-    let end = Instant::now() + patience;
+/// Time as far as others can have used it: of what passes between two looks no more counts than a tenth of the whole. A machine that
+/// stands still for a second has given nobody a second.
+#[derive(Debug)]
+pub struct Patience {
+    whole: Duration,
+    spent: Duration,
+    looked: Instant,
+}
+
+/// So much between two looks counts where the whole is short: what is looked at takes its time, too.
+const LOOK: Duration = Duration::from_millis(50);
+
+impl Patience {
+    /// Begins now.
+    #[must_use]
+    pub fn of(whole: Duration) -> Self {
+        Self {
+            whole,
+            spent: Duration::ZERO,
+            looked: Instant::now(),
+        }
+    }
+
+    /// How much there was so far. This is a look.
+    pub fn spent(&mut self) -> Duration {
+        let now = Instant::now();
+        let passed = now.saturating_duration_since(self.looked);
+        self.spent += passed.min(LOOK.max(self.whole / 10));
+        self.looked = now;
+        self.spent
+    }
+
+    /// Whether it was all there. This is a look.
+    pub fn is_over(&mut self) -> bool {
+        self.spent() > self.whole
+    }
+}
+
+/// Whether something holds within this time (see [`Patience`]); asked at least once, and every 10 ms.
+pub fn within(patience: Duration, holds: impl FnMut() -> bool) -> bool {
+    takes(patience, holds).is_some()
+}
+
+/// As [`within`], and after how much time.
+pub fn takes(patience: Duration, mut holds: impl FnMut() -> bool) -> Option<Duration> {
+    let mut patience = Patience::of(patience);
     loop {
         if holds() {
-            return true;
+            return Some(patience.spent());
         }
-        if Instant::now() > end {
-            return false;
+        if patience.is_over() {
+            return None;
         }
         std::thread::sleep(Duration::from_millis(10));
     }
