@@ -4,7 +4,10 @@
 
 use crate::house::{Family, Host, House};
 use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
+use nix::sched::{sched_getcpu, sched_setaffinity, CpuSet};
 use nix::sys::socket::{recvmsg, setsockopt, sockopt, ControlMessageOwned, MsgFlags, SockaddrStorage};
+use nix::unistd::Pid;
+use std::fs;
 use std::io::{self, ErrorKind, IoSliceMut};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd};
@@ -140,6 +143,10 @@ impl<'a> Way<'a> {
     /// # Errors
     /// That neither packet arrived: what is between these hosts lets nothing through at all.
     pub fn try_udp(&self, port: u16) -> Result<Fate, String> {
+        on_one_processor(|| self.ask(port))
+    }
+
+    fn ask(&self, port: u16) -> Result<Fate, String> {
         let sent = self.send_and_watch(port)?;
         if !sent.arrived {
             return Ok(Fate::Lost);
@@ -162,7 +169,7 @@ impl<'a> Way<'a> {
     /// As [`udp`](Self::udp).
     #[must_use]
     pub fn arrives(&self, port: u16) -> bool {
-        self.send_and_watch(port)
+        on_one_processor(|| self.send_and_watch(port))
             .unwrap_or_else(|broken| panic!("{broken}"))
             .arrived
     }
@@ -412,6 +419,41 @@ impl Patience {
     pub fn is_over(&mut self) -> bool {
         self.spent() > self.whole
     }
+}
+
+/// Does something on one processor, if it may choose: what is sent there is dealt with in that order, and has been when this returns. Each has
+/// a queue of its own for what comes in, and on a busy machine one may be far behind the other.
+pub(crate) fn on_one_processor<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    let worked = std::thread::scope(|scope| {
+        let pinned = scope.spawn(|| {
+            let mut one = CpuSet::new();
+            let here = sched_getcpu().and_then(|here| {
+                one.set(here)?;
+                sched_setaffinity(Pid::from_raw(0), &one)?;
+                Ok(here)
+            });
+            let done = work();
+            // What is taken from the queue is dealt with before anybody else gets the processor.
+            let is_empty = || here.map_or(true, |here| queued(here) == 0);
+            within(PATIENCE, is_empty);
+            done
+        });
+        pinned.join()
+    });
+    worked.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// Packets that have come in and wait for a processor, where the kernel says so (Linux 5.10: `softnet_seq_show`).
+fn queued(processor: usize) -> u32 {
+    let text = fs::read_to_string("/proc/net/softnet_stat").unwrap_or_default();
+    let number = |word: &str| u32::from_str_radix(word, 16).ok();
+    let row = |line: &str| {
+        let mut words = line.split_whitespace().skip(11).map_while(number);
+        Some((words.next()?, words.next()?))
+    };
+    let rows = text.lines().filter_map(row);
+    let own = rows.filter(|(_, of)| usize::try_from(*of) == Ok(processor));
+    own.map(|(waiting, _)| waiting).sum()
 }
 
 /// Whether something holds within this time (see [`Patience`]); asked at least once, and every 10 ms.
