@@ -762,8 +762,8 @@ fn ask_everything(daemon: &Daemon, socket: &Path) -> usize {
         .iter()
         .take_while(|_| !daemon.ended())
         .filter(|(method, arguments)| {
-            // One that ends leaves its callers without an answer.
-            call(socket, method, arguments, Duration::from_secs(1)).is_ok()
+            // One that ends leaves its callers without an answer. (What is written to flash waits for the disk.)
+            call(socket, method, arguments, SOON).is_ok()
         });
     answered.count()
 }
@@ -896,7 +896,8 @@ fn without_memory_it_ends_and_what_is_enforced_stays() {
             ask_everything(&home.daemon, home.broker.path());
         }
         let pid = home.daemon.pid();
-        let has_ended = within(Duration::from_millis(100), || !runs(pid));
+        let answers = call(home.broker.path(), "status", &json!({}), SOON).is_ok();
+        let has_ended = !answers && within(SOON, || !runs(pid));
         assert!(keeps_in(&home.house), "{spare}");
         if has_ended {
             ended += 1;
@@ -954,14 +955,18 @@ fn a_wan_that_flaps_a_thousand_times_costs_little_and_lets_nothing_out() {
     let Some(home) = Home::start(&this_test(), House::plan(), &switched_on("")) else {
         return;
     };
-    let status = || {
-        let open = fs::read_dir(format!("/proc/{}/fd", home.daemon.pid()))
+    let open = || {
+        fs::read_dir(format!("/proc/{}/fd", home.daemon.pid()))
             .expect("it runs")
-            .count();
-        (home.daemon.own_kib(), open)
+            .count()
     };
     home.announce();
-    let (memory, descriptors) = status();
+    // It looks again, for which it opens what it closes.
+    let least = (0..50).map(|_| {
+        std::thread::sleep(Duration::from_millis(10));
+        open()
+    });
+    let (descriptors, memory) = (least.min().expect("many"), home.daemon.own_kib());
     let (processor, log) = (home.daemon.processor_time(), home.daemon.log().len());
     let began = Instant::now();
     let router = home.house.router().clone();
@@ -989,10 +994,14 @@ fn a_wan_that_flaps_a_thousand_times_costs_little_and_lets_nothing_out() {
     home.switch(Switch::On);
     assert!(keeps_in(&home.house));
     let used = home.daemon.processor_time() - processor;
-    let (memory_after, descriptors_after) = status();
+    let memory_after = home.daemon.own_kib();
     let said = home.daemon.log()[log..].lines().count();
     figure("faults", &format!("{FLAPS} flaps in {took:?}: {used:?} of the processor, {memory} -> {memory_after} KiB, {said} lines in the log"));
-    assert_eq!(descriptors_after, descriptors);
+    assert!(
+        within(SOON, || open() == descriptors),
+        "{} and {descriptors} descriptors",
+        open()
+    );
     assert!(memory_after < memory + 1024, "{memory} -> {memory_after} KiB");
     assert!(used < took / 2, "{used:?} of {took:?}");
     assert!(said < 100, "{}", home.daemon.log());
@@ -1075,7 +1084,8 @@ fn a_clock_that_jumps_opens_nothing_ends_no_pause_and_loses_no_attempt() {
         let attempts = attempt();
         // In 1971 nobody asks for what is to come.
         if what != "to 1971" {
-            assert_eq!(counted(&home), attempts, "{what}");
+            let so = within(SOON, || counted(&home) == attempts);
+            assert!(so, "{what}: {} of {attempts}", counted(&home));
         }
     }
     let jumps = "a day on, a day back, an hour back, two years on, to 1971, right again";
