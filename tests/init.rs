@@ -227,8 +227,8 @@ fn the_boot_waits_for_a_slow_nft_and_goes_on_when_somebody_ends_one_that_hangs()
         return;
     }
     for (script, is_checked) in [
-        ("#!/bin/sh\nsleep 2\nexec nft.real \"$@\"\n", true),
-        ("#!/bin/sh\necho $$ >/tmp/hanging\nexec sleep 3600\n", false),
+        ("#!/bin/sh\necho $$ >/tmp/begun\nsleep 2\nexec nft.real \"$@\"\n", true),
+        ("#!/bin/sh\necho $$ >/tmp/begun\nexec sleep 3600\n", false),
     ] {
         let router = Router::without_bus(ON);
         let real = router.path("/usr/sbin/nft").with_extension("real");
@@ -236,10 +236,11 @@ fn the_boot_waits_for_a_slow_nft_and_goes_on_when_somebody_ends_one_that_hangs()
         router.plant("/usr/sbin/nft", script);
         std::thread::scope(|scope| {
             let boot = scope.spawn(|| router.run(&["/etc/init.d/lanward", "boot"]));
-            std::thread::sleep(Duration::from_secs(1));
+            let begun = || Some(router.read("/tmp/begun")).filter(|pid| pid.ends_with('\n'));
+            let pid = router.wait("nft's start", begun);
             assert!(!boot.is_finished(), "{script}");
             if !is_checked {
-                router.run(&["kill", router.read("/tmp/hanging").trim()]);
+                router.run(&["kill", pid.trim()]);
             }
             assert!(boot.join().is_ok());
         });

@@ -26,7 +26,7 @@ pub enum Era {
 
 /// A triggered script runs this long after its event, and once for all events until then. (On a router a second.)
 const DELAY: Duration = Duration::from_millis(200);
-const PATIENCE: Duration = Duration::from_secs(15);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 const OBJECT: Object = Object {
     name: "service",
