@@ -19,7 +19,7 @@ use lanward_rig::house::{Family, House, FAMILIES};
 use lanward_rig::knock::Dice;
 use lanward_rig::namespace::Namespace;
 use lanward_rig::netifd::Netifd;
-use lanward_rig::probe::{within, Connection};
+use lanward_rig::probe::{within, Connection, Promise};
 use lanward_rig::report_line::{figure, this_test};
 use lanward_rig::sections;
 use lanward_rig::settings::Firewall;
@@ -35,6 +35,8 @@ use std::time::{Duration, Instant};
 
 /// How long the daemon may take on a busy machine for what it does beside the packets' way.
 const SOON: Duration = Duration::from_secs(10);
+/// How soon a lost table is promised back.
+const BACK: Duration = Duration::from_secs(1);
 /// Where the internet's host calls from.
 const STRANGER: &str = "203.0.113.9";
 
@@ -443,6 +445,7 @@ fn whatever_becomes_of_the_bus_and_of_netifd_what_is_enforced_stays() {
         )
     };
     let (mut switched, mut refused, mut slowest) = (0, 0, Duration::ZERO);
+    let mut promise = Promise::of(BACK);
     for (step, state) in walk.iter().enumerate() {
         let (to_bus, to_netifd) = states[*state];
         // Both orders are tried.
@@ -469,14 +472,12 @@ fn whatever_becomes_of_the_bus_and_of_netifd_what_is_enforced_stays() {
         }
         if step % 5 == 0 {
             house.router().nft("delete table inet lanward\n");
-            assert!(
-                within(Duration::from_secs(1), || keeps_in(&house)),
-                "{which}\n{}",
-                daemon.log()
-            );
+            let back = promise.takes(|| keeps_in(&house));
+            assert!(back.is_some(), "{which}\n{}", daemon.log());
         }
         assert!(keeps_in(&house), "{which}\n{}", daemon.log());
     }
+    assert!(promise.is_kept(), "{promise:?}");
     // Started in each state, without a table.
     for (to_bus, to_netifd) in &states {
         daemon.kill9();
@@ -556,6 +557,7 @@ fn notifications_that_were_lost_are_made_up_for() {
     };
     let daemon = home.daemon.pid();
     let router = home.house.router().clone();
+    let mut promise = Promise::of(BACK);
     for table in ["lanward", "lanward\nflush ruleset"] {
         signal(daemon, Signal::SIGSTOP);
         let before = lost_messages(&home.house, "12");
@@ -568,13 +570,11 @@ fn notifications_that_were_lost_are_made_up_for() {
             "nobody is there"
         );
         signal(daemon, Signal::SIGCONT);
-        assert!(
-            within(Duration::from_secs(1), || keeps_in(&home.house)),
-            "{}",
-            home.daemon.log()
-        );
+        let back = promise.takes(|| keeps_in(&home.house));
+        assert!(back.is_some(), "{}", home.daemon.log());
         home.house.reload_fw4();
     }
+    assert!(promise.is_kept(), "{promise:?}");
     // And those of links, addresses and routes; the last one was worth something.
     signal(daemon, Signal::SIGSTOP);
     let before = lost_messages(&home.house, "0");
@@ -781,6 +781,7 @@ fn without_descriptors_it_goes_on_and_comes_to_itself() {
     };
     let before = open();
     let all = ask_everything(&home.daemon, home.broker.path());
+    let mut promise = Promise::of(BACK);
     for spare in [0, 1, 2, 3, 5, 8] {
         limit(home.daemon.pid(), "nofile", &(before + spare).to_string());
         let answered = ask_everything(&home.daemon, home.broker.path());
@@ -792,12 +793,10 @@ fn without_descriptors_it_goes_on_and_comes_to_itself() {
         home.switch(Switch::On);
         assert!(keeps_in(&home.house), "{spare}");
         home.house.router().nft("delete table inet lanward\n");
-        assert!(
-            within(Duration::from_secs(1), || keeps_in(&home.house)),
-            "{spare}\n{}",
-            home.daemon.log()
-        );
+        let back = promise.takes(|| keeps_in(&home.house));
+        assert!(back.is_some(), "{spare}\n{}", home.daemon.log());
     }
+    assert!(promise.is_kept(), "{promise:?}");
     limit(home.daemon.pid(), "nofile", "1024");
     let answer = home.daemon.must("reload", &json!({}));
     assert_eq!(answer["applied"], json!(true), "{answer}");

@@ -5,7 +5,7 @@ use lanward::config::{Arity, System, OPTIONS};
 use lanward_rig::flood::{Arrivals, Rate};
 use lanward_rig::home::{switched_off, switched_on, Home, Switch};
 use lanward_rig::house::{Family, House, FAMILIES, MAPPED_PORT, REDIRECTED_PORT, ROUTER_PORT};
-use lanward_rig::probe::{now, slowness, takes, Connection, Fate};
+use lanward_rig::probe::{now, slowness, takes, Connection, Fate, Promise};
 use lanward_rig::report_line::figure;
 use serde_json::{json, Value};
 use std::fs;
@@ -577,10 +577,11 @@ fn a_flushed_ruleset_is_put_back_within_a_second() {
     let Some(home) = Home::start("flush ruleset", House::plan(), &switched_on("")) else {
         return;
     };
-    for round in 0..3 {
+    let mut promise = Promise::of(Duration::from_secs(1) * slowness());
+    for round in 0..5 {
         home.house.router().nft("flush ruleset\n");
         let lost = || !FAMILIES.iter().any(|family| home.house.way_out(*family).arrives(50000));
-        let took = takes(Duration::from_secs(1) * slowness(), lost).expect("the table comes back");
+        let took = promise.takes(lost).expect("the table comes back");
         figure(
             "flush ruleset",
             &format!("round {round}: dropped again after {:.0} ms", took.as_secs_f64() * 1e3),
@@ -594,10 +595,10 @@ fn a_flushed_ruleset_is_put_back_within_a_second() {
         assert_eq!(home.house.way_out(Family::V4).udp(443), Fate::Answered);
     }
     home.house.router().nft("delete table inet lanward\n");
-    takes(Duration::from_secs(1), || {
-        home.house.way_out(Family::V6).udp(50000) == Fate::Lost
-    })
-    .expect("and when deleted alone");
+    promise
+        .takes(|| home.house.way_out(Family::V6).udp(50000) == Fate::Lost)
+        .expect("and when deleted alone");
+    assert!(promise.is_kept(), "{promise:?}");
 }
 
 #[test]
@@ -623,15 +624,18 @@ fn a_renamed_wan_device_is_covered_at_once() {
     assert_eq!(home.house.way_out(Family::V4).udp(50000), Fate::Lost);
     home.house.rename_wan("wan9");
     home.announce();
+    let mut promise = Promise::of(Duration::from_secs(1) * slowness());
     for family in FAMILIES {
         let covered = || home.house.way_out(family).udp(50000) == Fate::Lost;
-        let took = takes(Duration::from_secs(1) * slowness(), covered)
+        let took = promise
+            .takes(covered)
             .unwrap_or_else(|| panic!("{family:?}: {}", home.daemon.lan_only()));
         figure(
             "renamed device",
             &format!("{family:?}: covered after {:.0} ms", took.as_secs_f64() * 1e3),
         );
     }
+    assert!(promise.is_kept(), "{promise:?}");
     let devices = home.daemon.lan_only()["dest_devices"].take();
     assert_eq!(devices, json!(["wan9"]));
 }

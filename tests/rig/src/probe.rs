@@ -421,6 +421,40 @@ impl Patience {
     }
 }
 
+/// A time that is promised, and how often it was kept. The machine has other things to do: most of the times will do.
+#[derive(Debug)]
+pub struct Promise {
+    time: Duration,
+    kept: u32,
+    late: u32,
+}
+
+impl Promise {
+    /// Nothing was asked yet.
+    #[must_use]
+    pub fn of(time: Duration) -> Self {
+        Self { time, kept: 0, late: 0 }
+    }
+
+    /// Waits until something holds, ten times as long as promised, and says after how much time it did.
+    pub fn takes(&mut self, holds: impl FnMut() -> bool) -> Option<Duration> {
+        let took = takes(self.time * 10, holds)?;
+        let count = if took <= self.time {
+            &mut self.kept
+        } else {
+            &mut self.late
+        };
+        *count += 1;
+        Some(took)
+    }
+
+    /// Whether it was, half of the times at least.
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
+        self.kept > 0 && self.kept >= self.late
+    }
+}
+
 /// Does something on one processor, if it may choose: what is sent there is dealt with in that order, and has been when this returns. Each has
 /// a queue of its own for what comes in, and on a busy machine one may be far behind the other.
 pub(crate) fn on_one_processor<T: Send>(work: impl FnOnce() -> T + Send) -> T {

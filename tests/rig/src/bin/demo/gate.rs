@@ -254,6 +254,8 @@ impl Demo {
             Door::Router,
         );
         self.read_mail("mail is read over IMAPS", keys);
+        // After a change of others the daemon looks at once, but then not for 600 ms.
+        std::thread::sleep(Duration::from_millis(700));
         self.home.house.router().nft("delete table inet lanward\n");
         let back =
             || FAMILIES.map(|family| listed(&self.home, self.home.house.host("internet").address(family)).is_some());

@@ -184,6 +184,8 @@ impl Demo {
     fn flushed(&mut self) {
         self.seen
             .heading("nft flush ruleset, as `service firewall stop` does it");
+        // After a change of others the daemon looks at once, but then not for 600 ms.
+        std::thread::sleep(Duration::from_millis(700));
         self.home.house.router().nft("flush ruleset\n");
         let is_back = || {
             let mut ways = FAMILIES.iter().map(|family| self.home.house.way_out(*family));
