@@ -258,7 +258,7 @@ fn it_does_all_its_work() {
     assert_eq!(ssh(), Connection::Accepted);
     // The table is looked after: the notifications come.
     house.router().nft("delete table inet lanward\n");
-    assert!(within(Duration::from_secs(2), || scene.has_table() && scene.keeps_in()));
+    assert!(within(PATIENCE, || scene.has_table() && scene.keeps_in()));
     assert!(scene.run_dir().join("ruleset.nft").exists());
     let log = daemon.log();
     for complaint in ["denied", "not permitted", "nflog", "conntrack", "acl.d"] {
