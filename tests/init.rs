@@ -882,12 +882,14 @@ fn a_reload_that_is_due_does_not_start_what_is_being_stopped() {
         return;
     }
     let router = Router::new(Era::Silent, &gated());
-    hold_the_daemon(&router, "sleep 1;");
+    hold_the_daemon(&router, "sleep 4;");
     router.lanward("start");
     router.procd().settle();
+    // Due after the stop has begun, and before the daemon has ended.
+    router.procd().set_delay(Duration::from_secs(2));
     router.procd().config_changed("lanward");
     router.lanward("stop");
-    std::thread::sleep(Duration::from_secs(2));
+    router.wait("the daemon's end", || router.procd().pid().is_none().then_some(()));
     router.procd().settle();
     assert_eq!(router.procd().pid(), None, "started again");
 }

@@ -77,6 +77,7 @@ struct State {
     services: BTreeMap<String, Service>,
     /// Scripts to run, and when.
     due: Vec<(Instant, Vec<String>)>,
+    delay: Duration,
     running: bool,
     starts: usize,
     signals: usize,
@@ -104,6 +105,7 @@ impl Procd {
             inside,
             services: BTreeMap::new(),
             due: Vec::new(),
+            delay: DELAY,
             running: false,
             starts: 0,
             signals: 0,
@@ -165,6 +167,11 @@ impl Procd {
 
     pub fn signals(&self) -> usize {
         self.state().signals
+    }
+
+    /// From now on scripts wait so long.
+    pub fn set_delay(&self, delay: Duration) {
+        self.state().delay = delay;
     }
 
     pub fn config_changed(&self, package: &str) {
@@ -409,7 +416,7 @@ impl State {
     }
 
     fn later(&mut self, words: &[&str]) {
-        let when = Instant::now() + DELAY;
+        let when = Instant::now() + self.delay;
         let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
         match self.due.iter_mut().find(|(_, waiting)| *waiting == words) {
             Some((due, _)) => *due = when,
