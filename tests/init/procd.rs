@@ -3,6 +3,7 @@
 
 use crate::router::Inside;
 use lanward::system::ubus::{Bus, Incoming, Kind, Method, Object, Status};
+use lanward_rig::probe::Patience;
 use nix::sys::signal::{kill, Signal};
 use nix::unistd::Pid;
 use serde_json::{json, Map, Value};
@@ -181,11 +182,11 @@ impl Procd {
     /// Waits until nothing is left to run, and a little more.
     pub fn settle(&self) {
         let end = Instant::now() + PATIENCE;
-        let mut quiet = Instant::now();
-        while quiet.elapsed() < DELAY * 2 {
+        let mut quiet = Patience::of(DELAY * 2);
+        while !quiet.is_over() {
             let state = self.state();
             if state.running || !state.due.is_empty() {
-                quiet = Instant::now();
+                quiet = Patience::of(DELAY * 2);
             }
             drop(state);
             assert!(Instant::now() < end, "scripts run each other for ever");
