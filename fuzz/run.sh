@@ -6,6 +6,7 @@
 # It begins with what was found before (fuzz/found) and with the fixtures of the tests. What is new stays in fuzz/corpus, what fails in fuzz/artifacts.
 #   LANWARD_FUZZ_SECONDS=60   at most so long each
 #   LANWARD_FUZZ_LENGTH=4096  the longest input
+#   LANWARD_FUZZ_SEED=1       the same dice in every run
 #   LANWARD_FUZZ_KEEP=yes     where nothing fails, in the end fuzz/found becomes as few inputs as reach the same code: small enough for git, and run by `cargo test --test fuzz`
 set -eu
 cd "$(dirname "$0")/.."
@@ -48,7 +49,7 @@ for target; do
 	log=fuzz/target/$target.log
 	began=$(date +%s)
 	status=0
-	nice -n 19 "$program" -runs="$runs" -max_total_time="${LANWARD_FUZZ_SECONDS:-0}" -max_len="$length" -timeout=60 -rss_limit_mb=512 \
+	nice -n 19 "$program" -runs="$runs" -max_total_time="${LANWARD_FUZZ_SECONDS:-0}" -max_len="$length" -seed="${LANWARD_FUZZ_SEED:-0}" -timeout=60 -rss_limit_mb=512 \
 		-print_final_stats=1 -artifact_prefix="fuzz/artifacts/$target/" "fuzz/corpus/$target" "fuzz/found/$target" "$seeds/$target" >"$log" 2>&1 || status=$?
 	seconds=$(($(date +%s) - began))
 	# `#10000000 DONE cov: 512 ft: 2044 corp: 301/45Kb …`, and `stat::number_of_executed_units: 10000000`

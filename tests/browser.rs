@@ -29,7 +29,7 @@ use std::time::{Duration, Instant};
 /// How long a real LuCI may take to come up.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// After so long a scenario has failed.
-const LIMIT: Duration = Duration::from_secs(600);
+const LIMIT: Duration = Duration::from_secs(1000);
 
 /// Where the pages' files are: this checkout, as whoever runs the test sees it.
 fn root() -> PathBuf {

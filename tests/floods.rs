@@ -158,12 +158,14 @@ fn a_conntrack_table_without_room_opens_nothing_and_cuts_nothing_that_has_begun(
     let soon = Duration::from_millis(500);
     for family in FAMILIES {
         for source in [scene.friend(family), scene.stranger(family)] {
+            scene.fill_up();
             assert_eq!(
                 scene.connect(source, SSH, soon),
                 Connection::Silent,
                 "{source}: there is no room"
             );
         }
+        scene.fill_up();
         assert_eq!(scene.gets_out(family), 0, "{family}: nor for what the LAN sends");
     }
     assert!(scene.dropped() > dropped);
@@ -192,10 +194,15 @@ fn a_conntrack_table_without_room_opens_nothing_and_cuts_nothing_that_has_begun(
     scene.home.switch(Switch::Off);
     scene.look_at_the_doors();
 
-    let spent = scene.home.daemon.processor_time();
-    std::thread::sleep(IDLE);
-    let spent = scene.home.daemon.processor_time().saturating_sub(spent);
-    assert!(spent <= IDLE * PERCENT / 100, "{spent:?}");
+    let idle = || {
+        let spent = scene.home.daemon.processor_time();
+        std::thread::sleep(IDLE);
+        scene.home.daemon.processor_time().saturating_sub(spent)
+    };
+    // The ledger's minute may fall into one of them, not into two.
+    let allowed = IDLE * PERCENT / 100;
+    let spent = Some(idle()).filter(|spent| *spent <= allowed).unwrap_or_else(idle);
+    assert!(spent <= allowed, "{spent:?}");
     let mut status = Vec::new();
     for _ in 0..5 {
         let began = Instant::now();

@@ -20,6 +20,8 @@ use std::time::{Duration, Instant};
 
 const SSH: u16 = 22;
 const IMAPS: u16 = 993;
+/// States in `/proc/net/tcp` of what sends nothing by itself: listening, and waiting for the end of its time.
+const AT_REST: [&str; 2] = ["0A", "06"];
 /// How long the daemon may take for what it does beside the packets' way, on a busy machine.
 const SOON: Duration = Duration::from_secs(10);
 
@@ -427,7 +429,7 @@ fn no_closed_session_shuts_the_gate_if_so_configured() {
 
 #[test]
 fn the_window_runs_out_and_the_session_lives_on() {
-    let Some(scene) = Scene::start(with_mail(), &router_gated("option window '2'\noption forget 'never'")) else {
+    let Some(scene) = Scene::start(with_mail(), &router_gated("option window '6'\noption forget 'never'")) else {
         return;
     };
     let callers = FAMILIES.map(|family| scene.caller("internet", family));
@@ -436,7 +438,7 @@ fn the_window_runs_out_and_the_session_lives_on() {
         caller.ssh_session(SSH)
     });
     // A session with traffic keeps its source listed.
-    for _ in 0..6 {
+    for _ in 0..14 {
         std::thread::sleep(Duration::from_millis(500));
         assert!(sessions.iter_mut().all(Dialogue::echoes));
     }
@@ -444,7 +446,7 @@ fn the_window_runs_out_and_the_session_lives_on() {
         callers.iter().all(|caller| caller.ssh(SSH).is_in()),
         "kept listed by traffic"
     );
-    std::thread::sleep(Duration::from_millis(2600));
+    std::thread::sleep(Duration::from_millis(6600));
     assert_eq!(scene.listed(), []);
     for (caller, session) in callers.iter().zip(&mut sessions) {
         assert_eq!(caller.ssh(SSH), Login::Refused, "it ran out");
@@ -455,12 +457,12 @@ fn the_window_runs_out_and_the_session_lives_on() {
 
 #[test]
 fn mail_keeps_its_source_listed_while_it_lives_and_its_end_removes_nobody() {
-    let Some(scene) = Scene::start(with_mail(), &router_gated("option window '2'")) else {
+    let Some(scene) = Scene::start(with_mail(), &router_gated("option window '6'")) else {
         return;
     };
     let callers = FAMILIES.map(|family| scene.caller("internet", family));
     let mut sessions = callers.clone().map(|caller| caller.mail_session(IMAPS));
-    for _ in 0..6 {
+    for _ in 0..14 {
         std::thread::sleep(Duration::from_millis(500));
         assert!(sessions.iter_mut().all(Dialogue::mail_answers));
     }
@@ -741,17 +743,17 @@ fn addresses_are_admitted_and_removed_by_hand() {
         assert!(session.echoes(), "{family}: no session is cut");
 
         let mut grant = named.clone();
-        grant["seconds"] = json!(3);
+        grant["seconds"] = json!(6);
         let began = Instant::now();
         daemon.must("gate_admit", &grant);
         assert!(
-            scene.seconds(&address).is_some_and(|seconds| seconds <= 3),
+            scene.seconds(&address).is_some_and(|seconds| seconds <= 6),
             "{:?}",
             scene.listed()
         );
         assert!(caller.ssh(SSH).is_in(), "{family}: granted");
         assert!(session.echoes());
-        std::thread::sleep(Duration::from_millis(3600).saturating_sub(began.elapsed()));
+        std::thread::sleep(Duration::from_millis(6600).saturating_sub(began.elapsed()));
         assert!(session.echoes(), "the session goes on");
         assert_eq!(
             caller.ssh(SSH),
@@ -967,7 +969,17 @@ fn subscribers_hear_who_is_admitted_and_removed() {
         );
         assert!(caller.ssh(SSH).is_in());
         heard("gate.remove", "closed");
-        // The closed session's last packets end the listing as its first FIN did.
+        // The closed session's last packets end the listing as its first FIN did: nothing is to be left of it.
+        let is_over = || {
+            let sockets = ["tcp", "tcp6"].map(|table| scene.home.house.router().proc_net(table));
+            let states = sockets.iter().flat_map(|table| table.lines());
+            let of_ssh = |line: &str| {
+                let words: Vec<&str> = line.split_whitespace().collect();
+                words[1].ends_with(":0016") && !AT_REST.contains(&words[3])
+            };
+            !states.into_iter().any(of_ssh)
+        };
+        assert!(within(SOON, is_over), "the session is over");
         std::thread::sleep(Duration::from_millis(500));
         scene.admit(&address);
         heard("gate.admit", "");

@@ -8,7 +8,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 /// Seconds.
-const WINDOW: u32 = 1;
+const WINDOW: u32 = 2;
 
 fn router(terms: &Terms) -> Option<Router> {
     let router = Router::of_lanward(terms);

@@ -2,25 +2,14 @@
 
 use lanward_rig::home::{switched_on, Home};
 use lanward_rig::house::{Family, House, FAMILIES, MAPPED_PORT};
-use lanward_rig::probe::Fate;
+use lanward_rig::probe::{within, Fate, Promise};
 use lanward_rig::scratch::Scratch;
 use serde_json::{json, Value};
 use std::fs;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const LAN2_MAC: &str = "02:00:00:00:77:65";
-
-fn within(patience: Duration, mut holds: impl FnMut() -> bool) -> bool {
-    let began = Instant::now();
-    while began.elapsed() < patience {
-        if holds() {
-            return true;
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    false
-}
 
 fn is_kept_in(home: &Home) -> bool {
     FAMILIES
@@ -97,6 +86,7 @@ fn whatever_is_done_to_the_table_it_is_made_good() {
     let Some(home) = Home::start("tampering", House::plan().with_second_wan(), &switched_on("")) else {
         return;
     };
+    let mut promise = Promise::of(Duration::from_secs(1));
     for attack in [
         "flush table inet lanward\n",
         "flush set inet lanward lan_only_on\n",
@@ -113,12 +103,13 @@ fn whatever_is_done_to_the_table_it_is_made_good() {
         "flush ruleset\n",
     ] {
         home.house.router().nft(attack);
-        let made_good = within(Duration::from_secs(1), || is_kept_in(&home));
+        let made_good = promise.takes(|| is_kept_in(&home)).is_some();
         let status = home.daemon.must("status", &json!({}));
         assert!(made_good, "{attack}: {status}\n{}", home.daemon.log());
         assert_eq!(status["lan_only"]["enforced"], json!(true), "{attack}: {status}");
         home.house.reload_fw4();
     }
+    assert!(promise.is_kept(), "{promise:?}");
 }
 
 #[test]

@@ -227,8 +227,8 @@ fn the_boot_waits_for_a_slow_nft_and_goes_on_when_somebody_ends_one_that_hangs()
         return;
     }
     for (script, is_checked) in [
-        ("#!/bin/sh\nsleep 2\nexec nft.real \"$@\"\n", true),
-        ("#!/bin/sh\necho $$ >/tmp/hanging\nexec sleep 3600\n", false),
+        ("#!/bin/sh\necho $$ >/tmp/begun\nsleep 2\nexec nft.real \"$@\"\n", true),
+        ("#!/bin/sh\necho $$ >/tmp/begun\nexec sleep 3600\n", false),
     ] {
         let router = Router::without_bus(ON);
         let real = router.path("/usr/sbin/nft").with_extension("real");
@@ -236,10 +236,11 @@ fn the_boot_waits_for_a_slow_nft_and_goes_on_when_somebody_ends_one_that_hangs()
         router.plant("/usr/sbin/nft", script);
         std::thread::scope(|scope| {
             let boot = scope.spawn(|| router.run(&["/etc/init.d/lanward", "boot"]));
-            std::thread::sleep(Duration::from_secs(1));
+            let begun = || Some(router.read("/tmp/begun")).filter(|pid| pid.ends_with('\n'));
+            let pid = router.wait("nft's start", begun);
             assert!(!boot.is_finished(), "{script}");
             if !is_checked {
-                router.run(&["kill", router.read("/tmp/hanging").trim()]);
+                router.run(&["kill", pid.trim()]);
             }
             assert!(boot.join().is_ok());
         });
@@ -881,12 +882,14 @@ fn a_reload_that_is_due_does_not_start_what_is_being_stopped() {
         return;
     }
     let router = Router::new(Era::Silent, &gated());
-    hold_the_daemon(&router, "sleep 1;");
+    hold_the_daemon(&router, "sleep 4;");
     router.lanward("start");
     router.procd().settle();
+    // Due after the stop has begun, and before the daemon has ended.
+    router.procd().set_delay(Duration::from_secs(2));
     router.procd().config_changed("lanward");
     router.lanward("stop");
-    std::thread::sleep(Duration::from_secs(2));
+    router.wait("the daemon's end", || router.procd().pid().is_none().then_some(()));
     router.procd().settle();
     assert_eq!(router.procd().pid(), None, "started again");
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+use lanward_rig::clock::away_from_midnight;
 use lanward_rig::daemon::program;
 use lanward_rig::flash::Flash;
 use lanward_rig::home::Home;
@@ -42,6 +43,7 @@ impl Scene {
     }
 
     fn start_in(plan: Plan, firewall: Firewall, config: &str) -> Option<Self> {
+        away_from_midnight();
         let home = Home::start_gated(&this_test(), plan, firewall, config)?;
         let internet = &home.house.host("internet").namespace;
         internet.ip("route add local 198.18.0.0/15 dev lo\nroute add local 2001:2::/48 dev lo\n");
@@ -133,25 +135,12 @@ fn allow(port: u16) -> Value {
     json!({ "type": "rule", "name": "Allow", "src": "wan", "proto": "tcp", "dest_port": port.to_string(), "target": "ACCEPT" })
 }
 
-/// The tests look at one day, and packets are counted by the hour: none of them begins within a few seconds of midnight (UTC).
-fn away_from_midnight() {
-    let seconds = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap()
-        .as_secs()
-        % 86_400;
-    if seconds > 86_400 - 90 {
-        std::thread::sleep(Duration::from_secs(86_401 - seconds));
-    }
-}
-
 fn word(text: &str) -> String {
     text.to_string()
 }
 
 #[test]
 fn what_nothing_accepts_is_counted_by_port_and_source_in_both_families() {
-    away_from_midnight();
     let Some(scene) = Scene::start(Firewall::default().with(allow(993)), LEDGER) else {
         return;
     };
@@ -228,7 +217,6 @@ impl Drop for Program {
 /// Television: each packet of it is new to conntrack, comes once and is accepted for each device that it is sent on to.
 #[test]
 fn what_is_for_many_at_once_is_no_attempt_and_hides_none() {
-    away_from_midnight();
     let Some(scene) = Scene::start_in(House::plan().with_guest(), Firewall::default(), LEDGER) else {
         return;
     };
@@ -281,7 +269,6 @@ fn what_is_for_many_at_once_is_no_attempt_and_hides_none() {
 
 #[test]
 fn what_a_gate_refuses_is_an_attempt_and_what_a_listed_source_does_is_none() {
-    away_from_midnight();
     for refuse in ["zone", "reset", "drop"] {
         let config = format!("{GATED}\toption refuse '{refuse}'\n");
         let Some(scene) = Scene::start(Firewall::default(), &config) else {
@@ -301,7 +288,6 @@ fn what_a_gate_refuses_is_an_attempt_and_what_a_listed_source_does_is_none() {
 
 #[test]
 fn nothing_is_counted_twice_or_lost_whatever_happens_to_the_daemon_and_the_table() {
-    away_from_midnight();
     let Some(mut scene) = Scene::start(Firewall::default(), LEDGER) else {
         return;
     };
@@ -445,7 +431,6 @@ impl Scene {
 
 #[test]
 fn a_power_cut_while_the_file_is_written_leaves_the_file_before() {
-    away_from_midnight();
     let Some(mut scene) = Scene::start(Firewall::default(), LEDGER) else {
         return;
     };
@@ -485,7 +470,6 @@ fn a_power_cut_while_the_file_is_written_leaves_the_file_before() {
 
 #[test]
 fn a_flash_without_room_or_that_may_not_be_written_keeps_what_it_has() {
-    away_from_midnight();
     let Some(mut scene) = Scene::start(Firewall::default(), LEDGER) else {
         return;
     };
@@ -614,7 +598,6 @@ fn a_sample_of_what_was_refused_is_shown_and_nothing_that_was_accepted() {
 #[test]
 fn a_flood_of_spoofed_sources_is_counted_to_the_last_and_costs_the_daemon_little() {
     const SOURCES: u32 = 100_000;
-    away_from_midnight();
     let Some(scene) = Scene::start(Firewall::default(), LEDGER) else {
         return;
     };

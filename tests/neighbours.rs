@@ -2,6 +2,7 @@
 //! diagnosis must say so. The rules are in our own words, after what the packages load; where a package loads them by iptables, so it is done here.
 
 use lanward::system::nftables::Nftables;
+use lanward_rig::clock::away_from_midnight;
 use lanward_rig::home::{switched_off, switched_on, Home, Switch};
 use lanward_rig::house::{Family, House, Plan, FAMILIES};
 use lanward_rig::knock::{tcp, Knocker};
@@ -459,6 +460,7 @@ fn what_pbr_leads_into_a_vpn_gets_out_until_its_zone_is_named() {
 /// prerouting is no attempt in the ledger; what CrowdSec drops at input is one.
 #[test]
 fn block_lists_drop_for_good_and_their_accepts_are_none_of_ours() {
+    away_from_midnight();
     let ledger = "\nconfig ledger 'ledger'\n";
     let Some(scene) = Scene::gated(House::plan(), Firewall::default(), ledger) else {
         return;

@@ -391,14 +391,14 @@ fn a_group_has_one_owner_until_that_is_gone() {
 }
 
 fn wait_until(mut condition: impl FnMut() -> bool) -> bool {
-    let end = Instant::now() + Duration::from_secs(2);
+    let end = Instant::now() + Duration::from_secs(10);
     while Instant::now() < end {
         if condition() {
             return true;
         }
         std::thread::sleep(Duration::from_millis(1));
     }
-    false
+    condition()
 }
 
 #[test]
@@ -518,7 +518,7 @@ fn a_flood_leaves_time_for_the_rest() {
     for (snaplen, are_given) in [(SNAPLEN, true), (10, false)] {
         cable.router.nft("flush ruleset");
         cable.log(&format!("log group {GROUP} snaplen {snaplen}"));
-        let (packets, ticks) = cable.flooded(|| async {
+        let half_a_second = || async {
             let mut nflog = open();
             let mut clock = tokio::time::interval(Duration::from_millis(5));
             let (mut packets, mut ticks) = (0, 0);
@@ -529,10 +529,22 @@ fn a_flood_leaves_time_for_the_rest() {
                     _ = clock.tick() => ticks += 1,
                 }
             }
+            assert!(are_given || packets == 0, "{packets}");
             (packets, ticks)
+        };
+        let seen = cable.flooded(|| async {
+            let mut seen = Vec::new();
+            // A machine that stands still for a part of it says nothing of who waits for whom.
+            for _ in 0..5 {
+                let (packets, ticks) = half_a_second().await;
+                seen.push((packets, ticks));
+                if (packets > 1000) == are_given && ticks > 20 {
+                    return Ok(());
+                }
+            }
+            Err(seen)
         });
-        assert_eq!(packets > 1000, are_given, "{packets}");
-        assert!(ticks > 20, "{ticks} of 100 ticks beside {packets} packets");
+        assert_eq!(seen, Ok(()), "packets and ticks of 100 in each half of a second");
     }
 }
 

@@ -5,7 +5,7 @@ use lanward::config::{Arity, System, OPTIONS};
 use lanward_rig::flood::{Arrivals, Rate};
 use lanward_rig::home::{switched_off, switched_on, Home, Switch};
 use lanward_rig::house::{Family, House, FAMILIES, MAPPED_PORT, REDIRECTED_PORT, ROUTER_PORT};
-use lanward_rig::probe::{now, slowness, Connection, Fate};
+use lanward_rig::probe::{now, slowness, takes, Connection, Fate, Promise};
 use lanward_rig::report_line::figure;
 use serde_json::{json, Value};
 use std::fs;
@@ -20,17 +20,6 @@ fn number(value: &Value, key: &str) -> u64 {
     value[key]
         .as_u64()
         .unwrap_or_else(|| panic!("no number {key} in {value}"))
-}
-
-fn within(patience: Duration, mut holds: impl FnMut() -> bool) -> Option<Duration> {
-    let began = Instant::now();
-    while began.elapsed() < patience {
-        if holds() {
-            return Some(began.elapsed());
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    None
 }
 
 #[test]
@@ -228,7 +217,7 @@ fn live_flows_stop_at_the_call_and_the_others_go_on() {
     home.switch(Switch::Off);
     for (family, session) in &doomed {
         assert!(
-            within(Duration::from_secs(2), || session.goes_on()).is_some(),
+            takes(Duration::from_secs(2), || session.goes_on()).is_some(),
             "{family:?} after switching off"
         );
     }
@@ -377,9 +366,9 @@ fn a_pause_ends_by_itself_though_the_daemon_was_killed() {
     for family in FAMILIES {
         assert_eq!(home.house.way_out(family).udp(50000), Fate::Answered, "{family:?}");
     }
-    std::thread::sleep(Duration::from_secs(58).saturating_sub(began.elapsed()));
-    assert_eq!(home.house.way_out(Family::V4).udp(50000), Fate::Answered, "after 58 s");
-    within(Duration::from_secs(4), || {
+    std::thread::sleep(Duration::from_secs(50).saturating_sub(began.elapsed()));
+    assert_eq!(home.house.way_out(Family::V4).udp(50000), Fate::Answered, "after 50 s");
+    takes(Duration::from_secs(15), || {
         home.house.way_out(Family::V4).udp(50000) == Fate::Lost
     })
     .expect("it ends by itself");
@@ -488,7 +477,7 @@ fn a_device_that_only_netifd_knows_stays_covered_over_a_restart_and_a_reconnecti
     fs::write(&file, text.replacen(wan, modem, 1)).expect("ours");
     home.reload(&switched_on(""));
     let is_covered = |home: &Home| home.daemon.lan_only()["dest_devices"] == json!(["wan0"]);
-    within(Duration::from_secs(10), || is_covered(&home)).expect("netifd names it");
+    takes(Duration::from_secs(10), || is_covered(&home)).expect("netifd names it");
     home.daemon.kill9();
     let arrivals = Arrivals::at(home.house.host("internet"), "50000");
     let flood = home.house.way_out(Family::V4).flood(50000, Rate::Paced(20_000));
@@ -540,7 +529,7 @@ fn a_hang_up_has_the_configuration_read() {
         "nobody said so yet"
     );
     home.daemon.hang_up();
-    within(Duration::from_secs(5), || {
+    takes(Duration::from_secs(5), || {
         home.house.way_out(Family::V4).udp(50000) == Fate::Lost
     })
     .expect("it reads the file");
@@ -573,7 +562,7 @@ fn an_idle_daemon_is_not_woken() {
             std::thread::sleep(Duration::from_secs(2));
             home.daemon.voluntary_switches() == before
         };
-        within(Duration::from_secs(20), quiet).expect("it comes to rest");
+        takes(Duration::from_secs(20), quiet).expect("it comes to rest");
         let before = home.daemon.voluntary_switches();
         std::thread::sleep(WATCHED);
         let woken = home.daemon.voluntary_switches() - before;
@@ -588,17 +577,15 @@ fn a_flushed_ruleset_is_put_back_within_a_second() {
     let Some(home) = Home::start("flush ruleset", House::plan(), &switched_on("")) else {
         return;
     };
-    for round in 0..3 {
+    let mut promise = Promise::of(Duration::from_secs(1) * slowness());
+    for round in 0..5 {
         home.house.router().nft("flush ruleset\n");
-        let flushed = Instant::now();
         let lost = || !FAMILIES.iter().any(|family| home.house.way_out(*family).arrives(50000));
-        within(Duration::from_secs(3), lost).expect("the table comes back");
-        let took = flushed.elapsed();
+        let took = promise.takes(lost).expect("the table comes back");
         figure(
             "flush ruleset",
             &format!("round {round}: dropped again after {:.0} ms", took.as_secs_f64() * 1e3),
         );
-        assert!(took < Duration::from_secs(1) * slowness(), "{took:?}");
         home.house.reload_fw4();
         assert_eq!(
             home.house.way_out(Family::V4).udp(50000),
@@ -608,10 +595,10 @@ fn a_flushed_ruleset_is_put_back_within_a_second() {
         assert_eq!(home.house.way_out(Family::V4).udp(443), Fate::Answered);
     }
     home.house.router().nft("delete table inet lanward\n");
-    within(Duration::from_secs(1), || {
-        home.house.way_out(Family::V6).udp(50000) == Fate::Lost
-    })
-    .expect("and when deleted alone");
+    promise
+        .takes(|| home.house.way_out(Family::V6).udp(50000) == Fate::Lost)
+        .expect("and when deleted alone");
+    assert!(promise.is_kept(), "{promise:?}");
 }
 
 #[test]
@@ -637,16 +624,18 @@ fn a_renamed_wan_device_is_covered_at_once() {
     assert_eq!(home.house.way_out(Family::V4).udp(50000), Fate::Lost);
     home.house.rename_wan("wan9");
     home.announce();
+    let mut promise = Promise::of(Duration::from_secs(1) * slowness());
     for family in FAMILIES {
         let covered = || home.house.way_out(family).udp(50000) == Fate::Lost;
-        let took =
-            within(Duration::from_secs(2), covered).unwrap_or_else(|| panic!("{family:?}: {}", home.daemon.lan_only()));
+        let took = promise
+            .takes(covered)
+            .unwrap_or_else(|| panic!("{family:?}: {}", home.daemon.lan_only()));
         figure(
             "renamed device",
             &format!("{family:?}: covered after {:.0} ms", took.as_secs_f64() * 1e3),
         );
-        assert!(took < Duration::from_secs(1) * slowness(), "{took:?}");
     }
+    assert!(promise.is_kept(), "{promise:?}");
     let devices = home.daemon.lan_only()["dest_devices"].take();
     assert_eq!(devices, json!(["wan9"]));
 }

@@ -816,8 +816,15 @@ fn logins(scene: &Scene) -> usize {
 
 /// Those that are over: a server writes down who has left when it notices.
 fn logins_so_far(scene: &Scene) -> usize {
-    assert!(within(SOON, || scene.clients().is_empty()), "{}", scene.logs());
-    std::thread::sleep(Duration::from_secs(1));
+    let is_over = || scene.clients().is_empty() && scene.relay.sessions().is_empty();
+    assert!(within(SOON, is_over), "{}", scene.logs());
+    let mut so_far = logins(scene);
+    // Until nothing more is written for a while.
+    let is_quiet = || {
+        std::thread::sleep(Duration::from_secs(1));
+        std::mem::replace(&mut so_far, logins(scene)) == logins(scene)
+    };
+    assert!(within(SOON, is_quiet), "{}", scene.logs());
     logins(scene)
 }
 

@@ -164,8 +164,9 @@ fn what_a_frozen_session_has_left_is_ended() {
                     "{case}: {}",
                     scene.logs(&session)
                 );
+                // It does not take a whole connection's patience; a busy machine takes its time.
                 assert!(
-                    began.elapsed() < Duration::from_secs(4),
+                    began.elapsed() < Duration::from_secs(12),
                     "{case}: {:?}",
                     began.elapsed()
                 );
@@ -229,7 +230,7 @@ fn a_session_that_is_stopped_on_the_relay_is_ended_too() {
             "{}",
             scene.logs(&session)
         );
-        assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+        assert!(began.elapsed() < Duration::from_secs(16), "{:?}", began.elapsed());
         assert!(!scene.relay.listens(REMOTE));
     }
 }

@@ -656,8 +656,13 @@ fn said_to_us(name: &str, mut handle: impl FnMut(&mut Bus, Incoming)) -> Vec<Mes
         }
         let mut writing = ubusd.try_clone().unwrap();
         let writer = std::thread::spawn(move || writing.write_all(&stream).unwrap());
-        while let Ok(incoming) = tokio::time::timeout(Duration::from_millis(60), bus.next()).await {
-            handle(&mut bus, incoming);
+        loop {
+            match tokio::time::timeout(Duration::from_millis(60), bus.next()).await {
+                Ok(incoming) => handle(&mut bus, incoming),
+                // Nothing comes, and all of it has been said.
+                Err(_) if writer.is_finished() => break,
+                Err(_) => {}
+            }
         }
         writer.join().unwrap();
         ubusd.set_nonblocking(true).unwrap();

@@ -298,8 +298,9 @@ fn to_say_who_is_gone_takes_no_longer_for_each_where_many_are() {
         assert!(gone.iter().enumerate().all(|(n, gone)| gone.expired == (n % 2 == 0)));
         took
     };
-    // Sixteen times as many; were each compared with each, 256 times as long.
-    let (few, many) = (lose(4_096), lose(65_536));
+    // Sixteen times as many; were each compared with each, 256 times as long. The best of three: the machine has other things to do.
+    let best = |count| [(); 3].map(|()| lose(count)).into_iter().min().unwrap();
+    let (few, many) = (best(4_096), best(65_536));
     assert!(
         many < few * 100 + std::time::Duration::from_millis(100),
         "{few:?}, {many:?}"

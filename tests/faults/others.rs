@@ -3,7 +3,7 @@
 use crate::page::record;
 use crate::{
     becomes_the_daemon, bring, caller, each_after_each, everything, gets_in, keeps_in, lets_out, write_program, Health,
-    Part, HEALTHS, SOON, STRANGER,
+    Part, BACK, HEALTHS, SOON, STRANGER,
 };
 use lanward::system::nflog::Nflog;
 use lanward_rig::broker::Broker;
@@ -11,7 +11,7 @@ use lanward_rig::daemon::{program, Daemon};
 use lanward_rig::home::{fw4_rules, switched_on, Home, Switch};
 use lanward_rig::house::{Family, House, FAMILIES};
 use lanward_rig::namespace::Namespace;
-use lanward_rig::probe::{within, Connection};
+use lanward_rig::probe::{within, Connection, Promise};
 use lanward_rig::report_line::this_test;
 use lanward_rig::settings::Firewall;
 use serde_json::json;
@@ -64,7 +64,7 @@ fn whatever_becomes_of_the_firewall_and_of_rpcd_what_is_enforced_stays() {
         .collect();
     let walk = each_after_each(states.len());
     let (mut rpcd, mut half_read) = (None, None);
-    let mut lost = 0;
+    let (mut lost, mut promise) = (0, Promise::of(BACK));
     for (step, state) in walk.iter().enumerate() {
         let (firewall, to_rpcd) = states[*state];
         let which = || format!("step {step}: fw4 {firewall:?}, rpcd {to_rpcd:?}\n{}", daemon.log());
@@ -80,7 +80,7 @@ fn whatever_becomes_of_the_firewall_and_of_rpcd_what_is_enforced_stays() {
             Health::Absent => {
                 house.router().nft("flush ruleset\n");
                 lost += 1;
-                assert!(within(Duration::from_secs(1), || keeps_in(house)), "{}", which());
+                assert!(promise.takes(|| keeps_in(house)).is_some(), "{}", which());
             }
         }
         rpcd_too();
@@ -96,6 +96,7 @@ fn whatever_becomes_of_the_firewall_and_of_rpcd_what_is_enforced_stays() {
         home.switch(Switch::On);
         assert!(keeps_in(house), "{}", which());
     }
+    assert!(promise.is_kept(), "{promise:?}");
     drop(half_read);
     let entries = daemon.must("gate_list", &json!({}));
     assert_eq!(entries["entries"].as_array().map(Vec::len), Some(1), "{entries}");
@@ -220,7 +221,7 @@ fn without_nft_everything_turns() {
     home.daemon.must("resume", &json!({}));
     home.daemon.must("check", &json!({}));
     home.house.router().nft("delete table inet lanward\n");
-    assert!(within(Duration::from_secs(1), || keeps_in(&home.house)));
+    assert!(within(SOON, || keeps_in(&home.house)));
     assert_eq!(home.reload(&switched_on(""))["applied"], json!(true));
     assert!(!mark.exists(), "a program was run");
     record(

@@ -7,6 +7,8 @@ use lanward_rig::segments::datagram;
 use std::fmt::Write as _;
 use std::fs;
 use std::net::Ipv4Addr;
+use std::ops::Range;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Packets of each family, of which one alone would be too many.
@@ -16,6 +18,11 @@ const HEADERS: [usize; 2] = [20, 40];
 
 /// Where the connections lead that fill the table.
 const ELSEWHERE: &str = "192.0.2.7";
+
+/// Connections that the kernel puts out for no other.
+const ASSURED: &str = "--state ESTABLISHED -u ASSURED,SEEN_REPLY";
+/// So many more than there is room for.
+const MORE: u32 = 1000;
 
 /// What the table is filled with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,10 +44,24 @@ impl Scene {
     pub fn fill(&self, filling: Filling) {
         let state = match filling {
             Filling::HalfOpen => "--state SYN_RECV",
-            Filling::Assured => "--state ESTABLISHED -u ASSURED,SEEN_REPLY",
+            Filling::Assured => ASSURED,
         };
+        self.insert(0..room() + MORE, state);
+        let (tracked, room) = (self.tracked(), room());
+        // Of what was there before some may just have come to its end.
+        assert!(tracked + u64::from(MORE) >= u64::from(room), "{tracked} of {room}");
+    }
+
+    /// Fills what places have become free since: what was in the table before comes to its end.
+    pub fn fill_up(&self) {
+        // Whose are all in it leaves none free; otherwise these are new ones.
+        let begin = room() + MORE * (1 + self.filled_up.fetch_add(1, Ordering::Relaxed));
+        self.insert(begin..begin + MORE, ASSURED);
+    }
+
+    fn insert(&self, numbers: Range<u32>, state: &str) {
         let first = Ipv4Addr::new(10, 0, 0, 0).to_bits();
-        let lines = (0..room() + 1000).fold(String::new(), |mut lines, number| {
+        let lines = numbers.fold(String::new(), |mut lines, number| {
             let source = Ipv4Addr::from_bits(first + number);
             let _ = writeln!(
                 lines,
@@ -53,8 +74,6 @@ impl Scene {
         // It ends with an error, for there is no room for the last ones.
         let file = file.to_str().expect("our own directory's name");
         let _ = self.home.house.router().output("conntrack", &["-R", file], "");
-        let (tracked, room) = (self.tracked(), room());
-        assert!(tracked >= u64::from(room) - 1, "{tracked} of {room}");
     }
 
     /// Takes them out again, and nobody else's.

@@ -22,7 +22,7 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::ops::Range;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 pub const SSH: u16 = 22;
@@ -187,6 +187,8 @@ pub struct Scene {
     doors: Vec<TcpListener>,
     keys: Keys,
     held: Vec<Held>,
+    /// How often a full table was filled up.
+    pub filled_up: AtomicU32,
 }
 
 impl Scene {
@@ -227,6 +229,7 @@ impl Scene {
             knocker: Knocker::new(&home.house),
             keys,
             held: Vec::new(),
+            filled_up: AtomicU32::new(0),
             home,
         };
         for family in FAMILIES {

@@ -3,6 +3,7 @@
 
 use crate::router::Inside;
 use lanward::system::ubus::{Bus, Incoming, Kind, Method, Object, Status};
+use lanward_rig::probe::Patience;
 use nix::sys::signal::{kill, Signal};
 use nix::unistd::Pid;
 use serde_json::{json, Map, Value};
@@ -26,7 +27,7 @@ pub enum Era {
 
 /// A triggered script runs this long after its event, and once for all events until then. (On a router a second.)
 const DELAY: Duration = Duration::from_millis(200);
-const PATIENCE: Duration = Duration::from_secs(15);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 const OBJECT: Object = Object {
     name: "service",
@@ -77,6 +78,7 @@ struct State {
     services: BTreeMap<String, Service>,
     /// Scripts to run, and when.
     due: Vec<(Instant, Vec<String>)>,
+    delay: Duration,
     running: bool,
     starts: usize,
     signals: usize,
@@ -104,6 +106,7 @@ impl Procd {
             inside,
             services: BTreeMap::new(),
             due: Vec::new(),
+            delay: DELAY,
             running: false,
             starts: 0,
             signals: 0,
@@ -167,6 +170,11 @@ impl Procd {
         self.state().signals
     }
 
+    /// From now on scripts wait so long.
+    pub fn set_delay(&self, delay: Duration) {
+        self.state().delay = delay;
+    }
+
     pub fn config_changed(&self, package: &str) {
         self.state().event("config.change", &json!({ "package": package }));
     }
@@ -174,11 +182,11 @@ impl Procd {
     /// Waits until nothing is left to run, and a little more.
     pub fn settle(&self) {
         let end = Instant::now() + PATIENCE;
-        let mut quiet = Instant::now();
-        while quiet.elapsed() < DELAY * 2 {
+        let mut quiet = Patience::of(DELAY * 2);
+        while !quiet.is_over() {
             let state = self.state();
             if state.running || !state.due.is_empty() {
-                quiet = Instant::now();
+                quiet = Patience::of(DELAY * 2);
             }
             drop(state);
             assert!(Instant::now() < end, "scripts run each other for ever");
@@ -409,7 +417,7 @@ impl State {
     }
 
     fn later(&mut self, words: &[&str]) {
-        let when = Instant::now() + DELAY;
+        let when = Instant::now() + self.delay;
         let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
         match self.due.iter_mut().find(|(_, waiting)| *waiting == words) {
             Some((due, _)) => *due = when,

@@ -344,22 +344,30 @@ fn it_opens_for_so_many_seconds() {
             .iter()
             .find(|(_, address, _)| *address == source)
             .and_then(|(.., left)| *left);
-        assert!(seconds.is_some_and(|left| left <= 3), "{family}: {listed:?}");
+        let is_over = began.elapsed() > Duration::from_secs(3);
+        assert!(seconds.map_or(is_over, |left| left <= 3), "{family}: {listed:?}");
         assert!(
             scene.gets_in(source) || began.elapsed() > Duration::from_secs(3),
             "{family}"
         );
-        assert!(within(SOON, || !scene.is_listed(source)), "{family}");
+        let is_off = || !scene.is_listed(source);
+        assert!(within(Duration::from_secs(5), is_off), "{family}: {:?}", scene.list());
         let took = began.elapsed();
         assert!(took > Duration::from_millis(2900), "{family}: {took:?}");
-        assert!(took < Duration::from_secs(5), "{family}: {took:?}");
         assert!(!scene.gets_in(source), "{family}: its time is over");
-        // Knocking again while it is open begins the time anew.
-        scene.knock(source, "7000 8000 9000");
-        std::thread::sleep(Duration::from_secs(2));
-        scene.knock(source, "7000 8000 9000");
-        std::thread::sleep(Duration::from_millis(1500));
-        assert!(scene.gets_in(source), "{family}: knocked at again");
+        // Knocking again while it is open begins the time anew. On a busy machine it may be asked too late, through nobody's fault.
+        let is_in = (0..5).any(|_| {
+            scene.knock(source, "7000 8000 9000");
+            std::thread::sleep(Duration::from_secs(2));
+            let again = Instant::now();
+            scene.knock(source, "7000 8000 9000");
+            std::thread::sleep(Duration::from_millis(1500));
+            let is_in = scene.gets_in(source);
+            let late = again.elapsed() > Duration::from_millis(2900);
+            assert!(is_in || late, "{family}: knocked at again");
+            is_in
+        });
+        assert!(is_in, "{family}");
     }
 }
 

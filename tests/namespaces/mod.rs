@@ -42,10 +42,18 @@ impl Namespace {
 
     fn attempt(role: &str) -> Option<Self> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("net-{}-{number}-{role}", std::process::id());
-        let made = Command::new("ip").args(["netns", "add", &name]).output().ok()?;
-        made.status.success().then_some(())?;
+        let name = loop {
+            let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+            let name = format!("net-{}-{number}-{role}", std::process::id());
+            let made = Command::new("ip").args(["netns", "add", &name]).output().ok()?;
+            if made.status.success() {
+                break name;
+            }
+            // A process that was killed may have had this one's number and left its own.
+            if !String::from_utf8_lossy(&made.stderr).contains("File exists") {
+                return None;
+            }
+        };
         let namespace = Self { name };
         namespace.run("ip link set lo up");
         Some(namespace)

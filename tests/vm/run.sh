@@ -12,7 +12,7 @@
 #
 # LANWARD_VM_ACCEL   tcg (default, everywhere) or kvm
 # LANWARD_VM_MEMORY  MiB (default 512)
-# LANWARD_VM_LIMIT   seconds that it may take (default 600)
+# LANWARD_VM_LIMIT   seconds that it may take (default 1000)
 # LANWARD_VM_TOOLS   more tools
 set -euo pipefail
 
@@ -162,7 +162,7 @@ cpu=max
 [ "$accel" != kvm ] || cpu=host
 # One serial line each: the kernel's words, the program's, its status and notes.
 ended=0
-timeout --foreground --kill-after=5 "${LANWARD_VM_LIMIT:-600}" "${qemu[@]}" \
+timeout --foreground --kill-after=5 "${LANWARD_VM_LIMIT:-1000}" "${qemu[@]}" \
 	-M q35 -accel "$accel" -cpu "$cpu" -smp 2 -m "${LANWARD_VM_MEMORY:-512}" \
 	-nodefaults -no-user-config -display none -no-reboot \
 	-serial "file:$scratch/console" -chardev stdio,id=out,signal=off -serial chardev:out -serial "file:$scratch/end" \

@@ -162,7 +162,7 @@ class Page:
         self.name, self.write, self.view, self.address = name, write, view, address
         self.asked, self.batches, self.foreign, self.held = [], [], [], 0
         self.context = browser.new_context(locale="ja-JP" if language == "ja" else "en-US", reduced_motion="reduce", **options)
-        self.context.set_default_timeout(5000)
+        self.context.set_default_timeout(15_000)
         self.context.route("**/*", self.serve)
         self.page = self.context.new_page()
         self.page.on("pageerror", lambda error: self.foreign.append(f"{error}"))

@@ -1,7 +1,22 @@
-//! Another time for one program.
+//! The day that it is, and another time for one program.
 
 use crate::report_line::{skip, this_test};
 use std::process::Command;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Seconds of a day.
+const DAY: u64 = 86_400;
+/// No test that looks at one day takes longer.
+const ENOUGH: u64 = 180;
+
+/// For what looks at one day: waits for the next one where this one is nearly over (in UTC, as it is in every house).
+pub fn away_from_midnight() {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let left = DAY - now.as_secs() % DAY;
+    if left < ENOUGH {
+        std::thread::sleep(Duration::from_secs(left + 1));
+    }
+}
 
 /// The library that has a program see another time: what a house's file `preload` takes, beside `clock`. `None`, and loudly so, where it is not
 /// installed.

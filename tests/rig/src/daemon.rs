@@ -2,6 +2,7 @@
 
 use crate::house::House;
 use crate::namespace::Namespace;
+use crate::probe::Patience;
 use nix::sys::signal::{kill, Signal};
 use nix::unistd::Pid;
 use serde_json::{json, Value};
@@ -238,9 +239,9 @@ impl Daemon {
     /// Waits until the log has a line with this text.
     #[must_use]
     pub fn logs(&self, text: &str, patience: Duration) -> bool {
-        let end = Instant::now() + patience;
+        let mut patience = Patience::of(patience);
         while !self.log().contains(text) {
-            if Instant::now() > end {
+            if patience.is_over() {
                 return false;
             }
             std::thread::sleep(Duration::from_millis(5));

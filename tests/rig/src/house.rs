@@ -11,7 +11,7 @@
 
 use crate::namespace::Namespace;
 use crate::plain;
-use crate::probe::Way;
+use crate::probe::{within, Way};
 use crate::scratch::Scratch;
 use crate::settings::{self, Firewall};
 use lanward::system::nftables::Nftables;
@@ -21,6 +21,7 @@ use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// IPv4 or IPv6.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -571,12 +572,16 @@ impl House {
     #[must_use]
     pub fn link_local(&self, device: &str) -> Ipv6Addr {
         let arguments = ["-6", "-brief", "addr", "show", "dev", device, "scope", "link"];
-        let line = self.router.must("ip", &arguments, "");
-        let address = line
-            .split_whitespace()
-            .nth(2)
-            .and_then(|word| word.split('/').next()?.parse().ok());
-        address.unwrap_or_else(|| panic!("no address in {line}"))
+        let mut address = None;
+        // The kernel gives it one when it comes to see to links, which may take it a second.
+        let is_there = within(Duration::from_secs(10), || {
+            let line = self.router.must("ip", &arguments, "");
+            let mut words = line.split_whitespace();
+            address = words.nth(2).and_then(|word| word.split('/').next()?.parse().ok());
+            address.is_some()
+        });
+        assert!(is_there, "{device} has no link-local address");
+        address.expect("it is there")
     }
 
     /// A directory of this house's own, gone with it.

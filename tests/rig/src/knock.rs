@@ -3,10 +3,9 @@
 use crate::flood::Cable;
 use crate::house::{Family, House, FAMILIES};
 use crate::namespace::Namespace;
+use crate::probe::on_one_processor;
 use crate::report_line::skip;
 use crate::segments::{datagram, flag, Segment};
-use nix::sched::{sched_setaffinity, CpuSet};
-use nix::unistd::Pid;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -156,19 +155,12 @@ impl Knocker {
             .enclose(packet.first().is_some_and(|first| first >> 4 == 6), packet)
     }
 
-    /// Sends frames in this order: all by one processor, for each has a queue of its own for what comes in.
+    /// Sends frames in this order; they have been dealt with when it returns.
     ///
     /// # Panics
     /// If the kernel refuses one.
     pub fn send(&self, frames: &[Vec<u8>]) {
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                let mut first = CpuSet::new();
-                // Where it may not choose, it goes on as it is.
-                let _ = first.set(0).and_then(|()| sched_setaffinity(Pid::from_raw(0), &first));
-                self.cable.send(frames);
-            });
-        });
+        on_one_processor(|| self.cable.send(frames));
     }
 
     /// A whole sequence from one address, as fast as it goes; each packet from a port of its own.

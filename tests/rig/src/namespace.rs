@@ -219,9 +219,9 @@ impl Namespace {
 /// thread is just starting holds it until its exec.
 ///
 /// # Errors
-/// The last attempt's, after two seconds.
+/// The last attempt's, after ten seconds.
 pub fn bind<T>(mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-    let end = Instant::now() + Duration::from_secs(2);
+    let end = Instant::now() + Duration::from_secs(10);
     loop {
         match attempt() {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < end => {

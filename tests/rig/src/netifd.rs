@@ -20,7 +20,7 @@ const OBJECT: Object = Object {
 };
 
 /// How long a message may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// On the bus until dropped.
 #[derive(Debug)]

@@ -4,7 +4,10 @@
 
 use crate::house::{Family, Host, House};
 use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
+use nix::sched::{sched_getcpu, sched_setaffinity, CpuSet};
 use nix::sys::socket::{recvmsg, setsockopt, sockopt, ControlMessageOwned, MsgFlags, SockaddrStorage};
+use nix::unistd::Pid;
+use std::fs;
 use std::io::{self, ErrorKind, IoSliceMut};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd};
@@ -140,6 +143,10 @@ impl<'a> Way<'a> {
     /// # Errors
     /// That neither packet arrived: what is between these hosts lets nothing through at all.
     pub fn try_udp(&self, port: u16) -> Result<Fate, String> {
+        on_one_processor(|| self.ask(port))
+    }
+
+    fn ask(&self, port: u16) -> Result<Fate, String> {
         let sent = self.send_and_watch(port)?;
         if !sent.arrived {
             return Ok(Fate::Lost);
@@ -162,7 +169,7 @@ impl<'a> Way<'a> {
     /// As [`udp`](Self::udp).
     #[must_use]
     pub fn arrives(&self, port: u16) -> bool {
-        self.send_and_watch(port)
+        on_one_processor(|| self.send_and_watch(port))
             .unwrap_or_else(|broken| panic!("{broken}"))
             .arrived
     }
@@ -216,7 +223,7 @@ impl<'a> Way<'a> {
     #[must_use]
     pub fn tcp_unheard(&self, port: u16) -> Connection {
         let (target, source) = (self.target(port), self.from.socket(self.family, self.source_port));
-        let wait = Duration::from_millis(400);
+        let wait = Duration::from_millis(400) * slowness();
         let connected = self.from.namespace.run(|| crate::tcp::connect(source, target, wait));
         connected.unwrap_or_else(|error| panic!("{self}: tcp to {target}: {error}"))
     }
@@ -304,17 +311,14 @@ enum FarEnd {
     Listens,
 }
 
-/// Whether one of them can be read before `end`.
+/// Whether one of them can be read before `end`, or at once if that is past: what came while nobody looked has come.
 pub(crate) fn wait_readable(sockets: &[&UdpSocket], end: Instant) -> bool {
     let left = end.saturating_duration_since(Instant::now());
-    if left.is_zero() {
-        return false;
-    }
     let mut polled: Vec<PollFd> = sockets
         .iter()
         .map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN))
         .collect();
-    let timeout = PollTimeout::try_from(left.as_millis().max(1)).unwrap_or(PollTimeout::MAX);
+    let timeout = PollTimeout::try_from(left.as_micros().div_ceil(1000)).unwrap_or(PollTimeout::MAX);
     poll(&mut polled, timeout).is_ok_and(|ready| ready > 0)
 }
 
@@ -379,15 +383,127 @@ pub(crate) fn send(socket: &UdpSocket, payload: &[u8], target: SocketAddr) -> io
     }
 }
 
-/// Whether something holds within this time; asked at least once, and every 10 ms.
-pub fn within(patience: Duration, mut holds: impl FnMut() -> bool) -> bool {
-    let end = Instant::now() + patience;
+/// Time as far as others can have used it: of what passes between two looks no more counts than a tenth of the whole. A machine that
+/// stands still for a second has given nobody a second.
+#[derive(Debug)]
+pub struct Patience {
+    whole: Duration,
+    spent: Duration,
+    looked: Instant,
+}
+
+/// So much between two looks counts where the whole is short: what is looked at takes its time, too.
+const LOOK: Duration = Duration::from_millis(50);
+
+impl Patience {
+    /// Begins now.
+    #[must_use]
+    pub fn of(whole: Duration) -> Self {
+        Self {
+            whole,
+            spent: Duration::ZERO,
+            looked: Instant::now(),
+        }
+    }
+
+    /// How much there was so far. This is a look.
+    pub fn spent(&mut self) -> Duration {
+        let now = Instant::now();
+        let passed = now.saturating_duration_since(self.looked);
+        self.spent += passed.min(LOOK.max(self.whole / 10));
+        self.looked = now;
+        self.spent
+    }
+
+    /// Whether it was all there. This is a look.
+    pub fn is_over(&mut self) -> bool {
+        self.spent() > self.whole
+    }
+}
+
+/// A time that is promised, and how often it was kept. The machine has other things to do: most of the times will do.
+#[derive(Debug)]
+pub struct Promise {
+    time: Duration,
+    kept: u32,
+    late: u32,
+}
+
+impl Promise {
+    /// Nothing was asked yet.
+    #[must_use]
+    pub fn of(time: Duration) -> Self {
+        Self { time, kept: 0, late: 0 }
+    }
+
+    /// Waits until something holds, ten times as long as promised, and says after how much time it did.
+    pub fn takes(&mut self, holds: impl FnMut() -> bool) -> Option<Duration> {
+        let took = takes(self.time * 10, holds)?;
+        let count = if took <= self.time {
+            &mut self.kept
+        } else {
+            &mut self.late
+        };
+        *count += 1;
+        Some(took)
+    }
+
+    /// Whether it was, half of the times at least.
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
+        self.kept > 0 && self.kept >= self.late
+    }
+}
+
+/// Does something on one processor, if it may choose: what is sent there is dealt with in that order, and has been when this returns. Each has
+/// a queue of its own for what comes in, and on a busy machine one may be far behind the other.
+pub(crate) fn on_one_processor<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    let worked = std::thread::scope(|scope| {
+        let pinned = scope.spawn(|| {
+            let mut one = CpuSet::new();
+            let here = sched_getcpu().and_then(|here| {
+                one.set(here)?;
+                sched_setaffinity(Pid::from_raw(0), &one)?;
+                Ok(here)
+            });
+            let done = work();
+            // What is taken from the queue is dealt with before anybody else gets the processor.
+            let is_empty = || here.map_or(true, |here| queued(here) == 0);
+            within(PATIENCE, is_empty);
+            done
+        });
+        pinned.join()
+    });
+    worked.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// Packets that have come in and wait for a processor, where the kernel says so (Linux 5.10: `softnet_seq_show`).
+fn queued(processor: usize) -> u32 {
+    let text = fs::read_to_string("/proc/net/softnet_stat").unwrap_or_default();
+    let number = |word: &str| u32::from_str_radix(word, 16).ok();
+    let row = |line: &str| {
+        let mut words = line.split_whitespace().skip(11).map_while(number);
+        Some((words.next()?, words.next()?))
+    };
+    let rows = text.lines().filter_map(row);
+    let own = rows.filter(|(_, of)| usize::try_from(*of) == Ok(processor));
+    own.map(|(waiting, _)| waiting).sum()
+}
+
+/// Whether something holds within this time (see [`Patience`]); asked at least once, and every 10 ms.
+pub fn within(patience: Duration, holds: impl FnMut() -> bool) -> bool {
+    takes(patience, holds).is_some()
+}
+
+/// As [`within`], and after how much time.
+pub fn takes(patience: Duration, mut holds: impl FnMut() -> bool) -> Option<Duration> {
+    let mut patience = Patience::of(patience);
     loop {
         if holds() {
-            return true;
+            return Some(patience.spent());
         }
-        if Instant::now() > end {
-            return false;
+        if patience.is_over() {
+            return None;
         }
         std::thread::sleep(Duration::from_millis(10));
     }

@@ -21,11 +21,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long a server may take to listen, and a session to come up, on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// How long an answer may take on a connection that is open.
-const ANSWER_PATIENCE: Duration = Duration::from_secs(3);
+const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
 /// After so many seconds without an answer a connection attempt counts as silent.
-const CONNECT_SECONDS: u32 = 4;
+const CONNECT_SECONDS: u32 = 8;
 /// The mailbox's user and password.
 const MAIL_USER: &str = "house:not-a-secret";
 
@@ -419,7 +419,7 @@ impl Caller<'_> {
         #[rustfmt::skip]
         command.args([
             "--disable", "--silent", "--show-error", "--insecure", "--noproxy", "*", "--connect-timeout", &seconds,
-            "--max-time", "15", "--user", MAIL_USER, "--request", "EXAMINE INBOX",
+            "--max-time", "20", "--user", MAIL_USER, "--request", "EXAMINE INBOX",
         ]);
         if let Some(source) = self.source {
             command.args(["--interface", &format!("host!{source}")]);

@@ -1,7 +1,7 @@
 //! Live UDP flows with answers, and when they stopped.
 
 use crate::count::Count;
-use crate::probe::{receive, send, wait_readable, Way};
+use crate::probe::{receive, send, wait_readable, Patience, Way};
 use std::net::UdpSocket;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
@@ -127,21 +127,35 @@ impl Session {
     #[must_use]
     pub fn goes_on(&self) -> bool {
         let before = self.tally();
-        self.wait_for(Duration::from_millis(500), |tally| {
-            tally.arrived > before.arrived + 3 && tally.answered > before.answered + 3
-        })
+        let [mut moment, mut long] = [500, 10_000].map(|time| Patience::of(Duration::from_millis(time)));
+        loop {
+            let now = self.tally();
+            if now.arrived > before.arrived + 3 && now.answered > before.answered + 3 {
+                return true;
+            }
+            // Where none was sent, none can have been lost.
+            let has_sent = now.sent > before.sent + 10;
+            if (moment.is_over() && has_sent) || long.is_over() {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// When the last packet arrived, on the clock of [`now`], once the flow has been silent for `silence` while packets were sent; `None` if
     /// it still arrives after `patience`.
     #[must_use]
     pub fn stopped(&self, silence: Duration, patience: Duration) -> Option<u64> {
-        let end = Instant::now() + patience;
-        while Instant::now() < end {
+        let mut patience = Patience::of(patience);
+        let mut silences = 0;
+        while !patience.is_over() {
             let before = self.tally();
             std::thread::sleep(silence);
             let after = self.tally();
-            if after.arrived == before.arrived && after.sent > before.sent + 3 {
+            let is_silent = after.arrived == before.arrived && after.sent > before.sent + 3;
+            silences = if is_silent { silences + 1 } else { 0 };
+            // Twice: what arrived may not have been counted yet.
+            if silences == 2 {
                 return Some(self.seen.last_arrival.get());
             }
         }
@@ -163,9 +177,9 @@ impl Session {
     }
 
     fn wait_for(&self, patience: Duration, reached: impl Fn(Tally) -> bool) -> bool {
-        let end = Instant::now() + patience;
+        let mut patience = Patience::of(patience);
         while !reached(self.tally()) {
-            if Instant::now() > end {
+            if patience.is_over() {
                 return false;
             }
             std::thread::sleep(Duration::from_millis(1));

@@ -12,6 +12,9 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Duration;
 
+/// Of the time that an answer may take.
+const PARTS: u8 = 8;
+
 /// Connects from `source` to `target` and waits so long for the outcome.
 ///
 /// # Errors
@@ -39,9 +42,14 @@ pub fn connect(source: SocketAddr, target: SocketAddr, wait: Duration) -> io::Re
         Err(Errno::EINPROGRESS) => {}
         Err(error) => return Err(error.into()),
     }
-    let timeout = PollTimeout::try_from(wait.as_millis()).unwrap_or(PollTimeout::MAX);
-    if poll(&mut [PollFd::new(fd.as_fd(), PollFlags::POLLOUT)], timeout)? == 0 {
-        return Ok(Connection::Silent);
+    // In parts: a machine that stands still for a moment takes one of them from the answer.
+    let part = PollTimeout::try_from(wait.as_millis().div_ceil(PARTS.into())).unwrap_or(PollTimeout::MAX);
+    let mut parts = PARTS;
+    while poll(&mut [PollFd::new(fd.as_fd(), PollFlags::POLLOUT)], part)? == 0 {
+        parts -= 1;
+        if parts == 0 {
+            return Ok(Connection::Silent);
+        }
     }
     if let Some(icmp) = icmp_error(&fd) {
         return Ok(icmp);

@@ -114,7 +114,7 @@ pub fn greets(namespace: &Namespace, address: SocketAddr, greets: Greets) -> boo
 }
 
 /// How long a greeting may take.
-const PATIENCE: Duration = Duration::from_secs(3);
+const PATIENCE: Duration = Duration::from_secs(5);
 /// A connection request that offers TLS (MS-RDPBCGR 2.2.1.1).
 const HELLO: [u8; 19] = [3, 0, 0, 19, 14, 0xe0, 0, 0, 0, 0, 0, 1, 0, 8, 0, 1, 0, 0, 0];
 /// TPKT and X.224: a connection request, up to its user data.

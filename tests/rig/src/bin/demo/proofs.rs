@@ -6,11 +6,12 @@ use lanward_rig::daemon;
 use lanward_rig::home::Home;
 use lanward_rig::house::{Family, Host};
 use lanward_rig::knock::run_stock;
+use lanward_rig::probe::within;
 use lanward_rig::servers::{Keys, Login};
 use serde_json::{json, Value};
 use std::net::SocketAddr;
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const KNOCK: &str = "7000 8000:udp 9000";
 const SPA_PORT: u16 = 62201;
@@ -251,12 +252,5 @@ fn is_listed(home: &Home, family: Family, why: &str) -> Seen {
 }
 
 fn soon(held: impl Fn() -> bool) -> bool {
-    let began = Instant::now();
-    while began.elapsed() < Duration::from_secs(2) {
-        if held() {
-            return true;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    held()
+    within(Duration::from_secs(2), held)
 }
