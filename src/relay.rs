@@ -21,7 +21,7 @@ mod tests;
 pub mod words;
 
 use crate::config;
-use sight::Sight;
+use sight::{Doubt, Sight};
 use words::{Said, Word};
 
 /// What a session is for.
@@ -266,8 +266,8 @@ pub struct Relay {
     was_dark: bool,
     /// The router has another way out since the last look or start.
     eager: bool,
-    /// The last check has seen nothing, which may only be slow.
-    doubted: bool,
+    /// What the last check has seen is looked at again, for this.
+    doubt: Option<Doubt>,
     /// Milliseconds between two checks of a session that is starting.
     pace: u64,
     /// The relay has taken our key, since it is configured like this.
@@ -303,7 +303,7 @@ impl Relay {
             answered: false,
             was_dark: false,
             eager: false,
-            doubted: false,
+            doubt: None,
             pace: 0,
             proved: false,
             exposed: false,

@@ -133,7 +133,7 @@ impl Relay {
 
     /// Looks through the tunnel, unless that is being done.
     pub fn check(&mut self, now: u64) -> Vec<Do> {
-        let patience = if self.doubted {
+        let patience = if self.doubt.is_some() {
             SECOND
         } else {
             PATIENCE.min(self.config.check)
@@ -336,7 +336,7 @@ impl Relay {
                 self.answered = false;
                 self.remains = false;
                 self.eager = false;
-                self.doubted = false;
+                self.doubt = None;
                 self.proved = true;
                 let next = now.saturating_add(self.interval());
                 self.enter(Phase::Up { next, began: now }, now);
@@ -344,7 +344,7 @@ impl Relay {
             }
             (Phase::Up { began, .. }, Ok(latency)) => {
                 self.latency = Some(latency);
-                self.doubted = false;
+                self.doubt = None;
                 // What is up for a moment only, again and again, is not to be started ever so often.
                 if now.saturating_sub(began) >= self.interval() {
                     self.failures = 0;
@@ -361,9 +361,9 @@ impl Relay {
                 self.look_after(self.pace, now);
                 Vec::new()
             }
-            // Somebody may be using it, and fill it.
-            (Phase::Up { began, .. }, Err(trouble)) if trouble.is_doubtful() && !self.doubted => {
-                self.doubted = true;
+            // Somebody may be using it, and fill it; or the client is ending, and why is heard in a moment.
+            (Phase::Up { began, .. }, Err(trouble)) if trouble.doubt > self.doubt => {
+                self.doubt = trouble.doubt;
                 self.phase = Phase::Up {
                     next: now.saturating_add(DOUBT),
                     began,
@@ -416,7 +416,7 @@ impl Relay {
             Some(wait) => Then::Wait(wait),
         };
         self.answered = false;
-        self.doubted = false;
+        self.doubt = None;
         self.failures = self.failures.saturating_add(1);
         self.leave(then, now)
     }

@@ -256,6 +256,44 @@ fn a_check_that_has_seen_nothing_is_made_again_before_anything_is_ended() {
     assert!(life.error().contains("frozen"), "{}", life.error());
 }
 
+/// It closes what it holds before anybody hears why, and takes its time on a busy router. Why is what has to be told: a relay that is frozen has lost no
+/// listener, and is waited for otherwise.
+#[test]
+fn a_client_that_ends_in_the_middle_of_a_check_is_heard_out() {
+    for is_second in [false, true] {
+        for (cut, reached) in [(Outcome::Closed, Some(false)), (Outcome::Refused, None)] {
+            let mut life = Life::up();
+            life.waits();
+            if is_second {
+                assert_eq!(
+                    life.sees(Outcome::Mute, Some(false), false, Some(Outcome::Greets(1))),
+                    []
+                );
+                life.waits();
+            }
+            assert_eq!(life.sees(cut.clone(), reached, false, Some(Outcome::Greets(1))), []);
+            assert_eq!((life.state(), life.error()), (State::Up, ""), "{cut:?}");
+            assert_eq!(life.complains(Word::KeepAlive), []);
+            assert_eq!(life.exits(), []);
+            assert!(life.error().contains("gone silent"), "{}", life.error());
+            assert_eq!(
+                (life.state(), life.relay.waits_for()),
+                (State::Backoff, Some(Wait::Line))
+            );
+        }
+    }
+    // One that goes on has no listener any more indeed.
+    let mut life = Life::up();
+    life.waits();
+    let closed = |life: &mut Life| life.sees(Outcome::Closed, Some(false), false, Some(Outcome::Greets(1)));
+    assert_eq!(closed(&mut life), []);
+    let before = life.now;
+    life.waits();
+    assert_eq!(life.now - before, 2_000);
+    assert_eq!(closed(&mut life), [life.end()]);
+    assert!(life.error().contains("nothing listens"), "{}", life.error());
+}
+
 #[test]
 fn a_port_that_answers_without_a_session_behind_it_is_not_hammered() {
     let mut life = Life::up();
