@@ -260,7 +260,7 @@ pub struct Relay {
     /// Sessions that were begun.
     starts: u32,
     started: Option<u64>,
-    /// The start follows a look that was answered.
+    /// The start follows a look that was answered, as the one before was.
     answered: bool,
     /// The relay's port was looked at in vain since the last session.
     was_dark: bool,

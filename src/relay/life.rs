@@ -234,9 +234,10 @@ impl Relay {
             return Vec::new();
         }
         if answers {
-            self.answered = true;
-            // What failed before it was gone has nothing to do with what comes now.
-            if std::mem::take(&mut self.was_dark) {
+            // What failed before it was gone has nothing to do with what comes now; nor is it anything but the line's if it is gone again in the middle of that.
+            let was_dark = std::mem::take(&mut self.was_dark);
+            self.answered = !was_dark;
+            if was_dark {
                 self.failures = self.failures.min(1);
             }
             self.enter(Phase::Due, now);

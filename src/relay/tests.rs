@@ -295,6 +295,28 @@ fn a_client_that_ends_in_the_middle_of_a_check_is_heard_out() {
 }
 
 #[test]
+fn a_line_that_is_cut_again_while_a_session_starts_is_looked_at_again() {
+    let mut life = Life::up();
+    life.now += 40_000;
+    life.complains(Word::KeepAlive);
+    life.exits();
+    for _ in 0..10 {
+        for answers in [false, true] {
+            let before = life.now;
+            assert_eq!(life.waits(), [Do::Look(Look::Relay)]);
+            assert!(life.now - before <= 5_000, "{}", life.now - before);
+            life.hears(Heard::Looked {
+                look: Look::Relay,
+                answers,
+            });
+        }
+        life.start();
+        life.complains(Word::TimedOut);
+        life.exits();
+    }
+}
+
+#[test]
 fn a_port_that_answers_without_a_session_behind_it_is_not_hammered() {
     let mut life = Life::up();
     life.waits();
