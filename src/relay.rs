@@ -248,6 +248,8 @@ pub struct Relay {
     client: Option<String>,
     /// Whether the account on the relay runs our script; `None`: not known yet.
     script: Option<bool>,
+    /// Why that could not note the last session that was up, so that it does not find it.
+    unrecorded: Option<String>,
     /// What the relay shows instead of the pinned key.
     offered: Option<key::HostKey>,
     /// What is left of the last session is to be ended first.
@@ -293,6 +295,7 @@ impl Relay {
             latency: None,
             client: None,
             script: None,
+            unrecorded: None,
             offered: None,
             remains: false,
             cleaned: false,

@@ -95,6 +95,7 @@ impl Relay {
     pub fn restart(&mut self, now: u64) -> Vec<Do> {
         self.failures = 0;
         self.script = None;
+        self.unrecorded = None;
         self.offered = None;
         self.error = None;
         self.answered = false;
@@ -259,7 +260,18 @@ impl Relay {
             self.script = Some(holds);
             session.said = Some(said);
         }
+        self.keep_note();
         Vec::new()
+    }
+
+    /// Whether a session that is up was noted on the relay, for the one after it.
+    fn keep_note(&mut self) {
+        if self.is_up() {
+            self.unrecorded = match self.session.as_ref().and_then(|session| session.said.as_ref()) {
+                Some(Said::Unrecorded(why)) => Some(why.clone()),
+                _ => None,
+            };
+        }
     }
 
     fn complained(&mut self, word: Word, line: String, now: u64) -> Vec<Do> {
@@ -341,6 +353,7 @@ impl Relay {
                 self.proved = true;
                 let next = now.saturating_add(self.interval());
                 self.enter(Phase::Up { next, began: now }, now);
+                self.keep_note();
                 vec![Do::Look(Look::Outside)]
             }
             (Phase::Up { began, .. }, Ok(latency)) => {

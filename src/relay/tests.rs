@@ -579,6 +579,41 @@ fn a_port_that_is_taken_is_freed_once() {
     assert!(life.error().contains("taken by another program"), "{}", life.error());
 }
 
+/// The home is read-only, say, or has no room for a file.
+#[test]
+fn a_session_that_the_script_could_not_note_is_not_called_another_program() {
+    let mut life = Life::up();
+    life.says(Said::Unrecorded("no file can be made".into()));
+    life.now += 40_000;
+    life.exits();
+    life.waits();
+    life.hears(Heard::Looked {
+        look: Look::Relay,
+        answers: true,
+    });
+    life.starts(FORWARD);
+    life.complains(Word::RemotePort);
+    assert_eq!(life.exits(), [life.spawned(Purpose::EndRemains)]);
+    life.says(Said::Nothing);
+    assert_eq!(life.exits(), [life.spawned(FORWARD)]);
+    life.complains(Word::RemotePort);
+    assert_eq!(life.exits(), []);
+    assert!(
+        life.error().contains("previous session") && life.error().contains("(no file can be made)"),
+        "{}",
+        life.error()
+    );
+    assert!(life.error().contains("ClientAliveInterval 15"), "{}", life.error());
+    // Now it can.
+    life.waits();
+    life.starts(FORWARD);
+    life.says(Said::Hold);
+    assert!(life.relay.unrecorded.is_some(), "it is about the one before");
+    life.waits();
+    life.is_fine();
+    assert_eq!(life.relay.unrecorded, None);
+}
+
 #[test]
 fn remains_that_cannot_be_ended_are_told_with_the_servers_settings() {
     let mut life = Life::new(config());
@@ -778,6 +813,7 @@ mod random {
     fn said() -> impl Strategy<Value = Said> {
         prop_oneof![
             Just(Said::Hold),
+            Just(Said::Unrecorded("x".into())),
             Just(Said::Ended),
             Just(Said::Nothing),
             Just(Said::Refused("x".into())),
