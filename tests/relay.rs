@@ -611,6 +611,23 @@ fn as_configured_by_default_it_is_back_in_time_too() {
     scene.is_back("the line was mended");
 }
 
+/// From the start, and for as long as it takes that a client's own pauses between two tries have grown.
+#[test]
+fn a_line_that_comes_after_the_start_is_used_in_time() {
+    for (client, software) in PAIRS {
+        let Some(scene) = Scene::start(endable(software), Greets::Rdp) else {
+            return;
+        };
+        let section = scene.section().with("client", &word(client));
+        scene.install(&section, software);
+        scene.relay.cut();
+        scene.configure(&[section]);
+        std::thread::sleep(Duration::from_secs(17));
+        scene.relay.mend();
+        scene.is_back("the line was there");
+    }
+}
+
 #[test]
 fn the_wans_cable_is_pulled_out_and_put_in_again() {
     let Some(scene) = Scene::up(&endable(Software::OpenSsh), Client::Dropbear) else {

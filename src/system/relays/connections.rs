@@ -22,6 +22,8 @@ const ADDRESSES: usize = 4;
 /// A target that need not greet is looked for among the client's connections this often.
 const LOOK: Duration = Duration::from_millis(50);
 const LOOKS: Duration = Duration::from_millis(500);
+/// What a client asks for so long in vain is no connection. dropbear's would ask for two minutes, with pauses in which the line's return is missed.
+const ASKED: Duration = Duration::from_secs(8);
 /// A VNC server that has shut somebody out says so right behind its greeting, where another waits for the client.
 const VNC_REFUSAL: Duration = Duration::from_millis(300);
 /// What is open so long was accepted, where nothing else can be seen.
@@ -111,9 +113,13 @@ pub(super) async fn through(live: &Live, config: &config::Relay, patience: u32) 
         false => Some(ask_target(config).await),
     };
     let line = own().and_then(|now| {
-        let line = now.iter().find(|one| one.local_port == live.line.get())?;
+        // Before there is one, what asks for it. That the first question is lost says little.
+        let line = now.iter().find(|one| match live.line.get() {
+            0 => one.remote_port == config.port && one.is_asked_for(),
+            port => one.local_port == port,
+        })?;
         Some(Line {
-            unanswered: line.again > 0,
+            unanswered: line.again > 0 && (live.line.get() != 0 || live.begun.elapsed() > ASKED),
         })
     });
     Sight {
@@ -232,6 +238,11 @@ struct Connection {
 impl Connection {
     fn is_established(&self) -> bool {
         self.state == 1
+    }
+
+    /// SYN-SENT
+    fn is_asked_for(&self) -> bool {
+        self.state == 2
     }
 
     /// It is, or was and one side has ended it since: FIN-WAIT-1, FIN-WAIT-2, CLOSE-WAIT.
