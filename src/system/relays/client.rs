@@ -355,8 +355,14 @@ pub(super) async fn make_key(path: &Path, directory: &Path) -> Result<(bool, Str
         .await
         .map_err(|error| format!("{maker}: {error}"))?;
     if !status.success() {
-        let line = said.lines().last().unwrap_or_default();
-        return Err(format!("{maker}: {}", crate::relay::words::clean(line.as_bytes())));
+        // Somebody else may have asked for it at the same time.
+        if path.exists() {
+            return super::session::public_line(path).map(|line| (false, line));
+        }
+        return Err(format!(
+            "{maker}: {}",
+            crate::relay::words::clean(why_not(&said).as_bytes())
+        ));
     }
     // It is to be there after a loss of power: the relay is told its public part.
     let kept = std::fs::File::open(path)
@@ -364,6 +370,13 @@ pub(super) async fn make_key(path: &Path, directory: &Path) -> Result<(bool, Str
         .and_then(|()| keys::sync_directory(path));
     kept.map_err(|error| format!("{shown}: {error}"))?;
     super::session::public_line(path).map(|line| (true, line))
+}
+
+/// The reason in what a maker of keys has said: its last line, but dropbear's ends with that it has ended.
+fn why_not(said: &str) -> &str {
+    let mut lines = said.lines().rev();
+    let reason = lines.find(|line| !line.is_empty() && !line.starts_with("Exited: "));
+    reason.unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -417,6 +430,18 @@ mod tests {
         assert_eq!(programs.find(&known, Dropbear), Ok(Kind::Dropbear));
         programs.install("ssh", "Dropbear v2024.86");
         assert_eq!(programs.find(&known, Auto), Ok(Kind::Dropbear));
+    }
+
+    /// On a full disk, as the two say it.
+    #[test]
+    fn why_no_key_was_made_is_told() {
+        for said in [
+            "Generating 256 bit ed25519 key, this may take a while...\nFailed writing file k.tmp17: No space left on device\nExited: Failed to generate key.\n\n",
+            "Generating public/private ed25519 key pair.\nSaving key \"k\" failed: No space left on device\n",
+        ] {
+            assert!(why_not(said).ends_with("No space left on device"), "{said}");
+        }
+        assert_eq!(why_not(""), "");
     }
 
     #[test]
