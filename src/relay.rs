@@ -200,6 +200,8 @@ struct Session {
     complaint: Option<(Word, String)>,
     said: Option<Said>,
     checking: bool,
+    /// The last check was let in by the client, and shut out.
+    is_shut: bool,
 }
 
 /// What `state` says.

@@ -1306,6 +1306,20 @@ fn a_frozen_client_is_replaced() {
     assert!(!exists(pids[0]));
 }
 
+/// A whole start long, since dropbear's client does not say that a connection was refused.
+#[test]
+fn a_relay_that_does_not_let_itself_be_checked_is_named_with_either_client() {
+    for client in CLIENTS {
+        let Some(scene) = Scene::start(Setup::of(Software::OpenSsh).with("PermitOpen none"), Greets::Rdp) else {
+            return;
+        };
+        let section = scene.section().with("client", &word(client));
+        scene.install(&section, Software::OpenSsh);
+        scene.configure(&[section]);
+        scene.says_one(&["permitopen"]);
+    }
+}
+
 #[test]
 fn the_switch_does_not_stop_it() {
     let Some(scene) = Scene::up(&Setup::of(Software::OpenSsh), Client::OpenSsh) else {

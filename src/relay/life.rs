@@ -1,6 +1,6 @@
 //! What happens to a relay, and what that leads to.
 
-use super::sight::{self, Sight, Trouble};
+use super::sight::{self, Outcome, Sight, Trouble};
 use super::words::{Said, Word};
 use super::{Do, Exit, Heard, Look, Phase, Purpose, Relay, Session, Then, Wait};
 use crate::config;
@@ -66,6 +66,7 @@ impl Relay {
             complaint: None,
             said: None,
             checking: false,
+            is_shut: false,
         });
         number
     }
@@ -161,7 +162,10 @@ impl Relay {
         }
         match self.phase {
             Phase::Starting { until, .. } if until <= now => {
-                let silence = Trouble::of_line("the relay has not let us through".into());
+                let silence = match &self.session {
+                    Some(session) if session.is_shut => sight::not_opened(&self.config),
+                    _ => Trouble::of_line("the relay has not let us through".into()),
+                };
                 let trouble = self.unexplained(silence);
                 self.fail(trouble, now)
             }
@@ -339,6 +343,7 @@ impl Relay {
             return Vec::new();
         };
         session.checking = false;
+        session.is_shut = sight.through == Outcome::Closed;
         let word = session.complaint.as_ref().map(|(word, _)| *word);
         let judged = sight::judge(sight, &self.config, word);
         match (self.phase, judged) {

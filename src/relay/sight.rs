@@ -195,6 +195,16 @@ fn judged(sight: &Sight, config: &config::Relay, complaint: Option<Word>, unansw
     })
 }
 
+/// The relay has given us the port, and no connection to it. dropbear's client does not say why.
+#[must_use]
+pub fn not_opened(config: &config::Relay) -> Trouble {
+    Trouble::passing(format!(
+        "the relay opens no connection to its port {} for our checks: nothing listens there, or the account may not have it (permitopen, as 'lanward relay script {}' says)",
+        config.remote_port, config.name
+    ))
+    .with_remains()
+}
+
 /// The port leads elsewhere.
 #[must_use]
 pub fn stolen(config: &config::Relay) -> Trouble {

@@ -747,6 +747,25 @@ fn a_start_that_comes_to_nothing_ends() {
     assert_eq!(life.state(), State::Backoff);
 }
 
+/// dropbear's client says nothing of a connection that was refused.
+#[test]
+fn a_relay_that_opens_nothing_to_checks_is_told_from_one_that_lets_nobody_in() {
+    let mut life = Life::new(config());
+    life.starts(FORWARD);
+    while life.waits() != [life.end()] {
+        assert_eq!(
+            life.sees(Outcome::Closed, Some(false), false, Some(Outcome::Greets(1))),
+            []
+        );
+    }
+    life.exits();
+    assert_eq!(
+        (life.state(), life.relay.waits_for()),
+        (State::Backoff, Some(Wait::Time))
+    );
+    assert!(life.error().contains("permitopen"), "{}", life.error());
+}
+
 #[test]
 fn a_relay_that_does_not_let_itself_be_checked_says_what_is_missing() {
     let mut life = Life::new(config());

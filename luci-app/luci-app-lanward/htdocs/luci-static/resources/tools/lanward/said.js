@@ -376,6 +376,7 @@ const messages = _ => [
 	_('the line is cut: the relay has acknowledged nothing for a while'),
 	_("the account on the relay may not open 127.0.0.1:%s, so that nothing can be checked: allow it with permitopen, as 'lanward relay script %s' says"),
 	_('nothing listens on port %s of the relay any more'),
+	_("the relay opens no connection to its port %s for our checks: nothing listens there, or the account may not have it (permitopen, as 'lanward relay script %s' says)"),
 	_('the client does not listen for our checks'),
 	_("the target's answer does not come back through the tunnel"),
 	_('the relay is frozen: its system acknowledges, its SSH server answers nothing'),
