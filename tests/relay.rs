@@ -1306,6 +1306,25 @@ fn a_frozen_client_is_replaced() {
     assert!(!exists(pids[0]));
 }
 
+/// Its owner lets clients listen for everybody, whatever they ask for.
+#[test]
+fn a_port_that_the_relay_opens_to_the_world_is_an_error() {
+    for (settings, is_open) in [("GatewayPorts yes", true), ("GatewayPorts clientspecified", false)] {
+        let Some(scene) = Scene::up(&Setup::of(Software::OpenSsh).with(settings), Client::OpenSsh) else {
+            return;
+        };
+        let outside = SocketAddr::new(scene.relay.address(), REMOTE);
+        let internet = &scene.home.house.host("internet").namespace;
+        assert_eq!(greets(internet, outside, Greets::Rdp), is_open);
+        let exposed = || scene.listed("office")["exposed"] == json!(is_open);
+        assert!(within(SOON, exposed), "{}", scene.listed("office"));
+        let answer = scene.home.daemon.must("check", &json!({}));
+        let is_it = |check: &Value| check["name"] == "relay" && check["severity"] == "error";
+        let checks = answer["checks"].as_array().expect("checks");
+        assert_eq!(checks.iter().any(is_it), is_open, "{settings}: {answer}");
+    }
+}
+
 /// A whole start long, since dropbear's client does not say that a connection was refused.
 #[test]
 fn a_relay_that_does_not_let_itself_be_checked_is_named_with_either_client() {
