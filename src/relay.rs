@@ -250,6 +250,8 @@ pub struct Relay {
     client: Option<String>,
     /// Whether the account on the relay runs our script; `None`: not known yet.
     script: Option<bool>,
+    /// The relay whose line in `authorized_keys` holds for this one's key, too: the script there answers for that one's port.
+    behind: Option<String>,
     /// Why that could not note the last session that was up, so that it does not find it.
     unrecorded: Option<String>,
     /// What the relay shows instead of the pinned key.
@@ -297,6 +299,7 @@ impl Relay {
             latency: None,
             client: None,
             script: None,
+            behind: None,
             unrecorded: None,
             offered: None,
             remains: false,
@@ -314,6 +317,11 @@ impl Relay {
             exposed: false,
             dice: dice | 1,
         }
+    }
+
+    /// Which other relay comes to the same account with the same key before this one, if any.
+    pub fn stands_behind(&mut self, other: Option<String>) {
+        self.behind = other;
     }
 
     /// Its state, as published.

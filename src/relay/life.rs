@@ -34,9 +34,9 @@ impl Relay {
     pub fn start(&mut self, now: u64) -> Vec<Do> {
         let purpose = match () {
             () if self.config.host_key.is_none() => Purpose::AskKey,
-            () if self.remains && self.script == Some(true) => Purpose::EndRemains,
+            () if self.remains && self.script == Some(true) && self.behind.is_none() => Purpose::EndRemains,
             () => Purpose::Forward {
-                hold: self.script != Some(false),
+                hold: self.script != Some(false) && self.behind.is_none(),
             },
         };
         self.started = Some(now);

@@ -61,11 +61,16 @@ impl Relay {
 
     /// What is left of the previous session, or somebody else's program, has the port.
     fn port_taken(&mut self, line: &str, now: u64) -> Vec<Do> {
-        if !self.cleaned && self.script != Some(false) {
+        if !self.cleaned && self.script != Some(false) && self.behind.is_none() {
             return self.begin(Purpose::EndRemains, now);
         }
         let port = self.config.remote_port;
-        let message = if let Some(why) = &self.unrecorded {
+        let message = if let Some(other) = &self.behind {
+            format!(
+                "port {port} on the relay is taken or not allowed: relay '{other}' comes to the same account with the same key, and the first line for a key \
+                 holds there: give each a key of its own ({line})"
+            )
+        } else if let Some(why) = &self.unrecorded {
             format!(
                 "port {port} on the relay is taken or not allowed, perhaps still held by the previous session, which the script there could not note ({why}): \
                  set {} on the server ({line})",

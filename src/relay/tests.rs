@@ -579,6 +579,36 @@ fn a_port_that_is_taken_is_freed_once() {
     assert!(life.error().contains("taken by another program"), "{}", life.error());
 }
 
+/// The script there, asked by this one, would end the other's session.
+#[test]
+fn a_relay_behind_another_with_its_key_leaves_that_ones_sessions_alone() {
+    let mut life = Life::new(config());
+    life.relay.stands_behind(Some("home".into()));
+    life.starts(BARE);
+    life.complains(Word::RemotePort);
+    assert_eq!(life.exits(), []);
+    assert!(life.error().contains("relay 'home'"), "{}", life.error());
+    // On a server that lets it have its port.
+    life.waits();
+    life.starts(BARE);
+    life.waits();
+    life.is_fine();
+    life.waits();
+    life.sees(Outcome::Mute, Some(false), true, Some(Outcome::Greets(1)));
+    life.exits();
+    life.waits();
+    life.hears(Heard::Looked {
+        look: Look::Relay,
+        answers: true,
+    });
+    life.starts(BARE);
+    // A key of its own is another configuration.
+    life.relay.stands_behind(None);
+    assert_eq!(life.relay.restart(life.now), [life.end()]);
+    life.exits();
+    life.starts(FORWARD);
+}
+
 /// The home is read-only, say, or has no room for a file.
 #[test]
 fn a_session_that_the_script_could_not_note_is_not_called_another_program() {

@@ -367,6 +367,7 @@ const messages = _ => [
 	_('the client has ended: %s'),
 	_("port %s on the relay is taken by another program, or not allowed to this account (%s)"),
 	_("port %s on the relay is taken or not allowed, perhaps still held by the previous session, and the account runs no script that could end it: install 'lanward relay script %s' there, or set %s on the server (%s)"),
+	_('port %s on the relay is taken or not allowed: relay %s comes to the same account with the same key, and the first line for a key holds there: give each a key of its own (%s)'),
 	_('port %s on the relay is taken or not allowed, perhaps still held by the previous session, which the script there could not note (%s): set %s on the server (%s)'),
 	_('what is left of the previous session on the relay cannot be ended (%s): set %s on the server'),
 	_('ClientAliveInterval 15 and ClientAliveCountMax 3 in sshd_config (dropbear: -K 15)'),
