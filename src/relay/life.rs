@@ -14,6 +14,8 @@ const START_LOOKS: u64 = 3_200;
 const LINE_LOOK: u64 = 5_000;
 /// The same, where there is a reason to hope.
 const EAGER_LOOK: u64 = 500;
+/// A session that was up for so long was none that others end at once, however seldom it is checked.
+const BRIEF: u64 = 60_000;
 /// Before a check is made again that has seen nothing where something may only be slow.
 const DOUBT: u64 = 2_000;
 /// Seconds that a check waits for the target's greeting: as a rule, where the line has changed, and where it is in doubt.
@@ -308,7 +310,10 @@ impl Relay {
             Phase::Leaving { then, .. } => self.left_with(&exit, then, now),
             Phase::Starting { .. } => self.start_ended(exit, now),
             Phase::Up { began, .. } => {
-                let was_brief = now.saturating_sub(began) < self.interval();
+                let was_brief = now.saturating_sub(began) < self.interval().min(BRIEF);
+                if !was_brief {
+                    self.failures = 0;
+                }
                 if was_brief && self.has_no_script() {
                     self.session = None;
                     return self.begin(Purpose::Forward { hold: false }, now);

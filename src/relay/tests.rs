@@ -394,6 +394,31 @@ fn what_is_up_for_a_moment_again_and_again_waits_longer_too() {
     assert_eq!(life.relay.failures, 0, "it has held for a check's time");
 }
 
+/// Who wants a check once an hour only is to be back as soon as others.
+#[test]
+fn a_session_is_not_called_brief_because_it_is_checked_seldom() {
+    let mut life = Life::new(config::Relay {
+        check: 3600,
+        ..config()
+    });
+    life.starts(FORWARD);
+    for _ in 0..5 {
+        life.says(Said::Hold);
+        life.waits();
+        life.is_fine();
+        life.now += 600_000;
+        life.complains(Word::Closed);
+        life.exits();
+        assert_eq!((life.relay.waits_for(), life.relay.failures), (Some(Wait::Line), 1));
+        life.waits();
+        life.hears(Heard::Looked {
+            look: Look::Relay,
+            answers: true,
+        });
+        life.starts(FORWARD);
+    }
+}
+
 #[test]
 fn a_target_that_is_down_leaves_the_relay_alone_until_it_greets() {
     for (direct, how) in [
