@@ -116,6 +116,15 @@ impl Life {
         self.note(doing)
     }
 
+    /// Its port is looked at, in the end, and greets.
+    fn relay_answers(&mut self) {
+        self.waits();
+        self.hears(Heard::Looked {
+            look: Look::Relay,
+            answers: true,
+        });
+    }
+
     /// From the start to a tunnel that works, with the script.
     fn up() -> Self {
         let mut life = Self::new(config());
@@ -217,11 +226,7 @@ fn the_line_is_looked_at_and_a_session_starts_when_it_is_back() {
         });
         assert_eq!(life.state(), State::Backoff);
     }
-    life.waits();
-    life.hears(Heard::Looked {
-        look: Look::Relay,
-        answers: true,
-    });
+    life.relay_answers();
     // What is left of the session there goes first.
     life.starts(Purpose::EndRemains);
     life.says(Said::Ended);
@@ -410,11 +415,7 @@ fn a_session_is_not_called_brief_because_it_is_checked_seldom() {
         life.complains(Word::Closed);
         life.exits();
         assert_eq!((life.relay.waits_for(), life.relay.failures), (Some(Wait::Line), 1));
-        life.waits();
-        life.hears(Heard::Looked {
-            look: Look::Relay,
-            answers: true,
-        });
+        life.relay_answers();
         life.starts(FORWARD);
     }
 }
@@ -574,11 +575,7 @@ fn an_account_without_the_script_has_a_tunnel_without_a_command() {
     life.waits();
     life.is_fine();
     life.exits();
-    life.waits();
-    life.hears(Heard::Looked {
-        look: Look::Relay,
-        answers: true,
-    });
+    life.relay_answers();
     life.starts(BARE);
     // It may have been installed since.
     life.complains(Word::RemotePort);
@@ -621,11 +618,7 @@ fn a_relay_behind_another_with_its_key_leaves_that_ones_sessions_alone() {
     life.waits();
     life.sees(Outcome::Mute, Some(false), true, Some(Outcome::Greets(1)));
     life.exits();
-    life.waits();
-    life.hears(Heard::Looked {
-        look: Look::Relay,
-        answers: true,
-    });
+    life.relay_answers();
     life.starts(BARE);
     // A key of its own is another configuration.
     life.relay.stands_behind(None);
@@ -641,11 +634,7 @@ fn a_session_that_the_script_could_not_note_is_not_called_another_program() {
     life.says(Said::Unrecorded("no file can be made".into()));
     life.now += 40_000;
     life.exits();
-    life.waits();
-    life.hears(Heard::Looked {
-        look: Look::Relay,
-        answers: true,
-    });
+    life.relay_answers();
     life.starts(FORWARD);
     life.complains(Word::RemotePort);
     assert_eq!(life.exits(), [life.spawned(Purpose::EndRemains)]);
@@ -706,11 +695,7 @@ fn a_key_that_was_taken_before_is_not_given_up_at_once() {
     let mut life = Life::up();
     life.now += 40_000;
     life.exits();
-    life.waits();
-    life.hears(Heard::Looked {
-        look: Look::Relay,
-        answers: true,
-    });
+    life.relay_answers();
     for _ in 0..4 {
         life.starts(FORWARD);
         life.complains(Word::KeyRefused);
