@@ -358,13 +358,14 @@ impl Relay {
                 self.cleaned = false;
                 self.answered = false;
                 self.remains = false;
-                self.eager = false;
                 self.doubt = None;
                 self.proved = true;
                 let next = now.saturating_add(self.interval());
                 self.enter(Phase::Up { next, began: now }, now);
                 self.keep_note();
-                vec![Do::Look(Look::Outside)]
+                let mut doing = vec![Do::Look(Look::Outside)];
+                doing.extend(self.look_after_change(now));
+                doing
             }
             (Phase::Up { began, .. }, Ok(latency)) => {
                 self.latency = Some(latency);
@@ -377,7 +378,7 @@ impl Relay {
                     next: now.saturating_add(self.interval()),
                     began,
                 };
-                Vec::new()
+                self.look_after_change(now)
             }
             // It may not be that far.
             (Phase::Starting { .. }, Err(trouble)) if trouble.may_pass_in_start() => {
@@ -403,6 +404,14 @@ impl Relay {
                 self.fail(trouble, now)
             }
             _ => Vec::new(),
+        }
+    }
+
+    /// What was fine may have been seen the old way, just before it was gone.
+    fn look_after_change(&mut self, now: u64) -> Vec<Do> {
+        match std::mem::take(&mut self.eager) {
+            true => self.look_through(HURRY, now),
+            false => Vec::new(),
         }
     }
 

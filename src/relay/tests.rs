@@ -691,6 +691,25 @@ fn another_way_out_starts_at_once_and_checks_what_is_up() {
 }
 
 #[test]
+fn a_check_that_was_under_way_when_the_line_changed_proves_nothing() {
+    let mut life = Life::up();
+    life.waits();
+    assert_eq!(life.relay.line_changed(life.now), []);
+    let again = |life: &Life| Do::Check {
+        session: life.session,
+        patience: 3,
+    };
+    assert_eq!(life.is_fine(), [again(&life)]);
+    assert_eq!(life.is_fine(), [], "once");
+    // The same while it starts.
+    let mut life = Life::new(config());
+    life.starts(FORWARD);
+    life.waits();
+    assert_eq!(life.relay.line_changed(life.now), []);
+    assert_eq!(life.is_fine(), [Do::Look(Look::Outside), again(&life)]);
+}
+
+#[test]
 fn a_key_that_was_taken_before_is_not_given_up_at_once() {
     let mut life = Life::up();
     life.now += 40_000;
