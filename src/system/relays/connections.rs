@@ -119,7 +119,7 @@ pub(super) async fn through(live: &Live, config: &config::Relay, patience: u32) 
             port => one.local_port == port,
         })?;
         Some(Line {
-            unanswered: line.again > 0 && (live.line.get() != 0 || live.begun.elapsed() > ASKED),
+            unanswered: (line.again > 0 || line.tries > 1) && (live.line.get() != 0 || live.begun.elapsed() > ASKED),
         })
     });
     Sight {
@@ -233,6 +233,8 @@ struct Connection {
     state: u8,
     /// How often what is not acknowledged was sent again.
     again: u32,
+    /// How often it was tried in vain to send at all: its address is gone, say. (One may be on its way to somebody who has no room for more.)
+    tries: u32,
 }
 
 impl Connection {
@@ -302,8 +304,9 @@ fn row(line: &str, own: &[u64]) -> Option<Connection> {
         remote_port: u16::try_from(number(0)?).ok()?,
         state: u8::try_from(number(0)?).ok()?,
         again: number(2)?,
+        tries: number(1)?,
     };
-    let inode = words.nth(2)?.parse().ok()?;
+    let inode = words.next()?.parse().ok()?;
     own.contains(&inode).then_some(one)
 }
 
@@ -317,9 +320,12 @@ mod tests {
         let own = [48213];
         let one = row(line, &own).unwrap();
         assert_eq!(
-            (one.local_port, one.remote_port, one.state, one.again),
-            (0xa3c4, 3389, 1, 3)
+            (one.local_port, one.remote_port, one.state, one.again, one.tries),
+            (0xa3c4, 3389, 1, 3, 0)
         );
+        let stuck = line.replace("00000003     0        0 48213", "00000000     0        5 48213");
+        let one = row(&stuck, &own).unwrap();
+        assert_eq!((one.again, one.tries), (0, 5));
         assert!(row(line, &[4821]).is_none());
         assert!(row("  sl  local_address", &own).is_none());
         assert!(row("", &own).is_none());
