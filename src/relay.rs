@@ -21,7 +21,7 @@ mod tests;
 pub mod words;
 
 use crate::config;
-use sight::Sight;
+use sight::{Doubt, Sight};
 use words::{Said, Word};
 
 /// What a session is for.
@@ -200,6 +200,8 @@ struct Session {
     complaint: Option<(Word, String)>,
     said: Option<Said>,
     checking: bool,
+    /// The last check was let in by the client, and shut out.
+    is_shut: bool,
 }
 
 /// What `state` says.
@@ -248,6 +250,10 @@ pub struct Relay {
     client: Option<String>,
     /// Whether the account on the relay runs our script; `None`: not known yet.
     script: Option<bool>,
+    /// The relay whose line in `authorized_keys` holds for this one's key, too: the script there answers for that one's port.
+    behind: Option<String>,
+    /// Why that could not note the last session that was up, so that it does not find it.
+    unrecorded: Option<String>,
     /// What the relay shows instead of the pinned key.
     offered: Option<key::HostKey>,
     /// What is left of the last session is to be ended first.
@@ -260,14 +266,14 @@ pub struct Relay {
     /// Sessions that were begun.
     starts: u32,
     started: Option<u64>,
-    /// The start follows a look that was answered.
+    /// The start follows a look that was answered, as the one before was.
     answered: bool,
     /// The relay's port was looked at in vain since the last session.
     was_dark: bool,
     /// The router has another way out since the last look or start.
     eager: bool,
-    /// The last check has seen nothing, which may only be slow.
-    doubted: bool,
+    /// What the last check has seen is looked at again, for this.
+    doubt: Option<Doubt>,
     /// Milliseconds between two checks of a session that is starting.
     pace: u64,
     /// The relay has taken our key, since it is configured like this.
@@ -293,6 +299,8 @@ impl Relay {
             latency: None,
             client: None,
             script: None,
+            behind: None,
+            unrecorded: None,
             offered: None,
             remains: false,
             cleaned: false,
@@ -303,12 +311,17 @@ impl Relay {
             answered: false,
             was_dark: false,
             eager: false,
-            doubted: false,
+            doubt: None,
             pace: 0,
             proved: false,
             exposed: false,
             dice: dice | 1,
         }
+    }
+
+    /// Which other relay comes to the same account with the same key before this one, if any.
+    pub fn stands_behind(&mut self, other: Option<String>) {
+        self.behind = other;
     }
 
     /// Its state, as published.

@@ -611,6 +611,24 @@ fn as_configured_by_default_it_is_back_in_time_too() {
     scene.is_back("the line was mended");
 }
 
+/// dropbear's client would try for two minutes, with growing pauses, and miss it.
+#[test]
+fn a_line_that_comes_after_the_start_is_used_in_time() {
+    for (client, software) in PAIRS {
+        let Some(scene) = Scene::start(endable(software), Greets::Rdp) else {
+            return;
+        };
+        let section = scene.section().with("client", &word(client));
+        scene.install(&section, software);
+        scene.relay.cut();
+        scene.configure(&[section]);
+        scene.says("backoff", "", Duration::from_secs(22));
+        std::thread::sleep(Duration::from_secs(5));
+        scene.relay.mend();
+        scene.is_back("the line was there");
+    }
+}
+
 #[test]
 fn the_wans_cable_is_pulled_out_and_put_in_again() {
     let Some(scene) = Scene::up(&endable(Software::OpenSsh), Client::Dropbear) else {
@@ -1294,6 +1312,39 @@ fn a_frozen_client_is_replaced() {
         scene.listed("office")
     );
     assert!(!exists(pids[0]));
+}
+
+/// Its owner lets clients listen for everybody, whatever they ask for.
+#[test]
+fn a_port_that_the_relay_opens_to_the_world_is_an_error() {
+    for (settings, is_open) in [("GatewayPorts yes", true), ("GatewayPorts clientspecified", false)] {
+        let Some(scene) = Scene::up(&Setup::of(Software::OpenSsh).with(settings), Client::OpenSsh) else {
+            return;
+        };
+        let outside = SocketAddr::new(scene.relay.address(), REMOTE);
+        let internet = &scene.home.house.host("internet").namespace;
+        assert_eq!(greets(internet, outside, Greets::Rdp), is_open);
+        let exposed = || scene.listed("office")["exposed"] == json!(is_open);
+        assert!(within(SOON, exposed), "{}", scene.listed("office"));
+        let answer = scene.home.daemon.must("check", &json!({}));
+        let is_it = |check: &Value| check["name"] == "relay" && check["severity"] == "error";
+        let checks = answer["checks"].as_array().expect("checks");
+        assert_eq!(checks.iter().any(is_it), is_open, "{settings}: {answer}");
+    }
+}
+
+/// A whole start long, since dropbear's client does not say that a connection was refused.
+#[test]
+fn a_relay_that_does_not_let_itself_be_checked_is_named_with_either_client() {
+    for client in CLIENTS {
+        let Some(scene) = Scene::start(Setup::of(Software::OpenSsh).with("PermitOpen none"), Greets::Rdp) else {
+            return;
+        };
+        let section = scene.section().with("client", &word(client));
+        scene.install(&section, Software::OpenSsh);
+        scene.configure(&[section]);
+        scene.says_one(&["permitopen"]);
+    }
 }
 
 #[test]

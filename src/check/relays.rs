@@ -55,7 +55,10 @@ fn one_login(first: &str, second: &str) -> Check {
 fn relay(way: &Way, daemon: &Daemon) -> Check {
     let name = quoted(&way.relay);
     let (from, to) = (&way.from, &way.to);
-    let why = way.error.as_deref().map_or_else(String::new, |why| format!(" {why}."));
+    let why = way
+        .error
+        .as_deref()
+        .map_or_else(String::new, |why| format!(" {}.", why.trim_end_matches('.')));
     match way.state {
         // Nobody starts it who is not there, or was not asked.
         _ if !matches!(daemon, Daemon::Asking | Daemon::Reachable) => Check::note(

@@ -744,6 +744,9 @@ fn what_a_relay_opens_is_said() {
         Severity::Warning,
         &waits,
     );
+    // Where the client has ended its sentence, it is ended.
+    let ended = diagnose(&with(State::Backoff, Some("closed by remote host.")));
+    assert!(ended.iter().any(|check| check.message.ends_with("remote host.")));
     let mut twice = with(State::Up, None);
     let second = Way {
         relay: "cellar".into(),

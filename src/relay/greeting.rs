@@ -24,8 +24,8 @@ pub enum Verdict {
     Wrong(&'static str),
 }
 
-/// As many bytes are looked at, at most.
-pub const MOST: usize = 512;
+/// As many bytes are looked at, at most: a few pages of what an SSH server may say before its version. (Clients take 50 lines or more.)
+pub const MOST: usize = 8192;
 
 /// A TPKT packet of 19 bytes with a connection request of 14: no cookie, no routing token, and an RDP_NEG_REQ that offers TLS and CredSSP.
 const RDP_REQUEST: [u8; 19] = [3, 0, 0, 19, 14, 0xe0, 0, 0, 0, 0, 0, 1, 0, 8, 0, 3, 0, 0, 0];
@@ -244,6 +244,10 @@ mod tests {
         greets(Kind::Ssh, b"SSH-2.0-dropbear_2022.83\r\n", 8);
         greets(Kind::Ssh, b"SSH-1.99-Cisco-1.25\n", 9);
         greets(Kind::Ssh, b"Welcome, f\xc3\xbcr alle\r\n\r\nSSH-2.0-x\r\n", 30);
+        // Its owner's rules, in full.
+        let rules = "By going on you agree to all of this, and to what follows from it.\r\n".repeat(45);
+        let before = rules.len();
+        greets(Kind::Ssh, (rules + "SSH-2.0-x\r\n").as_bytes(), before + 8);
         assert_eq!(judge(Kind::Ssh, b"Exceeded MaxStartups\r\n"), More, "it will close");
         for wrong in [
             &b"SSH-1.5-x\n"[..],

@@ -1,6 +1,6 @@
 //! What happens to a relay, and what that leads to.
 
-use super::sight::{self, Sight, Trouble};
+use super::sight::{self, Outcome, Sight, Trouble};
 use super::words::{Said, Word};
 use super::{Do, Exit, Heard, Look, Phase, Purpose, Relay, Session, Then, Wait};
 use crate::config;
@@ -14,6 +14,8 @@ const START_LOOKS: u64 = 3_200;
 const LINE_LOOK: u64 = 5_000;
 /// The same, where there is a reason to hope.
 const EAGER_LOOK: u64 = 500;
+/// A session that was up for so long was none that others end at once, however seldom it is checked.
+const BRIEF: u64 = 60_000;
 /// Before a check is made again that has seen nothing where something may only be slow.
 const DOUBT: u64 = 2_000;
 /// Seconds that a check waits for the target's greeting: as a rule, where the line has changed, and where it is in doubt.
@@ -34,9 +36,9 @@ impl Relay {
     pub fn start(&mut self, now: u64) -> Vec<Do> {
         let purpose = match () {
             () if self.config.host_key.is_none() => Purpose::AskKey,
-            () if self.remains && self.script == Some(true) => Purpose::EndRemains,
+            () if self.remains && self.script == Some(true) && self.behind.is_none() => Purpose::EndRemains,
             () => Purpose::Forward {
-                hold: self.script != Some(false),
+                hold: self.script != Some(false) && self.behind.is_none(),
             },
         };
         self.started = Some(now);
@@ -66,6 +68,7 @@ impl Relay {
             complaint: None,
             said: None,
             checking: false,
+            is_shut: false,
         });
         number
     }
@@ -95,6 +98,7 @@ impl Relay {
     pub fn restart(&mut self, now: u64) -> Vec<Do> {
         self.failures = 0;
         self.script = None;
+        self.unrecorded = None;
         self.offered = None;
         self.error = None;
         self.answered = false;
@@ -133,7 +137,7 @@ impl Relay {
 
     /// Looks through the tunnel, unless that is being done.
     pub fn check(&mut self, now: u64) -> Vec<Do> {
-        let patience = if self.doubted {
+        let patience = if self.doubt.is_some() {
             SECOND
         } else {
             PATIENCE.min(self.config.check)
@@ -160,7 +164,10 @@ impl Relay {
         }
         match self.phase {
             Phase::Starting { until, .. } if until <= now => {
-                let silence = Trouble::of_line("the relay has not let us through".into());
+                let silence = match &self.session {
+                    Some(session) if session.is_shut => sight::not_opened(&self.config),
+                    _ => Trouble::of_line("the relay has not let us through".into()),
+                };
                 let trouble = self.unexplained(silence);
                 self.fail(trouble, now)
             }
@@ -234,9 +241,10 @@ impl Relay {
             return Vec::new();
         }
         if answers {
-            self.answered = true;
-            // What failed before it was gone has nothing to do with what comes now.
-            if std::mem::take(&mut self.was_dark) {
+            // What failed before it was gone has nothing to do with what comes now; nor is it anything but the line's if it is gone again in the middle of that.
+            let was_dark = std::mem::take(&mut self.was_dark);
+            self.answered = !was_dark;
+            if was_dark {
                 self.failures = self.failures.min(1);
             }
             self.enter(Phase::Due, now);
@@ -258,7 +266,18 @@ impl Relay {
             self.script = Some(holds);
             session.said = Some(said);
         }
+        self.keep_note();
         Vec::new()
+    }
+
+    /// Whether a session that is up was noted on the relay, for the one after it.
+    fn keep_note(&mut self) {
+        if self.is_up() {
+            self.unrecorded = match self.session.as_ref().and_then(|session| session.said.as_ref()) {
+                Some(Said::Unrecorded(why)) => Some(why.clone()),
+                _ => None,
+            };
+        }
     }
 
     fn complained(&mut self, word: Word, line: String, now: u64) -> Vec<Do> {
@@ -291,7 +310,10 @@ impl Relay {
             Phase::Leaving { then, .. } => self.left_with(&exit, then, now),
             Phase::Starting { .. } => self.start_ended(exit, now),
             Phase::Up { began, .. } => {
-                let was_brief = now.saturating_sub(began) < self.interval();
+                let was_brief = now.saturating_sub(began) < self.interval().min(BRIEF);
+                if !was_brief {
+                    self.failures = 0;
+                }
                 if was_brief && self.has_no_script() {
                     self.session = None;
                     return self.begin(Purpose::Forward { hold: false }, now);
@@ -326,6 +348,7 @@ impl Relay {
             return Vec::new();
         };
         session.checking = false;
+        session.is_shut = sight.through == Outcome::Closed;
         let word = session.complaint.as_ref().map(|(word, _)| *word);
         let judged = sight::judge(sight, &self.config, word);
         match (self.phase, judged) {
@@ -335,16 +358,18 @@ impl Relay {
                 self.cleaned = false;
                 self.answered = false;
                 self.remains = false;
-                self.eager = false;
-                self.doubted = false;
+                self.doubt = None;
                 self.proved = true;
                 let next = now.saturating_add(self.interval());
                 self.enter(Phase::Up { next, began: now }, now);
-                vec![Do::Look(Look::Outside)]
+                self.keep_note();
+                let mut doing = vec![Do::Look(Look::Outside)];
+                doing.extend(self.look_after_change(now));
+                doing
             }
             (Phase::Up { began, .. }, Ok(latency)) => {
                 self.latency = Some(latency);
-                self.doubted = false;
+                self.doubt = None;
                 // What is up for a moment only, again and again, is not to be started ever so often.
                 if now.saturating_sub(began) >= self.interval() {
                     self.failures = 0;
@@ -353,7 +378,7 @@ impl Relay {
                     next: now.saturating_add(self.interval()),
                     began,
                 };
-                Vec::new()
+                self.look_after_change(now)
             }
             // It may not be that far.
             (Phase::Starting { .. }, Err(trouble)) if trouble.may_pass_in_start() => {
@@ -361,9 +386,9 @@ impl Relay {
                 self.look_after(self.pace, now);
                 Vec::new()
             }
-            // Somebody may be using it, and fill it.
-            (Phase::Up { began, .. }, Err(trouble)) if trouble.is_doubtful() && !self.doubted => {
-                self.doubted = true;
+            // Somebody may be using it, and fill it; or the client is ending, and why is heard in a moment.
+            (Phase::Up { began, .. }, Err(trouble)) if trouble.doubt > self.doubt => {
+                self.doubt = trouble.doubt;
                 self.phase = Phase::Up {
                     next: now.saturating_add(DOUBT),
                     began,
@@ -379,6 +404,14 @@ impl Relay {
                 self.fail(trouble, now)
             }
             _ => Vec::new(),
+        }
+    }
+
+    /// What was fine may have been seen the old way, just before it was gone.
+    fn look_after_change(&mut self, now: u64) -> Vec<Do> {
+        match std::mem::take(&mut self.eager) {
+            true => self.look_through(HURRY, now),
+            false => Vec::new(),
         }
     }
 
@@ -416,7 +449,7 @@ impl Relay {
             Some(wait) => Then::Wait(wait),
         };
         self.answered = false;
-        self.doubted = false;
+        self.doubt = None;
         self.failures = self.failures.saturating_add(1);
         self.leave(then, now)
     }

@@ -67,8 +67,17 @@ pub struct Trouble {
     early: bool,
     /// Nothing comes from the relay, though its system answers.
     frozen: bool,
+    /// Why another look is wanted before anything is ended for it; `None`: none is.
+    pub doubt: Option<Doubt>,
+}
+
+/// What another look may show, after which what was seen last holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Doubt {
     /// It may only be slow.
-    doubtful: bool,
+    Slow,
+    /// The client may be ending: it closes what it holds before anybody hears why, and that is what has to be told.
+    Ending,
 }
 
 impl Trouble {
@@ -81,7 +90,7 @@ impl Trouble {
             remains: false,
             early: false,
             frozen: false,
-            doubtful: false,
+            doubt: None,
         }
     }
 
@@ -117,12 +126,6 @@ impl Trouble {
         self.early
     }
 
-    /// Whether another look is wanted before anything is ended for it.
-    #[must_use]
-    pub fn is_doubtful(&self) -> bool {
-        self.doubtful
-    }
-
     /// Whether that would be something else, had the relay's server answered a moment ago.
     #[must_use]
     pub fn is_silence(&self) -> bool {
@@ -145,7 +148,11 @@ pub fn judge(sight: &Sight, config: &config::Relay, complaint: Option<Word>) -> 
     let slow = sight.through == Outcome::Mute && !unanswered;
     // A target that was asked twice, through the tunnel and directly, is down.
     judged(sight, config, complaint, unanswered).map_err(|trouble| Trouble {
-        doubtful: slow && trouble.wait != Some(Wait::Target),
+        doubt: match () {
+            () if trouble.early => Some(Doubt::Ending),
+            () if slow && trouble.wait != Some(Wait::Target) => Some(Doubt::Slow),
+            () => None,
+        },
         ..trouble
     })
 }
@@ -186,6 +193,16 @@ fn judged(sight: &Sight, config: &config::Relay, complaint: Option<Word>, unansw
                 .with_remains()
         },
     })
+}
+
+/// The relay has given us the port, and no connection to it. dropbear's client does not say why.
+#[must_use]
+pub fn not_opened(config: &config::Relay) -> Trouble {
+    Trouble::passing(format!(
+        "the relay opens no connection to its port {} for our checks: nothing listens there, or the account may not have it (permitopen, as 'lanward relay script {}' says)",
+        config.remote_port, config.name
+    ))
+    .with_remains()
 }
 
 /// The port leads elsewhere.

@@ -13,7 +13,10 @@ impl Relay {
             .as_ref()
             .is_some_and(|(word, _)| sight::explains_exit(*word));
         let asked = session.purpose == Purpose::Forward { hold: true };
-        let held = session.said == Some(Said::Hold) || (session.said.is_none() && self.script == Some(true));
+        let held = match &session.said {
+            Some(said) => matches!(said, Said::Hold | Said::Unrecorded(_)),
+            None => self.script == Some(true),
+        };
         let none = asked && !held && !is_explained;
         if none {
             self.script = Some(false);
@@ -58,11 +61,22 @@ impl Relay {
 
     /// What is left of the previous session, or somebody else's program, has the port.
     fn port_taken(&mut self, line: &str, now: u64) -> Vec<Do> {
-        if !self.cleaned && self.script != Some(false) {
+        if !self.cleaned && self.script != Some(false) && self.behind.is_none() {
             return self.begin(Purpose::EndRemains, now);
         }
         let port = self.config.remote_port;
-        let message = if self.script == Some(true) {
+        let message = if let Some(other) = &self.behind {
+            format!(
+                "port {port} on the relay is taken or not allowed: relay '{other}' comes to the same account with the same key, and the first line for a key \
+                 holds there: give each a key of its own ({line})"
+            )
+        } else if let Some(why) = &self.unrecorded {
+            format!(
+                "port {port} on the relay is taken or not allowed, perhaps still held by the previous session, which the script there could not note ({why}): \
+                 set {} on the server ({line})",
+                sight::SERVER_SETTINGS
+            )
+        } else if self.script == Some(true) {
             format!("port {port} on the relay is taken by another program, or not allowed to this account ({line})")
         } else {
             // The script may have been installed since.

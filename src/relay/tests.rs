@@ -116,6 +116,15 @@ impl Life {
         self.note(doing)
     }
 
+    /// Its port is looked at, in the end, and greets.
+    fn relay_answers(&mut self) {
+        self.waits();
+        self.hears(Heard::Looked {
+            look: Look::Relay,
+            answers: true,
+        });
+    }
+
     /// From the start to a tunnel that works, with the script.
     fn up() -> Self {
         let mut life = Self::new(config());
@@ -217,11 +226,7 @@ fn the_line_is_looked_at_and_a_session_starts_when_it_is_back() {
         });
         assert_eq!(life.state(), State::Backoff);
     }
-    life.waits();
-    life.hears(Heard::Looked {
-        look: Look::Relay,
-        answers: true,
-    });
+    life.relay_answers();
     // What is left of the session there goes first.
     life.starts(Purpose::EndRemains);
     life.says(Said::Ended);
@@ -254,6 +259,66 @@ fn a_check_that_has_seen_nothing_is_made_again_before_anything_is_ended() {
     life.waits();
     assert_eq!(mute(&mut life), [life.end()]);
     assert!(life.error().contains("frozen"), "{}", life.error());
+}
+
+/// It closes what it holds before anybody hears why, and takes its time on a busy router. Why is what has to be told: a relay that is frozen has lost no
+/// listener, and is waited for otherwise.
+#[test]
+fn a_client_that_ends_in_the_middle_of_a_check_is_heard_out() {
+    for is_second in [false, true] {
+        for (cut, reached) in [(Outcome::Closed, Some(false)), (Outcome::Refused, None)] {
+            let mut life = Life::up();
+            life.waits();
+            if is_second {
+                assert_eq!(
+                    life.sees(Outcome::Mute, Some(false), false, Some(Outcome::Greets(1))),
+                    []
+                );
+                life.waits();
+            }
+            assert_eq!(life.sees(cut.clone(), reached, false, Some(Outcome::Greets(1))), []);
+            assert_eq!((life.state(), life.error()), (State::Up, ""), "{cut:?}");
+            assert_eq!(life.complains(Word::KeepAlive), []);
+            assert_eq!(life.exits(), []);
+            assert!(life.error().contains("gone silent"), "{}", life.error());
+            assert_eq!(
+                (life.state(), life.relay.waits_for()),
+                (State::Backoff, Some(Wait::Line))
+            );
+        }
+    }
+    // One that goes on has no listener any more indeed.
+    let mut life = Life::up();
+    life.waits();
+    let closed = |life: &mut Life| life.sees(Outcome::Closed, Some(false), false, Some(Outcome::Greets(1)));
+    assert_eq!(closed(&mut life), []);
+    let before = life.now;
+    life.waits();
+    assert_eq!(life.now - before, 2_000);
+    assert_eq!(closed(&mut life), [life.end()]);
+    assert!(life.error().contains("nothing listens"), "{}", life.error());
+}
+
+#[test]
+fn a_line_that_is_cut_again_while_a_session_starts_is_looked_at_again() {
+    let mut life = Life::up();
+    life.now += 40_000;
+    life.complains(Word::KeepAlive);
+    life.exits();
+    for _ in 0..10 {
+        for answers in [false, true] {
+            let before = life.now;
+            assert_eq!(life.waits(), [Do::Look(Look::Relay)]);
+            assert!(life.now - before <= 5_000, "{}", life.now - before);
+            life.hears(Heard::Looked {
+                look: Look::Relay,
+                answers,
+            });
+        }
+        life.start();
+        life.complains(Word::TimedOut);
+        life.exits();
+    }
 }
 
 #[test]
@@ -332,6 +397,27 @@ fn what_is_up_for_a_moment_again_and_again_waits_longer_too() {
     life.waits();
     life.is_fine();
     assert_eq!(life.relay.failures, 0, "it has held for a check's time");
+}
+
+/// Who wants a check once an hour only is to be back as soon as others.
+#[test]
+fn a_session_is_not_called_brief_because_it_is_checked_seldom() {
+    let mut life = Life::new(config::Relay {
+        check: 3600,
+        ..config()
+    });
+    life.starts(FORWARD);
+    for _ in 0..5 {
+        life.says(Said::Hold);
+        life.waits();
+        life.is_fine();
+        life.now += 600_000;
+        life.complains(Word::Closed);
+        life.exits();
+        assert_eq!((life.relay.waits_for(), life.relay.failures), (Some(Wait::Line), 1));
+        life.relay_answers();
+        life.starts(FORWARD);
+    }
 }
 
 #[test]
@@ -489,11 +575,7 @@ fn an_account_without_the_script_has_a_tunnel_without_a_command() {
     life.waits();
     life.is_fine();
     life.exits();
-    life.waits();
-    life.hears(Heard::Looked {
-        look: Look::Relay,
-        answers: true,
-    });
+    life.relay_answers();
     life.starts(BARE);
     // It may have been installed since.
     life.complains(Word::RemotePort);
@@ -517,6 +599,63 @@ fn a_port_that_is_taken_is_freed_once() {
     assert_eq!(life.exits(), []);
     assert_eq!(life.state(), State::Backoff);
     assert!(life.error().contains("taken by another program"), "{}", life.error());
+}
+
+/// The script there, asked by this one, would end the other's session.
+#[test]
+fn a_relay_behind_another_with_its_key_leaves_that_ones_sessions_alone() {
+    let mut life = Life::new(config());
+    life.relay.stands_behind(Some("home".into()));
+    life.starts(BARE);
+    life.complains(Word::RemotePort);
+    assert_eq!(life.exits(), []);
+    assert!(life.error().contains("relay 'home'"), "{}", life.error());
+    // On a server that lets it have its port.
+    life.waits();
+    life.starts(BARE);
+    life.waits();
+    life.is_fine();
+    life.waits();
+    life.sees(Outcome::Mute, Some(false), true, Some(Outcome::Greets(1)));
+    life.exits();
+    life.relay_answers();
+    life.starts(BARE);
+    // A key of its own is another configuration.
+    life.relay.stands_behind(None);
+    assert_eq!(life.relay.restart(life.now), [life.end()]);
+    life.exits();
+    life.starts(FORWARD);
+}
+
+/// The home is read-only, say, or has no room for a file.
+#[test]
+fn a_session_that_the_script_could_not_note_is_not_called_another_program() {
+    let mut life = Life::up();
+    life.says(Said::Unrecorded("no file can be made".into()));
+    life.now += 40_000;
+    life.exits();
+    life.relay_answers();
+    life.starts(FORWARD);
+    life.complains(Word::RemotePort);
+    assert_eq!(life.exits(), [life.spawned(Purpose::EndRemains)]);
+    life.says(Said::Nothing);
+    assert_eq!(life.exits(), [life.spawned(FORWARD)]);
+    life.complains(Word::RemotePort);
+    assert_eq!(life.exits(), []);
+    assert!(
+        life.error().contains("previous session") && life.error().contains("(no file can be made)"),
+        "{}",
+        life.error()
+    );
+    assert!(life.error().contains("ClientAliveInterval 15"), "{}", life.error());
+    // Now it can.
+    life.waits();
+    life.starts(FORWARD);
+    life.says(Said::Hold);
+    assert!(life.relay.unrecorded.is_some(), "it is about the one before");
+    life.waits();
+    life.is_fine();
+    assert_eq!(life.relay.unrecorded, None);
 }
 
 #[test]
@@ -552,15 +691,30 @@ fn another_way_out_starts_at_once_and_checks_what_is_up() {
 }
 
 #[test]
+fn a_check_that_was_under_way_when_the_line_changed_proves_nothing() {
+    let mut life = Life::up();
+    life.waits();
+    assert_eq!(life.relay.line_changed(life.now), []);
+    let again = |life: &Life| Do::Check {
+        session: life.session,
+        patience: 3,
+    };
+    assert_eq!(life.is_fine(), [again(&life)]);
+    assert_eq!(life.is_fine(), [], "once");
+    // The same while it starts.
+    let mut life = Life::new(config());
+    life.starts(FORWARD);
+    life.waits();
+    assert_eq!(life.relay.line_changed(life.now), []);
+    assert_eq!(life.is_fine(), [Do::Look(Look::Outside), again(&life)]);
+}
+
+#[test]
 fn a_key_that_was_taken_before_is_not_given_up_at_once() {
     let mut life = Life::up();
     life.now += 40_000;
     life.exits();
-    life.waits();
-    life.hears(Heard::Looked {
-        look: Look::Relay,
-        answers: true,
-    });
+    life.relay_answers();
     for _ in 0..4 {
         life.starts(FORWARD);
         life.complains(Word::KeyRefused);
@@ -652,6 +806,25 @@ fn a_start_that_comes_to_nothing_ends() {
     assert_eq!(life.state(), State::Backoff);
 }
 
+/// dropbear's client says nothing of a connection that was refused.
+#[test]
+fn a_relay_that_opens_nothing_to_checks_is_told_from_one_that_lets_nobody_in() {
+    let mut life = Life::new(config());
+    life.starts(FORWARD);
+    while life.waits() != [life.end()] {
+        assert_eq!(
+            life.sees(Outcome::Closed, Some(false), false, Some(Outcome::Greets(1))),
+            []
+        );
+    }
+    life.exits();
+    assert_eq!(
+        (life.state(), life.relay.waits_for()),
+        (State::Backoff, Some(Wait::Time))
+    );
+    assert!(life.error().contains("permitopen"), "{}", life.error());
+}
+
 #[test]
 fn a_relay_that_does_not_let_itself_be_checked_says_what_is_missing() {
     let mut life = Life::new(config());
@@ -718,6 +891,7 @@ mod random {
     fn said() -> impl Strategy<Value = Said> {
         prop_oneof![
             Just(Said::Hold),
+            Just(Said::Unrecorded("x".into())),
             Just(Said::Ended),
             Just(Said::Nothing),
             Just(Said::Refused("x".into())),

@@ -261,6 +261,8 @@ fn is_refusal(line: &str) -> bool {
 pub enum Said {
     /// It has written down this session's process and holds it.
     Hold,
+    /// It holds it, and could not write it down; why.
+    Unrecorded(String),
     /// The previous session is ended.
     Ended,
     /// There was none.
@@ -274,7 +276,10 @@ pub enum Said {
 pub fn said(line: &[u8]) -> Option<Said> {
     let line = line.trim_ascii_end().strip_prefix(b"lanward-relay 1 ")?;
     match line {
-        line if line == b"hold" || line.starts_with(b"hold ") => Some(Said::Hold),
+        line if line == b"hold" || line.starts_with(b"hold ") => Some(match line.strip_prefix(b"hold unrecorded") {
+            Some(why) => Said::Unrecorded(clean(why.trim_ascii_start())),
+            None => Said::Hold,
+        }),
         b"ended" => Some(Said::Ended),
         b"nothing" => Some(Said::Nothing),
         b"refused" => Some(Said::Refused(String::new())),

@@ -74,9 +74,21 @@ impl State {
             let relay = Relay::new(config, dice, self.relays.born << 32, now.monotonic);
             self.relays.list.push(relay);
         }
+        self.order_logins();
         actions.extend(self.read_public_keys());
         actions.extend(self.take_turns(now));
         actions
+    }
+
+    /// A server looks for the key, and what stands in its first line there holds for every relay that comes with it.
+    fn order_logins(&mut self) {
+        let all = &self.config.relays;
+        for relay in &mut self.relays.list {
+            let before = all.iter().take_while(|other| other.name != relay.config.name);
+            let mut same = before.filter(|other| other.enabled && login(other) == login(&relay.config));
+            let first = same.next().map(|other| other.name.clone());
+            relay.stands_behind(first);
+        }
     }
 
     fn read_public_keys(&self) -> Option<Action> {

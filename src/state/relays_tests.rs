@@ -4,7 +4,7 @@ use super::*;
 use crate::event::Event;
 use crate::relay::sight::{Outcome, Sight};
 use crate::relay::words::Word;
-use crate::relay::{Do, Exit, Heard, Look};
+use crate::relay::{Do, Exit, Heard, Look, Purpose};
 use crate::system::ubus::Status;
 use std::net::Ipv4Addr;
 
@@ -94,6 +94,39 @@ fn spawned(actions: &[Action]) -> Vec<(String, u64)> {
         _ => None,
     };
     doing(actions).into_iter().filter_map(one).collect()
+}
+
+#[test]
+fn of_relays_with_one_key_for_one_account_the_first_has_the_script() {
+    let section = |name: &str, enabled: u8, key: &str| {
+        format!(
+            "config relay '{name}'\n\toption enabled '{enabled}'\n\toption host 'relay.example.net'\n\toption remote_port '4000'\n\toption key '{key}'\n\
+             \toption target '192.168.1.20:3389'\n\toption host_key '{KEY}'\n"
+        )
+    };
+    let text = [
+        section("off", 0, "/etc/lanward/one"),
+        section("first", 1, "/etc/lanward/one"),
+        section("second", 1, "/etc/lanward/one"),
+        section("other", 1, "/etc/lanward/other"),
+    ];
+    let (config, problems) = config::read_text(Some(text.concat().as_bytes()));
+    assert_eq!(problems, []);
+    let (mut play, _) = Play::with(0);
+    play.state.config = config;
+    let actions = play.state.place_relays(play.now);
+    let held: Vec<(String, bool)> = doing(&actions)
+        .into_iter()
+        .filter_map(|(name, what)| match what {
+            Do::Spawn {
+                purpose: Purpose::Forward { hold },
+                ..
+            } => Some((name, hold)),
+            _ => None,
+        })
+        .collect();
+    let wanted = [("first", true), ("second", false), ("other", true)].map(|(name, hold)| (name.to_string(), hold));
+    assert_eq!(held, wanted);
 }
 
 #[test]

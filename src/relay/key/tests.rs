@@ -434,7 +434,8 @@ fn real_clients_know_the_relay_by_these_files() {
             "dbclient" => "dbclient -T -i me".to_string(),
             checking => format!("ssh -F none -T -i me.openssh -o BatchMode=yes -o IdentitiesOnly=yes -o HostKeyAlias=office -o UserKnownHostsFile={}/.ssh/known_hosts -o GlobalKnownHostsFile=none -o StrictHostKeyChecking={checking}", folder.0.display()),
         };
-        let script = format!("ip link set lo up; dropbear -F -s -r host -p 127.0.0.1:2222 & sleep 0.3; echo {input} | setsid -w timeout 5 {line} -p 2222 nobody@127.0.0.1 true 2>said; kill $!");
+        // dropbear's server notices that it is to end when it looks for a connection next, and not between that and its waiting for one.
+        let script = format!("ip link set lo up; dropbear -F -s -r host -p 127.0.0.1:2222 & sleep 0.3; echo {input} | setsid -w timeout 5 {line} -p 2222 nobody@127.0.0.1 true 2>said; kill -9 $!");
         let output = Command::new("unshare")
             .args(["-n", "sh", "-c", &script])
             .current_dir(&folder.0)

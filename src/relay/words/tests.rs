@@ -324,10 +324,15 @@ fn long_and_odd_lines_are_looked_at_no_further() {
 }
 
 #[test]
-fn the_script_says_five_things() {
+fn the_script_says_six_things() {
     for (line, meant) in [
         ("lanward-relay 1 hold", Said::Hold),
         ("lanward-relay 1 hold\r\n", Said::Hold),
+        ("lanward-relay 1 hold well", Said::Hold),
+        (
+            "lanward-relay 1 hold unrecorded no file",
+            Said::Unrecorded("no file".into()),
+        ),
         ("lanward-relay 1 ended", Said::Ended),
         ("lanward-relay 1 nothing", Said::Nothing),
         ("lanward-relay 1 refused", Said::Refused(String::new())),

@@ -5,9 +5,12 @@
 
 use super::process::output;
 use crate::config;
+use crate::gather::Gather;
 use crate::relay::Purpose;
 use crate::system::keys;
+use std::cell::RefCell;
 use std::ffi::OsString;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -25,7 +28,8 @@ const MAKERS: [(&str, Kind); 3] = [
     ("/usr/libexec/dropbearkey", Kind::Dropbear),
     ("/usr/bin/ssh-keygen", Kind::OpenSsh),
 ];
-/// They are looked for again after that, and when one cannot be started: packages come and go.
+/// They are looked for again after that, when one cannot be started, and when something else is in their places: packages come and go, and with OpenSSH's
+/// client `/usr/bin/ssh` is another program.
 const KNOWN_FOR: Duration = Duration::from_secs(3600);
 /// By which our own name for the relay is found in OpenSSH's `known_hosts`.
 pub(super) const ALIAS: &str = "lanward-relay";
@@ -55,7 +59,11 @@ pub struct Client {
 pub(super) struct Known {
     found: Vec<Client>,
     at: Option<Instant>,
+    places: Vec<Seen>,
 }
+
+/// What is in a place: the file's number, its size, and when it was written. `None`: nothing.
+type Seen = Option<(u64, u64, i64)>;
 
 impl Known {
     /// One of them cannot be started.
@@ -63,23 +71,37 @@ impl Known {
         self.at = None;
     }
 
-    fn fresh(&self) -> Option<&[Client]> {
+    fn fresh(&self, places: &[Seen]) -> Option<&[Client]> {
         self.at
-            .filter(|at| at.elapsed() < KNOWN_FOR && !self.found.is_empty())
+            .filter(|at| at.elapsed() < KNOWN_FOR && !self.found.is_empty() && self.places == places)
             .map(|_| self.found.as_slice())
     }
 }
 
+fn seen(places: &[&str]) -> Vec<Seen> {
+    let one = |place: &&str| {
+        let file = std::fs::metadata(place).ok()?;
+        Some((file.ino(), file.size(), file.mtime()))
+    };
+    places.iter().map(one).gathered()
+}
+
 /// The client that the configuration wants.
-pub(super) async fn find(known: &std::cell::RefCell<Known>, wanted: config::Client) -> Result<Client, String> {
-    let fresh = known.borrow().fresh().map(<[Client]>::to_vec);
+pub(super) async fn find(known: &RefCell<Known>, wanted: config::Client) -> Result<Client, String> {
+    find_in(&PLACES, known, wanted).await
+}
+
+async fn find_in(places: &[&str], known: &RefCell<Known>, wanted: config::Client) -> Result<Client, String> {
+    let seen = seen(places);
+    let fresh = known.borrow().fresh(&seen).map(<[Client]>::to_vec);
     let found = match fresh {
         Some(found) => found,
         None => {
-            let found = look().await;
+            let found = look(places).await;
             *known.borrow_mut() = Known {
                 found: found.clone(),
                 at: Some(Instant::now()),
+                places: seen,
             };
             found
         }
@@ -102,9 +124,9 @@ pub(super) async fn find(known: &std::cell::RefCell<Known>, wanted: config::Clie
     client.ok_or_else(|| what.to_string())
 }
 
-async fn look() -> Vec<Client> {
+async fn look(places: &[&str]) -> Vec<Client> {
     let mut found: Vec<Client> = Vec::new();
-    for place in PLACES {
+    for place in places {
         let path = Path::new(place);
         if !path.exists() {
             continue;
@@ -333,8 +355,14 @@ pub(super) async fn make_key(path: &Path, directory: &Path) -> Result<(bool, Str
         .await
         .map_err(|error| format!("{maker}: {error}"))?;
     if !status.success() {
-        let line = said.lines().last().unwrap_or_default();
-        return Err(format!("{maker}: {}", crate::relay::words::clean(line.as_bytes())));
+        // Somebody else may have asked for it at the same time.
+        if path.exists() {
+            return super::session::public_line(path).map(|line| (false, line));
+        }
+        return Err(format!(
+            "{maker}: {}",
+            crate::relay::words::clean(why_not(&said).as_bytes())
+        ));
     }
     // It is to be there after a loss of power: the relay is told its public part.
     let kept = std::fs::File::open(path)
@@ -344,9 +372,77 @@ pub(super) async fn make_key(path: &Path, directory: &Path) -> Result<(bool, Str
     super::session::public_line(path).map(|line| (true, line))
 }
 
+/// The reason in what a maker of keys has said: its last line, but dropbear's ends with that it has ended.
+fn why_not(said: &str) -> &str {
+    let mut lines = said.lines().rev();
+    let reason = lines.find(|line| !line.is_empty() && !line.starts_with("Exited: "));
+    reason.unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lanward_rig::scratch::Scratch;
+    use std::os::unix::fs::PermissionsExt;
+
+    /// A directory of programs that do no more than say their version, if they are in it.
+    struct Programs(Scratch);
+
+    impl Programs {
+        fn install(&self, name: &str, version: &str) {
+            // As a package manager does it: written aside, and put in its place.
+            self.0.write("new", format!("#!/bin/sh\necho '{version}'\n").as_bytes());
+            let (new, path) = (self.0.join("new"), self.0.join(name));
+            std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o755)).unwrap();
+            std::fs::rename(new, path).unwrap();
+        }
+
+        fn find(&self, known: &RefCell<Known>, wanted: config::Client) -> Result<Kind, String> {
+            let paths = ["ssh", "dbclient"].map(|name| self.0.join(name).display().to_string());
+            let places = paths.each_ref().map(String::as_str);
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            let found = runtime.block_on(find_in(&places, known, wanted));
+            found.map(|client| client.kind)
+        }
+    }
+
+    /// On OpenWrt dropbear is `/usr/bin/ssh` until openssh-client is installed, and again when that is removed: each must be told in its own words.
+    #[test]
+    fn another_program_in_a_place_is_noticed_at_once() {
+        use config::Client::{Auto, Dropbear, OpenSsh};
+        let programs = Programs(Scratch::new("programs"));
+        let known = RefCell::default();
+        assert!(programs.find(&known, Auto).unwrap_err().contains("no SSH client"));
+        programs.install("ssh", "Dropbear v2024.86");
+        assert_eq!(programs.find(&known, Auto), Ok(Kind::Dropbear));
+        assert!(programs.find(&known, OpenSsh).unwrap_err().contains("openssh-client"));
+        programs.install("ssh", "OpenSSH_9.9p2, OpenSSL 3.0.16");
+        assert_eq!(programs.find(&known, Auto), Ok(Kind::OpenSsh));
+        assert_eq!(programs.find(&known, OpenSsh), Ok(Kind::OpenSsh));
+        assert!(programs
+            .find(&known, Dropbear)
+            .unwrap_err()
+            .contains("install dropbear"));
+        programs.install("dbclient", "Dropbear v2024.86");
+        assert_eq!(programs.find(&known, Dropbear), Ok(Kind::Dropbear));
+        programs.install("ssh", "Dropbear v2024.86");
+        assert_eq!(programs.find(&known, Auto), Ok(Kind::Dropbear));
+    }
+
+    /// On a full disk, as the two say it.
+    #[test]
+    fn why_no_key_was_made_is_told() {
+        for said in [
+            "Generating 256 bit ed25519 key, this may take a while...\nFailed writing file k.tmp17: No space left on device\nExited: Failed to generate key.\n\n",
+            "Generating public/private ed25519 key pair.\nSaving key \"k\" failed: No space left on device\n",
+        ] {
+            assert!(why_not(said).ends_with("No space left on device"), "{said}");
+        }
+        assert_eq!(why_not(""), "");
+    }
 
     #[test]
     fn programs_are_known_by_what_they_say() {

@@ -22,6 +22,8 @@ const ADDRESSES: usize = 4;
 /// A target that need not greet is looked for among the client's connections this often.
 const LOOK: Duration = Duration::from_millis(50);
 const LOOKS: Duration = Duration::from_millis(500);
+/// What a client asks for so long in vain is no connection. dropbear's would ask for two minutes, with pauses in which the line's return is missed.
+const ASKED: Duration = Duration::from_secs(8);
 /// A VNC server that has shut somebody out says so right behind its greeting, where another waits for the client.
 const VNC_REFUSAL: Duration = Duration::from_millis(300);
 /// What is open so long was accepted, where nothing else can be seen.
@@ -111,9 +113,13 @@ pub(super) async fn through(live: &Live, config: &config::Relay, patience: u32) 
         false => Some(ask_target(config).await),
     };
     let line = own().and_then(|now| {
-        let line = now.iter().find(|one| one.local_port == live.line.get())?;
+        // Before there is one, what asks for it. That the first question is lost says little.
+        let line = now.iter().find(|one| match live.line.get() {
+            0 => one.remote_port == config.port && one.is_asked_for(),
+            port => one.local_port == port,
+        })?;
         Some(Line {
-            unanswered: line.again > 0,
+            unanswered: (line.again > 0 || line.tries > 1) && (live.line.get() != 0 || live.begun.elapsed() > ASKED),
         })
     });
     Sight {
@@ -227,11 +233,18 @@ struct Connection {
     state: u8,
     /// How often what is not acknowledged was sent again.
     again: u32,
+    /// How often it was tried in vain to send at all: its address is gone, say. (One may be on its way to somebody who has no room for more.)
+    tries: u32,
 }
 
 impl Connection {
     fn is_established(&self) -> bool {
         self.state == 1
+    }
+
+    /// SYN-SENT
+    fn is_asked_for(&self) -> bool {
+        self.state == 2
     }
 
     /// It is, or was and one side has ended it since: FIN-WAIT-1, FIN-WAIT-2, CLOSE-WAIT.
@@ -291,8 +304,9 @@ fn row(line: &str, own: &[u64]) -> Option<Connection> {
         remote_port: u16::try_from(number(0)?).ok()?,
         state: u8::try_from(number(0)?).ok()?,
         again: number(2)?,
+        tries: number(1)?,
     };
-    let inode = words.nth(2)?.parse().ok()?;
+    let inode = words.next()?.parse().ok()?;
     own.contains(&inode).then_some(one)
 }
 
@@ -306,9 +320,12 @@ mod tests {
         let own = [48213];
         let one = row(line, &own).unwrap();
         assert_eq!(
-            (one.local_port, one.remote_port, one.state, one.again),
-            (0xa3c4, 3389, 1, 3)
+            (one.local_port, one.remote_port, one.state, one.again, one.tries),
+            (0xa3c4, 3389, 1, 3, 0)
         );
+        let stuck = line.replace("00000003     0        0 48213", "00000000     0        5 48213");
+        let one = row(&stuck, &own).unwrap();
+        assert_eq!((one.again, one.tries), (0, 5));
         assert!(row(line, &[4821]).is_none());
         assert!(row("  sl  local_address", &own).is_none());
         assert!(row("", &own).is_none());

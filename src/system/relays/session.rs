@@ -16,7 +16,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
 /// The longest life of a client that is to end by itself.
@@ -27,6 +27,7 @@ const PUBLIC_COMMENT: &str = "lanward";
 /// What others need of a client that runs.
 pub(super) struct Live {
     pub(super) session: u64,
+    pub(super) begun: Instant,
     /// Set: it is to end.
     pub(super) ending: Cell<bool>,
     /// Set: it has.
@@ -42,6 +43,7 @@ impl Live {
     pub(super) fn new(session: u64) -> Self {
         Self {
             session,
+            begun: Instant::now(),
             ending: Cell::new(false),
             gone: Cell::new(false),
             port: Cell::new(0),
