@@ -44,7 +44,7 @@ use crate::uci;
 pub(crate) use calls::LONGEST_PAUSE_MINUTES;
 use deadlines::Deadlines;
 pub(crate) use files::package;
-use files::{file_problem, gone};
+use files::{file_problem, gone, without_file};
 pub(crate) use gates::LONGEST_GRANT;
 pub(crate) use kernel::Kernel;
 use kernel::{Carried, Losses};
@@ -134,10 +134,6 @@ pub struct State {
 
 /// So that the devices are a guess, if a good one.
 const WITHOUT_NETIFD: &str = "netifd: no answer; devices are those that /etc/config/network lets expect";
-/// The same from `check`, which names another file where it was given one.
-const WITHOUT_FILE: &str =
-    "/etc/config/lanward is not there, or has no section: nothing is restricted, and no gate opens";
-
 /// What the state knows for the diagnosis; the fields are those of [`State`].
 #[derive(Debug)]
 #[allow(missing_docs)]
@@ -261,10 +257,11 @@ impl State {
             self.candidate = Some(config);
         }
         actions.extend(copies);
-        if is_silent && !refused && !std::mem::replace(&mut self.is_silent, is_silent) {
-            actions.push(Action::Log(Level::Warn, WITHOUT_FILE.into()));
+        if !refused {
+            let is_news = is_silent && !self.is_silent;
+            actions.gather(is_news.then(|| Action::Log(Level::Warn, without_file())));
+            self.is_silent = is_silent;
         }
-        self.is_silent = is_silent && !refused;
         actions.extend(self.report_problems(problems, self.policy_problems.clone()));
         if refused {
             actions.push(refusal());
@@ -494,7 +491,7 @@ impl State {
             warnings.push(WITHOUT_NETIFD.into());
         }
         if self.is_silent {
-            warnings.push(WITHOUT_FILE.into());
+            warnings.push(without_file());
         }
         let has_gates = self.gates().is_some_and(|gates| !gates.list.is_empty());
         warnings.gather(self.no_copies.iter().filter(|_| has_gates).cloned());

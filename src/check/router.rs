@@ -38,12 +38,17 @@ const PACKAGES: &[(&str, &str)] = &[
     ("nf_conntrack_netlink", "kmod-nf-conntrack-netlink"),
 ];
 
+/// What it means that this file is silent.
+#[must_use]
+pub fn says_nothing(file: &str) -> String {
+    format!("{file} is not there, or has no section: nothing is restricted, and no gate opens")
+}
+
 /// What is wrong with the configuration in this file. It is silent where it is not there or has no section.
 #[must_use]
 pub fn configuration(problems: &[Problem], file: &str, is_silent: bool) -> Vec<Check> {
     if problems.is_empty() && is_silent {
-        let message = format!("{file} is not there, or has no section: nothing is restricted, and no gate opens.");
-        return vec![Check::warning("configuration", message)];
+        return vec![Check::warning("configuration", format!("{}.", says_nothing(file)))];
     }
     if problems.is_empty() {
         return vec![Check::fine("configuration", format!("{file} has no problems."))];

@@ -80,7 +80,7 @@ pub(super) enum Command {
     GateAdmit {
         gate: String,
         address: String,
-        seconds: Option<u32>,
+        seconds: Option<i64>,
     },
     GateRemove {
         gate: String,
@@ -297,7 +297,7 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Invocation, lexopt::Er
         ["on"] => Command::Switch { on: true, temporary },
         ["off"] => Command::Switch { on: false, temporary },
         ["pause", minutes] => Command::Pause {
-            minutes: minutes_of(minutes)?,
+            minutes: span("pause", minutes, "minutes", LONGEST_PAUSE_MINUTES)?,
         },
         ["pause"] => return Err("pause: for how many MINUTES?".into()),
         ["resume"] => Command::Resume,
@@ -427,7 +427,7 @@ fn gate_command(words: &[&str]) -> Result<Command, lexopt::Error> {
         ["admit", gate, address, seconds] => Command::GateAdmit {
             gate: (*gate).into(),
             address: admitted(address)?,
-            seconds: Some(grant(seconds)?),
+            seconds: Some(span("gate admit", seconds, "seconds", LONGEST_GRANT)?),
         },
         ["remove", gate, address] => Command::GateRemove {
             gate: (*gate).into(),
@@ -453,21 +453,10 @@ fn admitted(word: &str) -> Result<String, String> {
     }
 }
 
-fn grant(word: &str) -> Result<u32, String> {
-    let seconds = word
-        .parse()
-        .ok()
-        .filter(|seconds| (1..=LONGEST_GRANT).contains(seconds));
-    seconds
-        .and_then(|seconds| u32::try_from(seconds).ok())
-        .ok_or_else(|| format!("gate admit: '{word}' is not a number of seconds (from 1 to {LONGEST_GRANT})"))
-}
-
-fn minutes_of(word: &str) -> Result<i64, lexopt::Error> {
-    word.parse()
-        .ok()
-        .filter(|minutes| (1..=LONGEST_PAUSE_MINUTES).contains(minutes))
-        .ok_or_else(|| format!("pause: '{word}' is not a number of minutes (from 1 to {LONGEST_PAUSE_MINUTES})").into())
+/// A number of seconds or minutes that the daemon takes.
+fn span(command: &str, word: &str, unit: &str, most: i64) -> Result<i64, String> {
+    let number = word.parse().ok().filter(|number| (1..=most).contains(number));
+    number.ok_or_else(|| format!("{command}: '{word}' is not a number of {unit} (from 1 to {most})"))
 }
 
 fn knock(words: &[&str], given: &mut Given) -> Result<Command, String> {

@@ -3,7 +3,7 @@
 use super::Devices;
 use crate::config::{self, Config, Forget, Problem, Service, System};
 use crate::gather::Gather;
-use crate::network::{Device, Door, Network, Treatment, Zone};
+use crate::network::{Device, Door, Network, Treatment};
 use std::net::{IpAddr, Ipv6Addr};
 
 /// All gates that are enabled, with what they have in common.
@@ -365,12 +365,13 @@ fn outside(wan: &Devices, named: &[String], network: &Network) -> Devices {
     let Devices::AllBut(others) = wan else {
         return wan.clone();
     };
-    let (world, inside): (Vec<&Zone>, Vec<&Zone>) = (network.zones.values())
-        .filter(|zone| named.contains(&zone.name) || zone.input == Treatment::Accept)
-        .partition(|zone| named.contains(&zone.name));
-    let is_world = |device: &Device| world.iter().any(|zone| zone.devices.contains(device));
-    let inside = inside.into_iter().flat_map(|zone| &zone.devices);
-    let known = inside.filter(|device| !is_world(device)).cloned();
+    let zones = || network.zones.values();
+    let world = zones().filter(|zone| named.contains(&zone.name));
+    let world = world.flat_map(|zone| &zone.devices).gathered();
+    let inside = zones().filter(|zone| zone.input == Treatment::Accept);
+    let inside = inside
+        .flat_map(|zone| &zone.devices)
+        .filter(|device| !world.contains(device));
     let lo = Device::Named("lo".into());
-    Devices::AllBut(others.iter().cloned().chain(known).chain([lo]).collect())
+    Devices::AllBut(others.iter().cloned().chain(inside.cloned()).chain([lo]).collect())
 }

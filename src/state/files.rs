@@ -1,5 +1,6 @@
 //! What the texts of the configuration files come to.
 
+use crate::check;
 use crate::config::{Problem, System};
 use crate::uci;
 
@@ -9,6 +10,11 @@ pub(super) fn gone(is_missing: bool) -> &'static str {
         true => "the file is not there any more",
         false => "the file has no section any more",
     }
+}
+
+/// The warning while the defaults hold.
+pub(super) fn without_file() -> String {
+    check::says_nothing("/etc/config/lanward")
 }
 
 /// Refuses a file as a whole.

@@ -1342,7 +1342,7 @@ fn a_file_that_vanished_is_refused_and_one_that_was_never_there_is_not() {
         .state
         .router_warnings()
         .iter()
-        .any(|warning| warning == WITHOUT_FILE));
+        .any(|warning| *warning == without_file()));
     assert_eq!(play.call("reload", json!({}))["applied"], true);
     assert_eq!(play.state.problems(), [], "it is there again");
 
@@ -1350,12 +1350,21 @@ fn a_file_that_vanished_is_refused_and_one_that_was_never_there_is_not() {
         let mut fresh = State::default();
         drop(fresh.handle(Event::Started, Now::default()));
         let actions = fresh.handle(Event::Configured(Box::new(texts.clone()), None), Now::default());
-        let warned = |action: &Action| matches!(action, Action::Log(Level::Warn, line) if line == WITHOUT_FILE);
+        let warned = |action: &Action| matches!(action, Action::Log(Level::Warn, line) if *line == without_file());
         assert_eq!(actions.iter().filter(|action| warned(action)).count(), 1);
         let actions = fresh.handle(Event::Configured(Box::new(texts.clone()), None), Now::default());
         assert_eq!(actions.iter().filter(|action| warned(action)).count(), 0, "once");
-        assert!(fresh.router_warnings().iter().any(|warning| warning == WITHOUT_FILE));
+        assert!(fresh.router_warnings().iter().any(|warning| *warning == without_file()));
         assert!(fresh.known(Now::default()).is_silent);
+        let wrong = Texts {
+            lanward: Ok(Some("config lan_only 'lan_only'\n\toption level 'hard'\n".into())),
+            ..nothing.clone()
+        };
+        drop(fresh.handle(Event::Configured(Box::new(wrong), None), Now::default()));
+        assert!(
+            fresh.known(Now::default()).is_silent,
+            "it is refused: the defaults still hold"
+        );
     }
 
     let mut fresh = State::default();
