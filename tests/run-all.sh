@@ -39,35 +39,37 @@ count() { # LOG
 		END { print passed + 0, failed + 0 }'
 }
 
-# Shows what failed at first, if anything did, and notes it.
-second_tries() { # NAME LOG
-	local names test
-	names=$(sed -n 's/^ *FLAKY 2\/2 \[[^]]*\] *\(([^)]*) *\)\{0,1\}//p' "$2")
-	if [ -z "$names" ]; then
-		echo
-		return
-	fi
-	echo ', at the second try:'
-	sed 's/^/    /' "$2"
-	while read -r test; do
+attempt() { # COMMAND...
+	timeout --kill-after=10 $patience "$@" >"$scratch/log" 2>&1
+}
+
+# Shows what failed at first, and notes it.
+failed_first() { # PART NAME...
+	local part=$1 name
+	shift
+	sed 's/^/    /' "$scratch/log"
+	for name; do
 		again=$((again + 1))
-		echo "SECOND TRY ${test##* }: it failed at first, see $1 above" >>"$LANWARD_TEST_NOTES"
-	done <<<"$names"
+		echo "SECOND TRY $name: it failed at first, see $part above" >>"$LANWARD_TEST_NOTES"
+	done
+}
+
+# The tests that nextest had to try again.
+tried_again() {
+	sed -n 's/^ *FLAKY 2\/2 .* //p' "$scratch/log"
 }
 
 part() { # NAME COMMAND...
-	local name=$1 began=$SECONDS good bad status=0
+	local name=$1 began=$SECONDS good bad status=0 flaky
 	shift
 	printf '%-14s ' "$name"
-	timeout --kill-after=10 $patience "$@" >"$scratch/log" 2>&1 || status=$?
+	attempt "$@" || status=$?
 	if [ "$status" != 0 ] && [ "${tries:-1}" = 2 ]; then
 		echo 'at the second try; at the first:'
-		sed 's/^/    /' "$scratch/log"
-		again=$((again + 1))
-		echo "SECOND TRY $name: it failed at first, see above" >>"$LANWARD_TEST_NOTES"
+		failed_first "$name" "$name"
 		status=0
 		printf '%-14s ' "$name"
-		timeout --kill-after=10 $patience "$@" >"$scratch/log" 2>&1 || status=$?
+		attempt "$@" || status=$?
 	fi
 	read -r good bad <<<"$(count "$scratch/log")"
 	# What is no set of tests counts as one check, and so does what failed before any test was run.
@@ -77,7 +79,13 @@ part() { # NAME COMMAND...
 	failed=$((failed + bad))
 	printf '%4s s  %s passed' $((SECONDS - began)) "$good"
 	if [ "$status" = 0 ]; then
-		second_tries "$name" "$scratch/log"
+		mapfile -t flaky < <(tried_again)
+		if [ ${#flaky[@]} = 0 ]; then
+			echo
+		else
+			echo ', at the second try:'
+			failed_first "$name" "${flaky[@]}"
+		fi
 		return
 	fi
 	[ "$status" = 124 ] && echo "not done after $patience s" >>"$scratch/log"
